@@ -1,0 +1,59 @@
+#include "tests/support/failing_alloc.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The linker's --wrap sends calls of malloc to __wrap_malloc and gives the true one the name __real_malloc. */
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *memory, size_t bytes);
+char *__real_strdup(const char *text);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *memory, size_t bytes);
+char *__wrap_strdup(const char *text);
+
+static int64_t calls_left = -1;
+static bool has_failed;
+
+static bool fails(void)
+{
+    bool now = calls_left == 0;
+    if (calls_left >= 0) calls_left--;
+    has_failed = has_failed || now;
+    return now;
+}
+
+void *__wrap_malloc(size_t bytes)
+{
+    return fails() ? NULL : __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    return fails() ? NULL : __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *memory, size_t bytes)
+{
+    return fails() ? NULL : __real_realloc(memory, bytes);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : __real_strdup(text);
+}
+
+void fail_allocation(int64_t call)
+{
+    json_set_alloc_funcs(__wrap_malloc, free);
+    has_failed = false;
+    calls_left = call;
+}
+
+bool allocation_failed(void)
+{
+    calls_left = -1;
+    return has_failed;
+}
