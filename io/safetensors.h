@@ -33,6 +33,8 @@ size_t peft_safetensors_count(const peft_safetensors *file);
 const peft_file_tensor *peft_safetensors_at(const peft_safetensors *file, size_t index);
 const peft_file_tensor *peft_safetensors_find(const peft_safetensors *file, const char *name); /* NULL: not there */
 
+const char *peft_safetensors_path(const peft_safetensors *file); /* as it was opened */
+
 /* The value of a key of `__metadata__`, or NULL. */
 const char *peft_safetensors_metadata(const peft_safetensors *file, const char *key);
 

@@ -314,6 +314,11 @@ const peft_file_tensor *peft_safetensors_find(const peft_safetensors *file, cons
     return bsearch(&key, file->tensors, file->count, sizeof *file->tensors, compare_names);
 }
 
+const char *peft_safetensors_path(const peft_safetensors *file)
+{
+    return file->path;
+}
+
 const char *peft_safetensors_metadata(const peft_safetensors *file, const char *key)
 {
     return json_string_value(json_object_get(json_object_get(file->header, metadata_key), key));
