@@ -1,0 +1,26 @@
+/* ops/check.h - what building functions check, each with one message form: "linear: weight: expected [out, 384],
+ * found [384, 384]". All return false after having failed the graph. */
+#ifndef PEFT_OPS_CHECK_H
+#define PEFT_OPS_CHECK_H
+
+#include "ops/op.h"
+
+enum { PEFT_ANY_SIZE = -1 };
+
+/* The tensor is there; a graph that has failed already fails in silence. */
+bool peft_check_given(peft_graph *g, const char *op, const char *what, const peft_tensor *t);
+
+/* It is there and has this many dimensions and these sizes (PEFT_ANY_SIZE: any). */
+bool peft_check_shape(peft_graph *g, const char *op, const char *what, const peft_tensor *t, int32_t ndim,
+                      const int64_t *sizes);
+bool peft_check_vector(peft_graph *g, const char *op, const char *what, const peft_tensor *t, int64_t size);
+bool peft_check_matrix(peft_graph *g, const char *op, const char *what, const peft_tensor *t, int64_t rows,
+                       int64_t columns);
+
+bool peft_check_dtype(peft_graph *g, const char *op, const char *what, const peft_tensor *t, peft_dtype dtype);
+bool peft_check_real(peft_graph *g, const char *op, const char *what, const peft_tensor *t); /* F32 or F64 */
+
+/* starts: PEFT_I32 [S + 1], S >= 1. */
+bool peft_check_starts(peft_graph *g, const char *op, const peft_tensor *starts);
+
+#endif

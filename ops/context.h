@@ -1,0 +1,41 @@
+/* ops/context.h - what a run needs besides the graph: threads, kernels, the seed of its random numbers, memory.
+ *
+ * A context may be used by one thread at a time; several contexts are independent of each other. */
+#ifndef PEFT_OPS_CONTEXT_H
+#define PEFT_OPS_CONTEXT_H
+
+#include "ops/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct peft_context peft_context;
+
+typedef struct peft_context_options {
+    int threads;         /* 0: as many as there are processors. Results are the same bits for any number. */
+    const char *backend; /* NULL: the fastest that this CPU has; else a name of peft_backend_name */
+    uint64_t seed;       /* of dropout */
+} peft_context_options;
+
+/* `options` may be NULL. PEFT_ERR_ARGUMENT: unknown backend; PEFT_ERR_UNSUPPORTED: this CPU lacks it. */
+PEFT_API peft_status peft_context_open(peft_context **ctx, const peft_context_options *options, peft_error *error);
+PEFT_API void peft_context_close(peft_context *ctx); /* NULL is allowed */
+
+PEFT_API int peft_context_threads(const peft_context *ctx);
+PEFT_API const char *peft_context_backend(const peft_context *ctx); /* "avx512" */
+
+/* Optimiser step, part of the key of every random number (ops/rng.h); counts from 0. */
+PEFT_API void peft_context_set_step(peft_context *ctx, int64_t step);
+
+/* Bytes that the context holds now for plans: the largest plan run so far. */
+PEFT_API size_t peft_context_bytes(const peft_context *ctx);
+
+/* Backends of this build in order of preference, portable last; NULL past the end. */
+PEFT_API const char *peft_backend_name(int index);
+PEFT_API bool peft_backend_available(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,33 @@
+/* ops/context_internal.h - the context from within ops. */
+#ifndef PEFT_OPS_CONTEXT_INTERNAL_H
+#define PEFT_OPS_CONTEXT_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "ops/op.h"
+
+typedef const peft_kernel *const *peft_kernel_table; /* [PEFT_NUM_OPS] */
+
+struct peft_context {
+    int threads;
+    const char *backend;
+    peft_kernel_table kernels;     /* for PEFT_F32 */
+    peft_kernel_table kernels_f64; /* for PEFT_F64 */
+    uint64_t seed;
+    int64_t step;
+    char *buffer; /* of the plan */
+    size_t buffer_bytes;
+    char *shared;  /* scratch memory of the kernel that runs: for all threads, */
+    char *scratch; /* and `scratch_stride` bytes for each */
+    size_t scratch_stride;
+    atomic_flag failing;
+    peft_error error;
+};
+
+/* The kernels that run `node`: by the context's backend and the type of the node's result. */
+const peft_kernel *peft_context_kernel(const peft_context *ctx, const peft_node *node);
+
+/* Makes the plan's buffer at least this large; its content is lost. */
+peft_status peft_context_reserve(peft_context *ctx, size_t bytes, peft_error *error);
+
+#endif

@@ -1,0 +1,77 @@
+/* ops/graph.h - describe, differentiate, plan, run.
+ *
+ * describe       Building functions (ops/ops.h) append a node and return its output: a tensor with a shape and no
+ *                memory yet. After an error they return NULL and do nothing, and they accept NULL inputs, so that a
+ *                formula is written without checks in between; ask peft_graph_status once, at the end.
+ * differentiate  Every op has a forward and a backward kernel and says what backward reads. Walking the nodes in
+ *                reverse gives gradients for what asks for them; a frozen weight costs nothing.
+ * plan           The first and the last use of every tensor over forward and backward are known, so all get places
+ *                in one buffer, and its size is known before anything is allocated.
+ * run            The nodes call the kernels of the context's backend.
+ *
+ * A batch of a new shape takes a new graph: peft_graph_reset and describe again, microseconds. */
+#ifndef PEFT_OPS_GRAPH_H
+#define PEFT_OPS_GRAPH_H
+
+#include "ops/context.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct peft_graph peft_graph;
+
+/* A value of the graph. `data` is NULL until the graph has run, and then valid until the next run or reset; only
+ * tensors that were kept (peft_graph_keep), leaves and the gradients of leaves still hold their value by then. */
+typedef struct peft_tensor {
+    void *data;
+    peft_dtype dtype;
+    peft_shape shape;
+    struct peft_tensor *grad; /* same shape; NULL where no gradient is wanted */
+    const char *name;         /* for messages, may be NULL */
+    bool requires_grad;
+    bool kept;
+    int32_t node;    /* index of the node that makes it; -1: a leaf */
+    int32_t storage; /* the plan's place; -1: memory of the caller */
+} peft_tensor;
+
+PEFT_API peft_status peft_graph_create(peft_graph **g, peft_error *error);
+PEFT_API void peft_graph_free(peft_graph *g); /* NULL is allowed */
+PEFT_API void peft_graph_reset(peft_graph *g);
+
+/* Leaves. The memory stays the caller's and must outlive the run. */
+PEFT_API peft_tensor *peft_constant(peft_graph *g, peft_dtype dtype, peft_shape shape, const void *data,
+                                    const char *name);
+/* `grad` has the shape of data; every run adds to it, so the caller clears it before the first. */
+PEFT_API peft_tensor *peft_parameter(peft_graph *g, peft_dtype dtype, peft_shape shape, void *data, void *grad,
+                                     const char *name);
+/* A constant whose gradient is wanted too: read it from ->grad->data after the run. */
+PEFT_API peft_tensor *peft_variable(peft_graph *g, peft_dtype dtype, peft_shape shape, const void *data,
+                                    const char *name);
+
+/* The value must still be there after the run. Returns t. */
+PEFT_API peft_tensor *peft_graph_keep(peft_graph *g, peft_tensor *t);
+
+/* What is described between begin and end is computed again in the backward pass instead of being stored; only
+ * what enters and leaves the segment is kept. May not be nested. */
+PEFT_API void peft_graph_checkpoint_begin(peft_graph *g);
+PEFT_API void peft_graph_checkpoint_end(peft_graph *g);
+
+/* Appends the backward pass. `loss` has one element. */
+PEFT_API peft_status peft_graph_differentiate(peft_graph *g, peft_tensor *loss, peft_error *error);
+/* The same from dL/dy that the caller holds, in the shape and type of y. */
+PEFT_API peft_status peft_graph_differentiate_from(peft_graph *g, peft_tensor *y, const void *dy, peft_error *error);
+
+/* Bytes that a run needs on `ctx`, to the byte. Nothing is allocated but bookkeeping. */
+PEFT_API peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *bytes, peft_error *error);
+
+/* Forward, and backward where differentiated. Plans first if that was not done. */
+PEFT_API peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error *error);
+
+/* The first error of a building function. */
+PEFT_API peft_status peft_graph_status(const peft_graph *g, peft_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,51 @@
+/* ops/graph_internal.h - the graph as graph.c, differentiate.c, plan.c and run.c share it. */
+#ifndef PEFT_OPS_GRAPH_INTERNAL_H
+#define PEFT_OPS_GRAPH_INTERNAL_H
+
+#include "ops/arena.h"
+#include "ops/op.h"
+
+/* One kernel call of the schedule. */
+typedef struct peft_step {
+    peft_node *node;
+    bool backward;
+    size_t scratch_offset; /* in the plan's buffer: what all threads share, then */
+    size_t scratch_shared; /* after so many bytes */
+    size_t scratch_stride; /* so many for each thread */
+} peft_step;
+
+/* A place in the plan's buffer; views and what is written in place share one. */
+typedef struct peft_storage {
+    size_t bytes, offset;
+    int32_t first, last; /* steps of its first and last use */
+    int32_t parent;      /* merged into that storage by the planner; itself: not merged */
+} peft_storage;
+
+struct peft_graph {
+    peft_arena arena;
+    peft_error error;
+    peft_node **nodes;
+    int32_t num_nodes, node_capacity;
+    peft_tensor **tensors; /* those with a place in the plan */
+    int32_t num_tensors, tensor_capacity;
+    peft_storage *storages;
+    int32_t num_storages, storage_capacity;
+    peft_step *steps;
+    int32_t num_steps, step_capacity;
+    int32_t segment, num_segments; /* the open one, -1: none */
+    bool differentiated, planned;
+    int planned_threads;
+    size_t planned_bytes;
+};
+
+/* All return NULL or false after having failed the graph. */
+peft_node *peft_graph_new_node(peft_graph *g, peft_op_id op);
+peft_tensor *peft_graph_new_tensor(peft_graph *g, peft_dtype dtype, peft_shape shape, int32_t storage);
+peft_tensor *peft_graph_place(peft_graph *g, peft_dtype dtype, peft_shape shape); /* with a storage of its own */
+bool peft_graph_push_step(peft_graph *g, peft_node *node, bool backward);
+bool peft_graph_schedule_forward(peft_graph *g); /* the nodes as steps, once */
+
+/* Makes room for one more element of a growing array. */
+bool peft_graph_grow(peft_graph *g, void **array, int32_t count, int32_t *capacity, size_t element_bytes);
+
+#endif

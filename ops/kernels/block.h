@@ -1,0 +1,102 @@
+/* ops/kernels/block.h - the two small matrix products that low-rank layers and attention are made of.
+ *
+ * One of their sizes is a rank or a head, a few dozen at most: too thin for a general matrix product, which would
+ * spend its time on packing. Both keep a block of results in registers. Sums run in a fixed order. */
+#ifndef PEFT_OPS_KERNELS_BLOCK_H
+#define PEFT_OPS_KERNELS_BLOCK_H
+
+#include "ops/kernels/kernel.h"
+
+/* Registers: 32 with AVX-512, 16 without. */
+#if defined(__AVX512F__)
+enum { BLOCK_ROWS = 4, BLOCK_DOTS = 4, BLOCK_VECTORS = 4 };
+#else
+enum { BLOCK_ROWS = 4, BLOCK_DOTS = 2, BLOCK_VECTORS = 2 };
+#endif
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE void dot_tile(int rows, int dots, int64_t k, const real *x, int64_t row_x, const real *a, int64_t row_a,
+                            real *out, int64_t row_out)
+{
+    vec sum[BLOCK_ROWS][BLOCK_DOTS] = {0};
+    int64_t p = 0;
+    for (; p + LANES <= k; p += LANES)
+        for (int i = 0; i < rows; i++) {
+            vec xi = load(x + i * row_x + p);
+            for (int j = 0; j < dots; j++) sum[i][j] += xi * load(a + j * row_a + p);
+        }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < dots; j++) {
+            real total = sum_lanes(sum[i][j]);
+            for (int64_t q = p; q < k; q++) total += x[i * row_x + q] * a[j * row_a + q];
+            out[i * row_out + j] = total;
+        }
+}
+
+/* out[i][j] = sum_p x[i][p] a[j][p]       x [m, k], a [n, k], out [m, n] */
+static inline void block_dot(int64_t m, int64_t n, int64_t k, const real *x, int64_t row_x, const real *a,
+                             int64_t row_a, real *out, int64_t row_out)
+{
+    int64_t i = 0;
+    for (; i + BLOCK_ROWS <= m; i += BLOCK_ROWS) {
+        const real *xi = x + i * row_x;
+        real *oi = out + i * row_out;
+        int64_t j = 0;
+        for (; j + BLOCK_DOTS <= n; j += BLOCK_DOTS)
+            dot_tile(BLOCK_ROWS, BLOCK_DOTS, k, xi, row_x, a + j * row_a, row_a, oi + j, row_out);
+        for (; j < n; j++) dot_tile(BLOCK_ROWS, 1, k, xi, row_x, a + j * row_a, row_a, oi + j, row_out);
+    }
+    for (; i < m; i++)
+        for (int64_t j = 0; j < n; j++)
+            dot_tile(1, 1, k, x + i * row_x, row_x, a + j * row_a, row_a, out + i * row_out + j, row_out);
+}
+
+ALWAYS_INLINE void update_tile(int rows, int vectors, int64_t k, const real *c, int64_t row_c, int64_t column_c,
+                               const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    vec sum[BLOCK_ROWS][BLOCK_VECTORS];
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++) sum[i][v] = load(y + i * row_y + v * LANES);
+    for (int64_t p = 0; p < k; p++)
+        for (int v = 0; v < vectors; v++) {
+            vec bv = load(b + p * row_b + v * LANES);
+            for (int i = 0; i < rows; i++) sum[i][v] += broadcast(c[i * row_c + p * column_c]) * bv;
+        }
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++) store(y + i * row_y + v * LANES, sum[i][v]);
+}
+
+ALWAYS_INLINE void update_rows(int rows, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
+                               const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    int64_t j = 0;
+    for (; j + BLOCK_VECTORS * LANES <= n; j += BLOCK_VECTORS * LANES)
+        update_tile(rows, BLOCK_VECTORS, k, c, row_c, column_c, b + j, row_b, y + j, row_y);
+    for (; j + LANES <= n; j += LANES) update_tile(rows, 1, k, c, row_c, column_c, b + j, row_b, y + j, row_y);
+    for (; j < n; j++)
+        for (int i = 0; i < rows; i++) {
+            real total = y[i * row_y + j];
+            for (int64_t p = 0; p < k; p++) total += c[i * row_c + p * column_c] * b[p * row_b + j];
+            y[i * row_y + j] = total;
+        }
+}
+
+/* y[i][j] += sum_p c[i][p] b[p][j]        c [m, k] with any strides, b [k, n], y [m, n] */
+static inline void block_update(int64_t m, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
+                                const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    int64_t i = 0;
+    for (; i + BLOCK_ROWS <= m; i += BLOCK_ROWS)
+        update_rows(BLOCK_ROWS, n, k, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
+    for (; i < m; i++) update_rows(1, n, k, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
+}
+
+/* out [columns, rows] = in^T, in [rows, columns] */
+static inline void transpose(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out, int64_t row_out)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) out[j * row_out + i] = in[i * row_in + j];
+}
+
+#endif

@@ -1,0 +1,78 @@
+/* ops/kernels/kernel.h - what every kernel file starts from.
+ *
+ * The files of this folder are compiled once for each backend: PEFT_BACKEND is the backend's name, and `real` is
+ * float, or double where PEFT_REAL_F64 is set. Vectors are the compiler's own (gcc and clang), as wide as the
+ * backend's registers; the same source serves AVX-512, AVX2 and any other CPU. */
+#ifndef PEFT_OPS_KERNELS_KERNEL_H
+#define PEFT_OPS_KERNELS_KERNEL_H
+
+#include <math.h>
+#include <string.h>
+
+#include "ops/context_internal.h"
+#include "ops/op.h"
+
+#ifdef PEFT_REAL_F64
+typedef double real;
+#define REAL_DTYPE PEFT_F64
+#define REAL(f)    f
+#else
+typedef float real;
+#define REAL_DTYPE PEFT_F32
+#define REAL(f)    f##f
+#endif
+
+#if defined(__AVX512F__)
+enum { VECTOR_BYTES = 64 };
+#elif defined(__AVX2__)
+enum { VECTOR_BYTES = 32 };
+#else
+enum { VECTOR_BYTES = 16 };
+#endif
+enum { LANES = VECTOR_BYTES / (int)sizeof(real) };
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef real vec_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+static inline vec load(const real *p)
+{
+    return *(const vec_unaligned *)(const void *)p;
+}
+
+static inline void store(real *p, vec v)
+{
+    *(vec_unaligned *)(void *)p = v;
+}
+
+static inline vec broadcast(real x)
+{
+    return x - (vec){0};
+}
+
+/* Sum of the lanes in a fixed tree. */
+static inline real sum_lanes(vec v)
+{
+    real lane[LANES];
+    memcpy(lane, &v, sizeof lane);
+    for (int width = LANES / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) lane[i] += lane[i + width];
+    return lane[0];
+}
+
+/* What a kernel does for an input whose gradient is dy itself and could not share its memory: elements begin ... end.
+ */
+static inline void pass_gradient(const peft_node *node, int input, int64_t begin, int64_t end)
+{
+    if (!node->din[input]) return;
+    const real *dy = node->dout->data;
+    real *d = node->din[input]->data;
+    bool add = peft_accumulates(node, input);
+    for (int64_t k = begin; k < end; k++) d[k] = add ? d[k] + dy[k] : dy[k];
+}
+
+#define KERNEL_JOIN(a, b) a##_##b
+#define KERNEL_NAME(a, b) KERNEL_JOIN(a, b)
+/* The name under which the backend's table finds an op's kernels: peft_kernel_layer_norm_avx2. */
+#define KERNEL(op) KERNEL_NAME(peft_kernel_##op, PEFT_BACKEND)
+
+#endif

@@ -1,0 +1,119 @@
+/* ops/op.h - what an op is to the graph, for those who write one (docs/adding-an-op.md).
+ *
+ * An op has three parts, found under one name: the building function (ops/layer_norm.c: checks shapes, appends the
+ * node), its row in the table of ops/op.c (what backward reads and which memory may be shared), and its kernels
+ * (ops/kernels/layer_norm.c: compiled once for each backend and once for double). */
+#ifndef PEFT_OPS_OP_H
+#define PEFT_OPS_OP_H
+
+#include "ops/graph.h"
+
+#define PEFT_OP_LIST(X)                                                                                                \
+    X(linear)                                                                                                          \
+    X(low_rank)                                                                                                        \
+    X(matmul)                                                                                                          \
+    X(embedding)                                                                                                       \
+    X(layer_norm)                                                                                                      \
+    X(activation)                                                                                                      \
+    X(softmax)                                                                                                         \
+    X(attention)                                                                                                       \
+    X(mean_pool)                                                                                                       \
+    X(first_pool)                                                                                                      \
+    X(dropout)                                                                                                         \
+    X(add)                                                                                                             \
+    X(mul)                                                                                                             \
+    X(scale)                                                                                                           \
+    X(reshape)                                                                                                         \
+    X(slice)                                                                                                           \
+    X(concat)                                                                                                          \
+    X(sum)                                                                                                             \
+    X(cross_entropy)                                                                                                   \
+    X(mse)                                                                                                             \
+    X(copy)
+
+typedef enum peft_op_id {
+#define X(name) PEFT_OP_##name,
+    PEFT_OP_LIST(X)
+#undef X
+        PEFT_NUM_OPS
+} peft_op_id;
+
+enum { PEFT_MAX_INPUTS = 8, PEFT_MAX_OUTPUTS = 4 };
+
+#define PEFT_IN(i)  (1U << (i))
+#define PEFT_OUT(j) (1U << (PEFT_MAX_INPUTS + (j)))
+
+/* What differentiation and planning must know. out[0] is the result, further outputs are saved for backward. */
+typedef struct peft_op {
+    const char *name;
+    uint32_t gradient_reads[PEFT_MAX_INPUTS]; /* for d in[i]: which inputs and outputs backward reads */
+    uint32_t passes_gradient;                 /* PEFT_IN(i): d in[i] is d out[0] itself; no work, no memory */
+    uint32_t in_place;                        /* PEFT_IN(i): out[0] may be written over in[i] */
+    uint32_t gradient_in_place;               /* PEFT_IN(i): d in[i] may be written over d out[0] */
+    bool view;                                /* out[0] is in[0] with another shape */
+} peft_op;
+
+extern const peft_op peft_ops[PEFT_NUM_OPS];
+
+typedef struct peft_node {
+    peft_op_id op;
+    int32_t num_inputs, num_outputs;
+    peft_tensor *in[PEFT_MAX_INPUTS]; /* optional inputs are NULL */
+    peft_tensor *out[PEFT_MAX_OUTPUTS];
+    const void *attributes; /* the op's own struct, e.g. peft_attention_options */
+    /* Set by differentiation: */
+    peft_tensor *dout; /* dL/d out[0] */
+    peft_tensor
+        *din[PEFT_MAX_INPUTS]; /* dL/d in[i], to be written by backward; NULL: not wanted, or passed on already */
+    uint32_t accumulate;       /* PEFT_IN(i): add to din[i] instead of setting it */
+    int32_t segment;           /* of recomputation; -1: none */
+} peft_node;
+
+/* For building functions. `attributes` is copied. Outputs get dtype and shape; the result is out[0], or NULL where
+ * the graph has failed. */
+peft_node *peft_graph_append(peft_graph *g, peft_op_id op, int32_t num_inputs, peft_tensor *const *inputs,
+                             const void *attributes, size_t attribute_bytes);
+peft_tensor *peft_node_output(peft_graph *g, peft_node *node, peft_dtype dtype, peft_shape shape);
+/* Keeps the first error; returns NULL, so that a building function ends with `return peft_graph_fail(...)`. */
+void *peft_graph_fail(peft_graph *g, peft_status status, const char *format, ...) PEFT_PRINTF(3, 4);
+/* True where the graph has failed already or an input is missing because of that. */
+bool peft_graph_failed(const peft_graph *g);
+
+typedef struct peft_kernel {
+    void (*forward)(const peft_node *node, peft_context *ctx);
+    void (*backward)(const peft_node *node, peft_context *ctx);
+    /* Bytes of scratch memory in one direction, for each thread and for all together; NULL: none. */
+    size_t (*thread_bytes)(const peft_node *node, bool backward);
+    size_t (*shared_bytes)(const peft_node *node, bool backward);
+} peft_kernel;
+
+static inline bool peft_accumulates(const peft_node *node, int i)
+{
+    return (node->accumulate & PEFT_IN(i)) != 0;
+}
+
+/* Rows and columns of a tensor seen as a matrix: all dimensions but the last, and the last. */
+static inline int64_t peft_columns(const peft_tensor *t)
+{
+    return t->shape.ndim ? t->shape.size[t->shape.ndim - 1] : 1;
+}
+
+static inline int64_t peft_rows(const peft_tensor *t)
+{
+    int64_t rows = 1;
+    for (int32_t d = 0; d + 1 < t->shape.ndim; d++) rows *= t->shape.size[d];
+    return rows;
+}
+
+/* Work cut into pieces of `grain` rows that do not depend on the number of threads: the same bits for any number.
+ * Each call gets the scratch memory of its thread. */
+typedef void peft_rows_function(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch);
+void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64_t grain, peft_rows_function *run);
+
+/* The scratch memory that all threads of the running kernel share (shared_bytes). */
+void *peft_shared_scratch(const peft_context *ctx);
+
+/* A kernel that finds its input unusable (an index out of range) reports it; the run stops after the node. */
+void peft_context_fail(peft_context *ctx, peft_status status, const char *format, ...) PEFT_PRINTF(3, 4);
+
+#endif

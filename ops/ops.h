@@ -1,0 +1,122 @@
+/* ops/ops.h - the building functions of all ops: what a graph can be described with.
+ *
+ * T tokens of a flat batch without padding, S sequences. `starts` [S + 1] (PEFT_I32) holds the first token of each
+ * sequence and, last, T. Floating-point tensors of one op share a type, PEFT_F32 or PEFT_F64. Every function returns
+ * the new tensor, or NULL after an error (peft_graph_status): PEFT_ERR_SHAPE, PEFT_ERR_DTYPE or PEFT_ERR_ARGUMENT.
+ * Names and meanings are those of PyTorch's functions. */
+#ifndef PEFT_OPS_OPS_H
+#define PEFT_OPS_OPS_H
+
+#include "ops/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* y = x W^T + b        x [T, in], weight [out, in], bias [out] or NULL -> [T, out] */
+PEFT_API peft_tensor *peft_linear(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);
+
+/* The core of the family (ops/low_rank.c):
+ *
+ *     y = y0 + s B (g * (A x))
+ *
+ *   y0    [T, out] or NULL (zero); usually the output of the frozen layer
+ *   x     [T, in]
+ *   A     [R, in], or [S, R, in]: an adapter for each sequence
+ *   B     [out, R], or [S, out, R]
+ *   gate  NULL (1); or [G] for all tokens, [T, G] for each token, [S, G] for each sequence. G divides R, and each
+ *         entry of the gate counts for R / G rows of A in turn (an expert's rows)
+ *   starts needed where anything is per sequence, else NULL
+ *
+ * S = T would make [S, G] and [T, G] look alike: with starts given the gate is per sequence when it has S rows. */
+PEFT_API peft_tensor *peft_low_rank(peft_graph *g, peft_tensor *y0, peft_tensor *x, peft_tensor *A, peft_tensor *B,
+                                    peft_tensor *gate, peft_tensor *starts, double scale);
+
+/* C = op(a) op(b), op(a) [m, k], op(b) [k, n]; op transposes where asked -> [m, n] */
+PEFT_API peft_tensor *peft_matmul(peft_graph *g, peft_tensor *a, bool transpose_a, peft_tensor *b, bool transpose_b);
+
+/* Row ids[t] of weight: ids [T] (PEFT_I32), weight [rows, columns] -> [T, columns]. An id outside of the table fails
+ * the run with PEFT_ERR_ARGUMENT. */
+PEFT_API peft_tensor *peft_embedding(peft_graph *g, peft_tensor *weight, peft_tensor *ids);
+
+/* y = (x - mean) / sqrt(var + eps) * weight + bias over the last dimension; weight, bias [columns] or NULL */
+PEFT_API peft_tensor *peft_layer_norm(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *bias,
+                                      double eps);
+
+/* y = f(x) for each element. gelu is x Phi(x) with erf; gelu_tanh its approximation; silu is x sigmoid(x). */
+#define PEFT_ACTIVATION_MAP(X) X(gelu) X(gelu_tanh) X(relu) X(silu) X(tanh) X(sigmoid)
+typedef enum peft_activation_kind {
+#define X(name) PEFT_ACTIVATION_##name,
+    PEFT_ACTIVATION_MAP(X)
+#undef X
+        PEFT_NUM_ACTIVATIONS
+} peft_activation_kind;
+PEFT_API peft_tensor *peft_activation(peft_graph *g, peft_tensor *x, peft_activation_kind kind);
+/* The kind of a name of config.json's hidden_act (gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish, tanh,
+ * sigmoid, ...); false: unknown. */
+PEFT_API bool peft_activation_find(const char *name, peft_activation_kind *kind);
+
+/* y = exp(x) / sum exp(x) over the last dimension */
+PEFT_API peft_tensor *peft_softmax(peft_graph *g, peft_tensor *x);
+
+typedef enum peft_mask { PEFT_MASK_NONE, PEFT_MASK_CAUSAL, PEFT_MASK_WINDOW } peft_mask;
+
+typedef struct peft_attention_options {
+    int32_t num_heads;
+    int32_t num_key_value_heads; /* divides num_heads; 0: the same */
+    double scale;                /* of the scores; 0: 1 / sqrt(head size) */
+    peft_mask mask;              /* causal: query i sees keys up to i, both aligned at their sequences' ends */
+    int64_t window;              /* PEFT_MASK_WINDOW: causal, and no key further back than window - 1 */
+    double dropout;              /* of the probabilities, 0: none (not training) */
+    uint64_t dropout_stream;     /* ops/rng.h */
+    int64_t first_row;           /* position of the first query token in the global batch */
+} peft_attention_options;
+
+/* y = softmax(scale q k^T) v for each head and sequence; nothing of size length x length is kept.
+ *   q [Tq, heads * head size], k, v [Tk, key/value heads * head size] -> [Tq, heads * head size]
+ *   query_starts, key_starts [S + 1]; key_starts NULL: the same */
+PEFT_API peft_tensor *peft_attention(peft_graph *g, peft_tensor *q, peft_tensor *k, peft_tensor *v,
+                                     peft_tensor *query_starts, peft_tensor *key_starts,
+                                     const peft_attention_options *options);
+
+/* Mean of a sequence's rows, and its first row: x [T, columns], starts [S + 1] -> [S, columns] */
+PEFT_API peft_tensor *peft_mean_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts);
+PEFT_API peft_tensor *peft_first_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts);
+
+/* y = x * mask / (1 - p), mask 0 with probability p. The mask is a function of (context's seed, stream, context's
+ * step, first_row + row, column) alone: batches may be cut in any way (ops/rng.h). p = 0 returns x itself. */
+PEFT_API peft_tensor *peft_dropout(peft_graph *g, peft_tensor *x, double p, uint64_t stream, int64_t first_row);
+
+/* Element by element. b has the shape of a, or that of a's last dimensions (then it is used for all the rest), or
+ * one element. */
+PEFT_API peft_tensor *peft_add(peft_graph *g, peft_tensor *a, peft_tensor *b);
+PEFT_API peft_tensor *peft_mul(peft_graph *g, peft_tensor *a, peft_tensor *b);
+PEFT_API peft_tensor *peft_scale(peft_graph *g, peft_tensor *x, double factor);
+
+/* The same elements in another shape; no copy. */
+PEFT_API peft_tensor *peft_reshape(peft_graph *g, peft_tensor *x, peft_shape shape);
+/* Indices begin ... begin + length - 1 of dimension dim. */
+PEFT_API peft_tensor *peft_slice(peft_graph *g, peft_tensor *x, int32_t dim, int64_t begin, int64_t length);
+/* Up to 8 tensors side by side along dimension dim. */
+PEFT_API peft_tensor *peft_concat(peft_graph *g, int32_t dim, peft_tensor *const *parts, int32_t count);
+
+/* Sum over dimension dim, which goes; PEFT_ALL_DIMS: over everything -> [1]. Summed in double. */
+enum { PEFT_ALL_DIMS = -1 };
+PEFT_API peft_tensor *peft_sum(peft_graph *g, peft_tensor *x, int32_t dim);
+PEFT_API peft_tensor *peft_mean(peft_graph *g, peft_tensor *x, int32_t dim);
+
+/* loss = sum_n w[label_n] ((1 - eps) -log p_n[label_n] + eps / C sum_c -log p_n[c] w_c / w[label_n]) / normalizer
+ * as torch.nn.functional.cross_entropy has it.
+ *   logits [N, C], labels [N] (PEFT_I32; a negative label is ignored), class_weights [C] or NULL -> [1]
+ *   label_smoothing eps in [0, 1]; normalizer: sum of the weights of the labels of the whole (global) batch;
+ *   0: that of these rows */
+PEFT_API peft_tensor *peft_cross_entropy(peft_graph *g, peft_tensor *logits, peft_tensor *labels,
+                                         peft_tensor *class_weights, double label_smoothing, double normalizer);
+
+/* loss = sum (prediction - target)^2 / normalizer -> [1]; normalizer 0: the number of elements */
+PEFT_API peft_tensor *peft_mse(peft_graph *g, peft_tensor *prediction, peft_tensor *target, double normalizer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,187 @@
+/* ops/plan.c - where every tensor lives: one buffer, places reused as soon as their last reader has run.
+ *
+ *   1. lifetimes   first and last step that touches each storage
+ *   2. in place    an op that allows it writes over an input that nobody reads any more: the two storages merge
+ *   3. placement   largest first, at the lowest offset that is free during its whole lifetime (the greedy rule of
+ *                  Pisarchyk and Lee 2020, arXiv 2001.03288, which comes close to the lower bound) */
+#include "ops/context_internal.h"
+#include "ops/graph_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector */
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static peft_storage *find(peft_graph *g, int32_t storage)
+{
+    while (g->storages[storage].parent != storage) storage = g->storages[storage].parent;
+    return &g->storages[storage];
+}
+
+static void touch(peft_graph *g, const peft_tensor *t, int32_t step)
+{
+    if (!t || t->storage < 0) return;
+    peft_storage *s = find(g, t->storage);
+    if (s->first < 0) s->first = step;
+    s->last = step;
+}
+
+/* The tensors that a step reads or writes. */
+static void touch_step(peft_graph *g, int32_t step)
+{
+    const peft_node *node = g->steps[step].node;
+    uint32_t touched = ~0U;
+    if (g->steps[step].backward) {
+        touched = 0;
+        touch(g, node->dout, step);
+        for (int32_t i = 0; i < node->num_inputs; i++) {
+            touch(g, node->din[i], step);
+            if (node->din[i]) touched |= peft_ops[node->op].gradient_reads[i];
+        }
+    }
+    for (int32_t i = 0; i < node->num_inputs; i++)
+        if (touched & PEFT_IN(i)) touch(g, node->in[i], step);
+    for (int32_t j = 0; j < node->num_outputs; j++)
+        if (touched & PEFT_OUT(j)) touch(g, node->out[j], step);
+}
+
+static void keep_to_the_end(peft_graph *g, const peft_tensor *t)
+{
+    if (t && t->storage >= 0) find(g, t->storage)->last = g->num_steps;
+}
+
+static void find_lifetimes(peft_graph *g)
+{
+    for (int32_t k = 0; k < g->num_storages; k++)
+        g->storages[k] = (peft_storage){.bytes = g->storages[k].bytes, .first = -1, .last = -1, .parent = k};
+    for (int32_t step = 0; step < g->num_steps; step++) touch_step(g, step);
+    for (int32_t k = 0; k < g->num_tensors; k++)
+        if (g->tensors[k]->kept) keep_to_the_end(g, g->tensors[k]);
+    for (int32_t n = 0; n < g->num_nodes; n++)
+        for (int32_t i = 0; i < g->nodes[n]->num_inputs; i++) {
+            const peft_tensor *in = g->nodes[n]->in[i];
+            if (in && in->node < 0) keep_to_the_end(g, in->grad);
+        }
+}
+
+static void merge_if_free(peft_graph *g, const peft_tensor *old, const peft_tensor *new, int32_t step)
+{
+    if (!old || !new || old->storage < 0 || new->storage < 0) return;
+    peft_storage *from = find(g, old->storage), *to = find(g, new->storage);
+    if (from == to || from->bytes != to->bytes || from->last != step || to->first != step) return;
+    from->last = to->last;
+    to->parent = (int32_t)(from - g->storages);
+}
+
+static void write_in_place(peft_graph *g)
+{
+    for (int32_t step = 0; step < g->num_steps; step++) {
+        const peft_node *node = g->steps[step].node;
+        const peft_op *op = &peft_ops[node->op];
+        for (int32_t i = 0; i < node->num_inputs; i++) {
+            if (!g->steps[step].backward) {
+                if (op->in_place & PEFT_IN(i)) merge_if_free(g, node->in[i], node->out[0], step);
+            } else if ((op->gradient_in_place & PEFT_IN(i)) && !peft_accumulates(node, i)) {
+                merge_if_free(g, node->dout, node->din[i], step);
+            }
+        }
+    }
+}
+
+/* A piece of the buffer from step `first` to step `last`: a storage, or the scratch memory of one step. */
+typedef struct piece {
+    size_t bytes, offset;
+    int32_t first, last;
+    size_t *place; /* where the offset goes */
+} piece;
+
+static int larger_first(const void *a, const void *b)
+{
+    const piece *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+/* `placed` is sorted by offset; the lowest gap among those alive at the same time as p, and its own slot in the order.
+ */
+static size_t lowest_gap(piece *const *placed, int32_t count, const piece *p)
+{
+    size_t offset = 0;
+    for (int32_t k = 0; k < count; k++) {
+        const piece *q = placed[k];
+        if (q->last < p->first || p->last < q->first) continue;
+        if (offset + p->bytes <= q->offset) break;
+        if (q->offset + q->bytes > offset) offset = q->offset + q->bytes;
+    }
+    return offset;
+}
+
+static size_t place_all(piece *pieces, piece **placed, int32_t count)
+{
+    size_t peak = 0;
+    qsort(pieces, (size_t)count, sizeof *pieces, larger_first);
+    for (int32_t k = 0; k < count; k++) {
+        piece *p = &pieces[k];
+        *p->place = p->offset = lowest_gap(placed, k, p);
+        int32_t slot = k;
+        while (slot > 0 && placed[slot - 1]->offset > p->offset) slot--;
+        memmove(placed + slot + 1, placed + slot, (size_t)(k - slot) * sizeof *placed);
+        placed[slot] = p;
+        if (p->offset + p->bytes > peak) peak = p->offset + p->bytes;
+    }
+    return peak;
+}
+
+static int32_t collect_pieces(peft_graph *g, const peft_context *ctx, piece *pieces)
+{
+    int32_t count = 0;
+    for (int32_t k = 0; k < g->num_storages; k++) {
+        peft_storage *s = &g->storages[k];
+        if (s->parent != k || s->first < 0 || !s->bytes) continue;
+        pieces[count++] = (piece){aligned(s->bytes), 0, s->first, s->last, &s->offset};
+    }
+    for (int32_t step = 0; step < g->num_steps; step++) {
+        peft_step *s = &g->steps[step];
+        const peft_kernel *kernel = peft_context_kernel(ctx, s->node);
+        s->scratch_shared = kernel->shared_bytes ? aligned(kernel->shared_bytes(s->node, s->backward)) : 0;
+        s->scratch_stride = kernel->thread_bytes ? aligned(kernel->thread_bytes(s->node, s->backward)) : 0;
+        size_t bytes = s->scratch_shared + s->scratch_stride * (size_t)peft_context_threads(ctx);
+        if (bytes) pieces[count++] = (piece){bytes, 0, step, step, &s->scratch_offset};
+    }
+    return count;
+}
+
+/* Merged storages have the place of the one they were merged into. */
+static void resolve_merged(peft_graph *g)
+{
+    for (int32_t k = 0; k < g->num_storages; k++) g->storages[k].offset = find(g, k)->offset;
+}
+
+peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *bytes, peft_error *error)
+{
+    *bytes = 0;
+    if (peft_graph_failed(g) || !peft_graph_schedule_forward(g)) return peft_graph_status(g, error);
+    find_lifetimes(g);
+    write_in_place(g);
+    size_t most = (size_t)(g->num_storages + g->num_steps);
+    piece *pieces = calloc(most, sizeof *pieces);
+    piece **placed = calloc(most, sizeof *placed);
+    if (!pieces || !placed) {
+        free(pieces);
+        free(placed);
+        return peft_fail(error, PEFT_ERR_MEMORY, "plan: out of memory for %zu entries", most);
+    }
+    g->planned_bytes = place_all(pieces, placed, collect_pieces(g, ctx, pieces));
+    resolve_merged(g);
+    free(pieces);
+    free(placed);
+    g->planned = true;
+    g->planned_threads = peft_context_threads(ctx);
+    *bytes = g->planned_bytes;
+    return PEFT_OK;
+}
