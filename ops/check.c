@@ -60,10 +60,27 @@ bool peft_check_real(peft_graph *g, const char *op, const char *what, const peft
                            peft_dtype_name(t->dtype));
 }
 
-bool peft_check_starts(peft_graph *g, const char *op, const peft_tensor *starts)
+bool peft_check_starts(peft_graph *g, const char *op, const char *what, const peft_tensor *starts, int64_t tokens)
 {
-    if (!peft_check_dtype(g, op, "starts", starts, PEFT_I32) ||
-        !peft_check_vector(g, op, "starts", starts, PEFT_ANY_SIZE))
+    if (!peft_check_dtype(g, op, what, starts, PEFT_I32) || !peft_check_vector(g, op, what, starts, PEFT_ANY_SIZE))
         return false;
-    return starts->shape.size[0] >= 2 || peft_graph_fail(g, PEFT_ERR_SHAPE, "%s: starts: expected [sequences + 1]", op);
+    int64_t sequences = starts->shape.size[0] - 1;
+    if (sequences < 1) return peft_graph_fail(g, PEFT_ERR_SHAPE, "%s: %s: expected [sequences + 1]", op, what);
+    const int32_t *start = starts->node < 0 ? starts->data : NULL;
+    if (!start) return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s: expected a leaf with values", op, what);
+    if (start[0] != 0)
+        return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s[0]: expected 0, found %d", op, what, start[0]);
+    for (int64_t s = 0; s < sequences; s++)
+        if (start[s + 1] <= start[s])
+            return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s[%lld]: expected more than %d, found %d", op, what,
+                                   (long long)s + 1, start[s], start[s + 1]);
+    return start[sequences] == tokens ||
+           peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s[%lld]: expected %lld tokens, found %d", op, what,
+                           (long long)sequences, (long long)tokens, start[sequences]);
+}
+
+bool peft_check_no_gradient(peft_graph *g, const char *op, const char *what, const peft_tensor *t)
+{
+    return !t->requires_grad ||
+           peft_graph_fail(g, PEFT_ERR_UNSUPPORTED, "%s: %s: its gradient is not computed", op, what);
 }

@@ -20,7 +20,11 @@ bool peft_check_matrix(peft_graph *g, const char *op, const char *what, const pe
 bool peft_check_dtype(peft_graph *g, const char *op, const char *what, const peft_tensor *t, peft_dtype dtype);
 bool peft_check_real(peft_graph *g, const char *op, const char *what, const peft_tensor *t); /* F32 or F64 */
 
-/* starts: PEFT_I32 [S + 1], S >= 1. */
-bool peft_check_starts(peft_graph *g, const char *op, const peft_tensor *starts);
+/* PEFT_I32 [S + 1], S >= 1: a leaf whose values are there already and rise from 0 to `tokens`, so that every sequence
+ * has a token. */
+bool peft_check_starts(peft_graph *g, const char *op, const char *what, const peft_tensor *starts, int64_t tokens);
+
+/* No kernel computes this input's gradient. */
+bool peft_check_no_gradient(peft_graph *g, const char *op, const char *what, const peft_tensor *t);
 
 #endif

@@ -43,7 +43,7 @@ peft_tensor *peft_low_rank(peft_graph *g, peft_tensor *y0, peft_tensor *x, peft_
 {
     const char *op = "low_rank";
     if (!peft_check_real(g, op, "x", x) || !peft_check_matrix(g, op, "x", x, PEFT_ANY_SIZE, PEFT_ANY_SIZE) ||
-        (starts && !peft_check_starts(g, op, starts)))
+        (starts && !peft_check_starts(g, op, "starts", starts, peft_rows(x))))
         return NULL;
     int64_t sequences = starts ? starts->shape.size[0] - 1 : 0;
     peft_low_rank_attributes a = {.scale = scale};

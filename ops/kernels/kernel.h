@@ -70,6 +70,13 @@ static inline void pass_gradient(const peft_node *node, int input, int64_t begin
     for (int64_t k = begin; k < end; k++) d[k] = add ? d[k] + dy[k] : dy[k];
 }
 
+/* For a kernel that adds up its gradient in several passes. */
+static inline void clear_unless_accumulated(const peft_node *node, int input)
+{
+    peft_tensor *d = node->din[input];
+    if (d && !peft_accumulates(node, input)) memset(d->data, 0, (size_t)peft_shape_count(&d->shape) * sizeof(real));
+}
+
 #define KERNEL_JOIN(a, b) a##_##b
 #define KERNEL_NAME(a, b) KERNEL_JOIN(a, b)
 /* The name under which the backend's table finds an op's kernels: peft_kernel_layer_norm_avx2. */

@@ -209,12 +209,6 @@ static void dgate_rows(const peft_node *node, peft_context *ctx, int64_t begin, 
     }
 }
 
-static void clear_unless_accumulated(const peft_node *node, int input)
-{
-    peft_tensor *d = node->din[input];
-    if (d && !peft_accumulates(node, input)) memset(d->data, 0, (size_t)peft_shape_count(&d->shape) * sizeof(real));
-}
-
 static void backward(const peft_node *node, peft_context *ctx)
 {
     low_rank l = read_node(node);
