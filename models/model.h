@@ -1,0 +1,82 @@
+/* models/model.h - a transformer with a head, read from a Hugging Face folder, ready for adapters.
+ *
+ * The file's weights are mapped and frozen. What is trained besides adapters (the head; more by peft_model_train)
+ * gets private copies with gradients. Names are those of the task model in transformers
+ * ("bert.encoder.layer.0.attention.self.query"), whatever prefix the file leaves out. */
+#ifndef PEFT_MODELS_MODEL_H
+#define PEFT_MODELS_MODEL_H
+
+#include "variants/adapter.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct peft_model peft_model;
+
+/* A linear layer that an adapter can be put on. */
+typedef struct peft_linear_layer {
+    const char *module;
+    int64_t in_features, out_features;
+    peft_base_linear base;
+    const peft_adapter *adapter; /* NULL: none; not owned */
+    bool output;                 /* of the head: `all-linear` does not mean it */
+} peft_linear_layer;
+
+typedef struct peft_model_options {
+    int64_t num_labels; /* of the head; 0: as the folder's config.json says */
+    bool regression;    /* one output, no classes: num_labels is 1 */
+    uint64_t seed;      /* of a head that the file does not have */
+    bool without_head;  /* only the encoder (`peft embed`) */
+} peft_model_options;
+
+/* PEFT_ERR_FILE, PEFT_ERR_FORMAT, PEFT_ERR_UNSUPPORTED: what is missing, misshapen, or changes the maths and is not
+ * offered, by file and name. `options` may be NULL. */
+PEFT_API peft_status peft_model_open(peft_model **model, const char *dir, const peft_model_options *options,
+                                     peft_error *error);
+PEFT_API void peft_model_close(peft_model *model); /* NULL is allowed */
+
+PEFT_API const char *peft_model_type(const peft_model *model); /* "bert" */
+PEFT_API const char *peft_model_dir(const peft_model *model);
+PEFT_API int64_t peft_model_num_labels(const peft_model *model);
+PEFT_API int64_t peft_model_hidden_size(const peft_model *model);
+PEFT_API int64_t peft_model_vocab_size(const peft_model *model);
+PEFT_API int64_t peft_model_max_length(const peft_model *model); /* tokens that a sequence may have */
+PEFT_API int64_t peft_model_num_layers(const peft_model *model); /* hidden layers */
+PEFT_API size_t peft_model_mapped_bytes(const peft_model *model);
+/* True: the head came from the file; false: it was drawn from the seed. */
+PEFT_API bool peft_model_has_trained_head(const peft_model *model);
+
+/* All linear layers in the order of the model, and all weights. The arrays live as long as the model. */
+PEFT_API peft_linear_layer *peft_model_linears(peft_model *model, int64_t *count);
+PEFT_API peft_weight *peft_model_weights(peft_model *model, int64_t *count);
+
+/* Modules that Hugging Face PEFT adapts where target_modules is null; ends with NULL. */
+PEFT_API const char *const *peft_model_default_targets(const peft_model *model);
+/* Module that PEFT saves with an adapter for this head: "classifier". */
+PEFT_API const char *peft_model_head(const peft_model *model);
+
+/* Gives weight a private copy and a gradient, so that it is trained; a second call does nothing. */
+PEFT_API peft_status peft_model_train(peft_model *model, peft_weight *weight, peft_error *error);
+
+/* The tokens of a batch. */
+typedef struct peft_model_input {
+    const int32_t *input_ids;      /* [num_tokens] */
+    const int32_t *token_type_ids; /* [num_tokens] */
+    const int32_t *position_ids;   /* [num_tokens]: 0, 1, ... in each sequence */
+} peft_model_input;
+
+typedef struct peft_model_run {
+    const peft_batch *batch;
+    const peft_model_input *input;
+    bool checkpoint_layers; /* compute each layer again in the backward pass instead of storing it */
+} peft_model_run;
+
+/* Last hidden layer [num_tokens, hidden_size], and the head's output [num_sequences, num_labels]. */
+PEFT_API peft_tensor *peft_model_hidden(peft_graph *g, const peft_model *model, const peft_model_run *run);
+PEFT_API peft_tensor *peft_model_logits(peft_graph *g, const peft_model *model, const peft_model_run *run);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

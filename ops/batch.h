@@ -1,0 +1,29 @@
+/* ops/batch.h - what a flat batch is: the tokens of all sequences one after another, without padding. */
+#ifndef PEFT_OPS_BATCH_H
+#define PEFT_OPS_BATCH_H
+
+#include "ops/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One graph computes one batch; with gradient accumulation several of them make up the global batch of an optimiser
+ * step, and `first_*` say where in it this one begins. The arrays are the caller's and outlive the run. */
+typedef struct peft_batch {
+    int64_t num_tokens, num_sequences;
+    const int32_t *starts; /* [num_sequences + 1]: first token of each sequence, then num_tokens */
+    int64_t first_token, first_sequence;
+    bool training;                 /* dropout acts, noise is drawn */
+    const int32_t *prompt_lengths; /* [num_sequences]: tokens of each sequence that are prompt; NULL: all of them */
+    const float *vectors;          /* [num_sequences, vector_size]: what the caller knows of each sequence; or NULL */
+    int64_t vector_size;
+} peft_batch;
+
+/* batch->starts as a leaf of the graph. */
+PEFT_API peft_tensor *peft_batch_starts(peft_graph *g, const peft_batch *batch);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,38 @@
+/* ops/weight.h - a weight of the base model, frozen or trained, and the linear layer that adapters sit on. */
+#ifndef PEFT_OPS_WEIGHT_H
+#define PEFT_OPS_WEIGHT_H
+
+#include "ops/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* `data` is the weight as stored (a mapped file, or the caller's array). A weight that is trained as well (a head,
+ * biases, everything) has a private copy with a gradient instead; both are the owner's of the struct. */
+typedef struct peft_weight {
+    const char *name;
+    peft_shape shape;
+    const float *data;
+    float *value, *gradient; /* both NULL: frozen */
+} peft_weight;
+
+/* The layer that an adapter wraps: y = x W^T + b. */
+typedef struct peft_base_linear {
+    const peft_weight *weight; /* [out, in] */
+    const peft_weight *bias;   /* [out], or NULL */
+} peft_base_linear;
+
+/* As leaf of a graph: a constant, or a parameter. */
+PEFT_API peft_tensor *peft_weight_leaf(peft_graph *g, const peft_weight *weight);
+
+/* What counts now: the trained copy, or the weight as stored. */
+PEFT_API const float *peft_weight_values(const peft_weight *weight);
+
+/* x [T, in] -> [T, out] */
+PEFT_API peft_tensor *peft_base_forward(peft_graph *g, const peft_base_linear *base, peft_tensor *x);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

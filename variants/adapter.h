@@ -1,0 +1,63 @@
+/* variants/adapter.h - the adapters of a model: made from a variant's tables, whatever the variant. */
+#ifndef PEFT_VARIANTS_ADAPTER_H
+#define PEFT_VARIANTS_ADAPTER_H
+
+#include "variants/variant.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Variants of this build; NULL past the end, or where no variant has the name. */
+PEFT_API const peft_variant *peft_variant_at(size_t index);
+PEFT_API const peft_variant *peft_variant_find(const char *name);
+/* The same, with an error that names the nearest known one. */
+PEFT_API peft_status peft_variant_get(const char *name, const peft_variant **variant, peft_error *error);
+
+/* A layer to adapt. The name is copied. */
+typedef struct peft_layer {
+    const char *module;
+    int64_t in_features, out_features;
+} peft_layer;
+
+/* Makes adapters for `layers` with start values drawn from `seed`. `options` is the variant's struct, filled through
+ * its table; it is copied. PEFT_ERR_ARGUMENT: options that do not fit together, a pattern that matches no layer. */
+PEFT_API peft_status peft_adapters_create(peft_adapters **all, const peft_variant *variant, const void *options,
+                                          const peft_layer *layers, int64_t num_layers, uint64_t seed,
+                                          peft_error *error);
+PEFT_API void peft_adapters_free(peft_adapters *all); /* NULL is allowed */
+
+/* The adapter of a module, or NULL. */
+PEFT_API peft_adapter *peft_adapters_find(peft_adapters *all, const char *module);
+
+/* Start values that depend on the base layer, for variants that have such. */
+PEFT_API peft_status peft_adapter_init_from_base(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed,
+                                                 peft_error *error);
+
+/* The adapted layer, or the plain one where adapter is NULL. */
+PEFT_API peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
+                                           peft_tensor *x, const peft_batch *batch);
+
+/* For forward functions: value `index` of the adapter as it counts in this graph, a parameter while training. */
+peft_tensor *peft_adapter_leaf(peft_graph *g, const peft_adapter *adapter, int32_t index, const peft_batch *batch);
+peft_tensor *peft_adapter_dropout(peft_graph *g, const peft_adapter *adapter, peft_tensor *x, const peft_batch *batch);
+/* starts where `value` is bound to one tensor for each sequence, else NULL. */
+peft_tensor *peft_adapter_starts(peft_graph *g, const peft_adapter *adapter, int32_t index, const peft_batch *batch);
+
+/* Every value, layers first, then those of the model: `visit` gets the owner's module ("" for the model's). A status
+ * other than PEFT_OK ends the walk and is returned. */
+typedef peft_status peft_value_visit(void *argument, const char *module, peft_adapter_value *value, peft_error *error);
+PEFT_API peft_status peft_adapters_each_value(peft_adapters *all, peft_value_visit *visit, void *argument,
+                                              peft_error *error);
+
+/* After the optimiser's update. */
+PEFT_API peft_status peft_adapters_after_step(peft_adapters *all, const peft_training_step *step, peft_error *error);
+
+/* weight [out, in] and bias [out] (or NULL) with the adapter folded in, in place. PEFT_ERR_UNSUPPORTED where the
+ * update depends on the input. */
+PEFT_API peft_status peft_adapter_merge(const peft_adapter *adapter, float *weight, float *bias, peft_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

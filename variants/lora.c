@@ -1,0 +1,96 @@
+/* variants/lora.c - Low-Rank Adaptation.
+ *
+ *     y = W x + b + s B A x,   s = alpha / r                    (Hu et al. 2021, arXiv 2106.09685, eq. 3)
+ *
+ * A [r, in], B [out, r]. B starts at zero, so the adapted layer starts as the base layer. The paper draws A from a
+ * Gaussian; the authors' program and Hugging Face draw it as torch.nn.Linear does, U(-1/sqrt(in), 1/sqrt(in)), which
+ * is the default here. Dropout acts on the adapter's input only. */
+#include "variants/lora.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/ops.h"
+
+static const char *const init_choices[] = {"kaiming", "gaussian", NULL};
+
+const peft_option lora_option_table[] = {
+    PEFT_COMMON_OPTION_ROWS("8", "16"),
+    {.name = "init",
+     .type = PEFT_OPTION_STRING,
+     .offset = offsetof(lora_options, init),
+     .initial = "kaiming",
+     .choices = init_choices,
+     .placeholder = "NAME",
+     .help = "start values of A: uniform as torch.nn.Linear has them, or normal with deviation 1/r; B starts at zero",
+     .group = "Adapter"},
+    {0}};
+
+const peft_json_name lora_json_names[] = {{"rank", "r"}, {"alpha", "lora_alpha"}, {"dropout", "lora_dropout"}, {0}};
+
+int32_t lora_layer_values(const peft_adapter *a, peft_value_spec *specs)
+{
+    const lora_options *options = a->all->options;
+    bool gaussian = strcmp(options->init, "gaussian") == 0;
+    specs[LORA_A] = (peft_value_spec){
+        .name = "lora_A.weight",
+        .shape = peft_shape_2(a->rank, a->in_features),
+        .start = gaussian ? PEFT_START_NORMAL : PEFT_START_UNIFORM,
+        .spread = gaussian ? 1.0 / (double)a->rank : 1.0 / sqrt((double)a->in_features),
+        .role = PEFT_ROLE_DOWN,
+    };
+    specs[LORA_B] = (peft_value_spec){
+        .name = "lora_B.weight",
+        .shape = peft_shape_2(a->out_features, a->rank),
+        .start = PEFT_START_ZERO,
+        .role = PEFT_ROLE_UP,
+    };
+    return LORA_VALUES;
+}
+
+peft_tensor *lora_forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
+                          const peft_batch *batch)
+{
+    peft_tensor *A = peft_adapter_leaf(g, a, LORA_A, batch);
+    peft_tensor *B = peft_adapter_leaf(g, a, LORA_B, batch);
+    peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
+    peft_tensor *starts = peft_adapter_starts(g, a, LORA_A, batch);
+    return peft_low_rank(g, peft_base_forward(g, base, x), dropped, A, B, NULL, starts, a->scaling);
+}
+
+peft_status lora_to_lora(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
+{
+    size_t bytes_A = (size_t)(a->rank * a->in_features) * sizeof(float);
+    size_t bytes_B = (size_t)(a->rank * a->out_features) * sizeof(float);
+    *factors = (peft_lora_factors){a->rank, a->scaling, malloc(bytes_A), malloc(bytes_B)};
+    if (!factors->A || !factors->B) {
+        free(factors->A);
+        free(factors->B);
+        *factors = (peft_lora_factors){0};
+        return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory for its factors", a->module);
+    }
+    memcpy(factors->A, a->values[LORA_A].data, bytes_A);
+    memcpy(factors->B, a->values[LORA_B].data, bytes_B);
+    return PEFT_OK;
+}
+
+static double scaling(const peft_adapter *a)
+{
+    return a->alpha / (double)a->rank;
+}
+
+const peft_variant peft_variant_lora = {
+    .name = "lora",
+    .equation = "y = W x + b + (alpha / r) B A x",
+    .source = "Hu et al. 2021, arXiv 2106.09685, eq. (3)",
+    .summary = "a low-rank update beside each frozen weight",
+    .peft_type = "LORA",
+    .options_bytes = sizeof(lora_options),
+    .options = lora_option_table,
+    .json_names = lora_json_names,
+    .scaling = scaling,
+    .layer_values = lora_layer_values,
+    .forward = lora_forward,
+    .to_lora = lora_to_lora,
+};

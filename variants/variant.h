@@ -1,0 +1,186 @@
+/* variants/variant.h - what a method of the LoRA family provides (docs/adding-a-variant.md).
+ *
+ * A variant is a table of data and a few functions. Its parameters are declared once, as data; from that one list come
+ * allocation, start values, files, counts, optimiser groups, and what a generator has to emit. Its options are
+ * declared as data too and become JSON fields, flags, help and documentation. */
+#ifndef PEFT_VARIANTS_VARIANT_H
+#define PEFT_VARIANTS_VARIANT_H
+
+#include "io/option.h"
+#include "ops/batch.h"
+#include "ops/weight.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct peft_variant peft_variant;
+typedef struct peft_adapter peft_adapter;   /* of one linear layer */
+typedef struct peft_adapters peft_adapters; /* of all adapted layers of a model */
+
+/* Options that most variants have; every variant's own struct begins with them. A variant without ranks leaves them
+ * out of its table. */
+typedef struct peft_common_options {
+    int64_t rank;
+    double alpha, dropout;
+    json_t *rank_pattern, *alpha_pattern; /* objects: pattern of module names -> value; the first that matches counts */
+} peft_common_options;
+
+/* Rows of an option table for them; `options` is the variant's struct, which starts with a peft_common_options. */
+#define PEFT_COMMON_OPTION_ROWS(rank_text, alpha_text)                                                                 \
+    {.name = "rank",                                                                                                   \
+     .type = PEFT_OPTION_INT,                                                                                          \
+     .offset = offsetof(peft_common_options, rank),                                                                    \
+     .initial = rank_text,                                                                                             \
+     .min = 1,                                                                                                         \
+     .max = 65536,                                                                                                     \
+     .placeholder = "N",                                                                                               \
+     .help = "rank of the update",                                                                                     \
+     .group = "Adapter"},                                                                                              \
+        {.name = "alpha",                                                                                              \
+         .type = PEFT_OPTION_FLOAT,                                                                                    \
+         .offset = offsetof(peft_common_options, alpha),                                                               \
+         .initial = alpha_text,                                                                                        \
+         .placeholder = "X",                                                                                           \
+         .help = "scale of the update before it is divided by the rank",                                               \
+         .group = "Adapter"},                                                                                          \
+        {.name = "dropout",                                                                                            \
+         .type = PEFT_OPTION_FLOAT,                                                                                    \
+         .offset = offsetof(peft_common_options, dropout),                                                             \
+         .initial = "0",                                                                                               \
+         .max = 0.999,                                                                                                 \
+         .placeholder = "X",                                                                                           \
+         .help = "dropout on the adapter's input while training",                                                      \
+         .group = "Adapter"},                                                                                          \
+        {.name = "rank_pattern",                                                                                       \
+         .type = PEFT_OPTION_JSON,                                                                                     \
+         .offset = offsetof(peft_common_options, rank_pattern),                                                        \
+         .placeholder = "JSON",                                                                                        \
+         .help = "ranks of modules whose names match a pattern, as {\"pattern\": rank}",                               \
+         .group = "Adapter"},                                                                                          \
+    {                                                                                                                  \
+        .name = "alpha_pattern", .type = PEFT_OPTION_JSON, .offset = offsetof(peft_common_options, alpha_pattern),     \
+        .placeholder = "JSON", .help = "alphas of such modules, as {\"pattern\": alpha}", .group = "Adapter"           \
+    }
+
+/* Of one tensor: a layer's own, or one for all layers (VeRA's projections, MoR1E's centroids). */
+typedef enum peft_scope { PEFT_SCOPE_LAYER, PEFT_SCOPE_MODEL } peft_scope;
+
+/* trained; frozen but saved with the adapter; or state of a schedule (scores, averages), saved in checkpoints only */
+typedef enum peft_value_kind { PEFT_VALUE_TRAINED, PEFT_VALUE_FROZEN, PEFT_VALUE_STATE } peft_value_kind;
+
+/* Start values: `spread` is the bound of the uniform, the standard deviation of the normal distribution. */
+typedef enum peft_start { PEFT_START_ZERO, PEFT_START_ONE, PEFT_START_UNIFORM, PEFT_START_NORMAL } peft_start;
+
+/* What a tensor is for, to those who treat all variants alike: LoRA+ trains the up side faster, a generator learns that
+ * what starts at zero may stay small. */
+typedef enum peft_role { PEFT_ROLE_DOWN, PEFT_ROLE_UP, PEFT_ROLE_GATE, PEFT_ROLE_ROUTER, PEFT_ROLE_OTHER } peft_role;
+
+typedef struct peft_value_spec {
+    const char *name; /* in files, behind the module's name: "lora_A.weight" */
+    peft_shape shape;
+    peft_scope scope;
+    peft_value_kind kind;
+    peft_start start;
+    double spread;
+    peft_role role;
+} peft_value_spec;
+
+enum { PEFT_MAX_VALUES = 16 }; /* of one layer, and of the model */
+
+/* One tensor of an adapter. */
+typedef struct peft_adapter_value {
+    peft_value_spec spec;
+    float *data;
+    float *gradient;    /* NULL unless trained */
+    peft_tensor *bound; /* stands in for data in the graphs that follow: generated, or [S, ...] for each sequence */
+} peft_adapter_value;
+
+struct peft_adapter {
+    const peft_adapters *all;
+    const char *module; /* "bert.encoder.layer.0.attention.self.query" */
+    int64_t in_features, out_features;
+    int64_t rank;
+    double alpha, scaling; /* after the patterns; scaling as the variant says */
+    int32_t num_values;
+    peft_adapter_value values[PEFT_MAX_VALUES];
+    uint64_t dropout_stream;
+};
+
+struct peft_adapters {
+    const peft_variant *variant;
+    void *options; /* the variant's own struct */
+    peft_adapter *layers;
+    int64_t num_layers;
+    int32_t num_values;
+    peft_adapter_value values[PEFT_MAX_VALUES]; /* of scope model */
+    int64_t num_trained;                        /* floats in all trained values */
+    float *memory, *gradients;                  /* what the values lie in; gradients of the trained ones only */
+};
+
+/* Where training stands; steps count from 1 when they are done. */
+typedef struct peft_training_step {
+    int64_t step, num_steps;
+    double learning_rate;
+} peft_training_step;
+
+/* A plain LoRA with the same update: W + scaling B A. Its memory is the caller's (free). */
+typedef struct peft_lora_factors {
+    int64_t rank;
+    double scaling;
+    float *A; /* [rank, in] */
+    float *B; /* [out, rank] */
+} peft_lora_factors;
+
+/* The key of adapter_config.json for an option, where it has another name there. */
+typedef struct peft_json_name {
+    const char *option, *json;
+} peft_json_name;
+
+/* NULL marks an optional entry. */
+struct peft_variant {
+    const char *name;      /* "lora": file, command line and registry use this word */
+    const char *equation;  /* "y = W x + b + (alpha / r) B A x" */
+    const char *source;    /* "Hu et al. 2021, arXiv 2106.09685, eq. (3)" */
+    const char *summary;   /* one line for `peft variants` */
+    const char *peft_type; /* of adapter_config.json */
+    const char *peft_flag; /* optional: the boolean in it that tells this variant from others of its type */
+    size_t options_bytes;
+    const peft_option *options;
+    const peft_json_name *json_names; /* ends with {0} */
+
+    /* Optional: what the limits of single options cannot say. */
+    peft_status (*check)(const void *options, peft_error *error);
+
+    /* The factor of the update, from the layer's rank and alpha. */
+    double (*scaling)(const peft_adapter *adapter);
+
+    /* The tensors of one layer, from its sizes, rank and options: writes at most PEFT_MAX_VALUES specs and returns
+     * their number. A function of these alone. */
+    int32_t (*layer_values)(const peft_adapter *adapter, peft_value_spec *specs);
+    /* Optional: those of the model, which may depend on all adapted layers. */
+    int32_t (*model_values)(const peft_adapters *all, peft_value_spec *specs);
+
+    /* Output of the adapted layer, base and adapter together, from its input x [T, in] -> [T, out]. May add named
+     * losses and observations to the graph (ops/side.h). */
+    peft_tensor *(*forward)(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
+                            const peft_batch *batch);
+
+    /* Optional: start values that depend on the base weight or that one distribution cannot say. */
+    peft_status (*init)(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed, peft_error *error);
+
+    /* Optional: after the optimiser's update, for all adapters at once, with the clipped gradients still there. */
+    peft_status (*after_step)(peft_adapters *all, const peft_training_step *step, peft_error *error);
+
+    /* Optional: plain LoRA factors with the same update; NULL where the update depends on the input. Merging is done
+     * from these unless `merge` is given. */
+    peft_status (*to_lora)(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
+
+    /* Optional: what is not a sum W + B A. weight [out, in], bias [out] or NULL, changed in place. */
+    peft_status (*merge)(const peft_adapter *adapter, float *weight, float *bias, peft_error *error);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif
