@@ -1,0 +1,41 @@
+/* peft/cli/output.h - where a verb writes: results to stdout, messages and progress to stderr. */
+#ifndef PEFT_CLI_OUTPUT_H
+#define PEFT_CLI_OUTPUT_H
+
+#include "ops/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+typedef struct peft_output {
+    FILE *results;
+    FILE *messages;
+    bool json;      /* results are one JSON document */
+    bool quiet;     /* errors are the only messages */
+    bool verbose;   /* details too */
+    bool terminal;  /* messages go to a terminal whose lines can be drawn again */
+    bool colour;    /* it may be coloured: NO_COLOR is not set */
+    bool line_open; /* a progress bar stands on the last line */
+} peft_output;
+
+/* Looks at the streams and the environment; json, quiet and verbose are false. */
+void peft_output_init(peft_output *output, FILE *results, FILE *messages);
+
+/* Columns of the terminal that shows the messages, 80 where it does not say. */
+size_t peft_output_columns(const peft_output *output);
+
+typedef enum peft_say { PEFT_SAY_ERROR, PEFT_SAY_NOTE, PEFT_SAY_DETAIL } peft_say;
+
+/* "peft: ..." on one line of the messages; control characters, also line ends, become spaces. --quiet hides notes, and
+ * details are shown with --verbose only. */
+void peft_output_say(peft_output *output, peft_say kind, const char *format, ...) PEFT_PRINTF(3, 4);
+
+/* Prints the document that --json asked for. Stays the caller's. */
+peft_status peft_output_json(peft_output *output, const json_t *document, peft_error *error);
+
+/* To be called last: PEFT_ERR_FILE where results did not reach their end, on a full disk for one. */
+peft_status peft_output_finish(peft_output *output, peft_error *error);
+
+#endif
