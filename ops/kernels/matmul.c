@@ -1,3 +1,75 @@
-#include "ops/kernels/kernel.h"
+/* ops/kernels/matmul.c
+ *
+ *     C = A B                                         (1)
+ *     dA (+)= dC B^T      dB (+)= A^T dC              (2)
+ *
+ * A [m, k], B [k, n]: the inputs, or their transposes, which is a swap of strides. */
+#include "ops/matmul.h"
+#include "ops/kernels/gemm_tiles.h"
 
-const peft_kernel KERNEL(matmul) = {0};
+enum { A, B };
+
+typedef struct matrix {
+    real *data;
+    int64_t rows, columns, row, column; /* sizes, and strides between rows and columns */
+} matrix;
+
+static matrix transposed(matrix m)
+{
+    return (matrix){m.data, m.columns, m.rows, m.column, m.row};
+}
+
+/* `t` as the formulas have it: the value or gradient of an input, or of the result (input -1). */
+static matrix matrix_of(const peft_node *node, const peft_tensor *t, int input)
+{
+    const peft_matmul_attributes *attributes = node->attributes;
+    matrix m = {t->data, peft_rows(t), peft_columns(t), peft_columns(t), 1};
+    bool swap = (input == A && attributes->transpose_a) || (input == B && attributes->transpose_b);
+    return swap ? transposed(m) : m;
+}
+
+/* Rows begin ... end - 1 of out = left right + beta out. */
+static void product_rows(matrix left, matrix right, real beta, matrix out, int64_t begin, int64_t end)
+{
+    peft_gemm_shape shape = {end - begin, out.columns,  left.columns, left.row,  left.column,
+                             right.row,   right.column, out.row,      out.column};
+    gemm(&shape, 1, left.data + begin * left.row, right.data, beta, out.data + begin * out.row);
+}
+
+/* (1) */
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    (void)ctx, (void)scratch;
+    product_rows(matrix_of(node, node->in[A], A), matrix_of(node, node->in[B], B), 0, matrix_of(node, node->out[0], -1),
+                 begin, end);
+}
+
+static void forward(const peft_node *node, peft_context *ctx)
+{
+    int64_t rows = peft_rows(node->out[0]);
+    peft_for_rows(node, ctx, rows, gemm_grain(rows), forward_rows);
+}
+
+/* (2) */
+static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    (void)ctx, (void)scratch;
+    product_rows(matrix_of(node, node->dout, -1), transposed(matrix_of(node, node->in[B], B)),
+                 peft_accumulates(node, A) ? 1 : 0, matrix_of(node, node->din[A], A), begin, end);
+}
+
+static void dB_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    (void)ctx, (void)scratch;
+    product_rows(transposed(matrix_of(node, node->in[A], A)), matrix_of(node, node->dout, -1),
+                 peft_accumulates(node, B) ? 1 : 0, matrix_of(node, node->din[B], B), begin, end);
+}
+
+static void backward(const peft_node *node, peft_context *ctx)
+{
+    int64_t m = peft_rows(node->out[0]), k = matrix_of(node, node->in[A], A).columns;
+    if (node->din[A]) peft_for_rows(node, ctx, m, gemm_grain(m), dA_rows);
+    if (node->din[B]) peft_for_rows(node, ctx, k, gemm_grain(k), dB_rows);
+}
+
+const peft_kernel KERNEL(matmul) = {.forward = forward, .backward = backward};

@@ -1,0 +1,85 @@
+#include "tests/support/main.h"
+#include "tests/support/op_check.h"
+
+static peft_tensor *plain(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_matmul(g, in[0], false, in[1], false);
+}
+
+static peft_tensor *transposed_a(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_matmul(g, in[0], true, in[1], false);
+}
+
+static peft_tensor *transposed_b(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_matmul(g, in[0], false, in[1], true);
+}
+
+static peft_tensor *transposed_both(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_matmul(g, in[0], true, in[1], true);
+}
+
+static peft_tensor *gram(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_matmul(g, in[0], true, in[0], false);
+}
+
+/* The linear op computes x W^T too, through other code. */
+static peft_tensor *minus_linear(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_mse(g, peft_matmul(g, in[0], false, in[1], true), peft_linear(g, in[0], in[1], NULL), 0);
+}
+
+#define SHAPE2(a, b)                                                                                                   \
+    {                                                                                                                  \
+        .shape = { 2, {a, b} }                                                                                         \
+    }
+
+static const op_case cases[] = {
+    {"A B", plain, {SHAPE2(5, 7), SHAPE2(7, 3)}, 0},
+    {"A^T B", transposed_a, {SHAPE2(7, 5), SHAPE2(7, 3)}, 0},
+    {"A B^T", transposed_b, {SHAPE2(5, 7), SHAPE2(3, 7)}, 0},
+    {"A^T B^T", transposed_both, {SHAPE2(7, 5), SHAPE2(3, 7)}, 0},
+    {"A^T A", gram, {SHAPE2(7, 5)}, 0},
+    {"several tiles", transposed_a, {SHAPE2(203, 401), SHAPE2(203, 33)}, 0},
+};
+
+START_TEST(matmul_is_right)
+{
+    op_check(&cases[_i]);
+}
+END_TEST
+
+START_TEST(matmul_agrees_with_linear)
+{
+    peft_error error = {0};
+    peft_context *ctx;
+    peft_graph *g;
+    float x[5 * 7], w[3 * 7];
+    for (uint64_t k = 0; k < 5 * 7; k++) x[k] = (float)op_noise(k);
+    for (uint64_t k = 0; k < 3 * 7; k++) w[k] = (float)op_noise(100 + k);
+    ck_assert(!peft_context_open(&ctx, NULL, &error));
+    ck_assert(!peft_graph_create(&g, &error));
+    peft_tensor *in[] = {peft_constant(g, PEFT_F32, peft_shape_2(5, 7), x, "x"),
+                         peft_constant(g, PEFT_F32, peft_shape_2(3, 7), w, "w")};
+    peft_tensor *difference = peft_graph_keep(g, minus_linear(g, in));
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
+    ck_assert_double_le((double)*(const float *)difference->data, 1e-12);
+    peft_graph_free(g);
+    peft_context_close(ctx);
+}
+END_TEST
+
+START_TEST(wrong_shapes_are_refused)
+{
+    op_case wrong = {"b", transposed_b, {SHAPE2(5, 7), SHAPE2(7, 3)}, 0};
+    op_check_refused(&wrong, PEFT_ERR_SHAPE, "matmul: b: expected [any, 7], found [7, 3]");
+    op_case wrong_a = {"b", transposed_a, {SHAPE2(5, 7), SHAPE2(7, 3)}, 0};
+    op_check_refused(&wrong_a, PEFT_ERR_SHAPE, "matmul: b: expected [5, any], found [7, 3]");
+}
+END_TEST
+
+TEST_MAIN("matmul", tcase_add_loop_test(tc, matmul_is_right, 0, sizeof cases / sizeof *cases);
+          tcase_add_test(tc, matmul_agrees_with_linear); tcase_add_test(tc, wrong_shapes_are_refused))

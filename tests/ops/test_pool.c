@@ -1,0 +1,48 @@
+#include "tests/support/main.h"
+#include "tests/support/op_check.h"
+
+static const int32_t starts[] = {0, 3, 4, 11}, short_of[] = {0, 3, 4, 10}, empty[] = {0, 3, 3, 11},
+                     late[] = {1, 3, 4, 11};
+
+static peft_tensor *mean_pool(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_mean_pool(g, in[0], in[1]);
+}
+
+static peft_tensor *first_pool(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_first_pool(g, in[0], in[1]);
+}
+
+#define INPUTS(values)                                                                                                 \
+    {                                                                                                                  \
+        {.shape = {2, {11, 7}}},                                                                                       \
+        {                                                                                                              \
+            .shape = {1, {4}}, .indices = values                                                                       \
+        }                                                                                                              \
+    }
+
+static const op_case cases[] = {
+    {"mean", mean_pool, INPUTS(starts), 0},
+    {"first", first_pool, INPUTS(starts), 0},
+};
+
+START_TEST(pooling_is_right)
+{
+    op_check(&cases[_i]);
+}
+END_TEST
+
+START_TEST(starts_are_checked)
+{
+    op_case wrong = {"starts", mean_pool, INPUTS(short_of), 0};
+    op_check_refused(&wrong, PEFT_ERR_ARGUMENT, "mean_pool: starts[3]: expected 11 tokens, found 10");
+    op_case without_token = {"starts", first_pool, INPUTS(empty), 0};
+    op_check_refused(&without_token, PEFT_ERR_ARGUMENT, "first_pool: starts[2]: expected more than 3, found 3");
+    op_case not_from_zero = {"starts", first_pool, INPUTS(late), 0};
+    op_check_refused(&not_from_zero, PEFT_ERR_ARGUMENT, "first_pool: starts[0]: expected 0, found 1");
+}
+END_TEST
+
+TEST_MAIN("pool", tcase_add_loop_test(tc, pooling_is_right, 0, sizeof cases / sizeof *cases);
+          tcase_add_test(tc, starts_are_checked))
