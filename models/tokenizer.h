@@ -1,0 +1,39 @@
+/* models/tokenizer.h - text to token ids, exactly as the Hugging Face tokenizer of the model's folder does it. */
+#ifndef PEFT_MODELS_TOKENIZER_H
+#define PEFT_MODELS_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "models/encoding.h"
+#include "ops/status.h"
+
+/* After opening it is constant: several threads may encode at once, each with an encoding of its own. */
+typedef struct peft_tokenizer peft_tokenizer;
+
+/* Opens the tokenizer of a model folder: `tokenizer.json`, or where it is absent `vocab.txt` of BERT with what
+ * `tokenizer_config.json` says. Whatever in these files would change ids is honoured or refused (PEFT_ERR_UNSUPPORTED);
+ * `padding` and the maximum length are the caller's affair. PEFT_ERR_FILE, PEFT_ERR_FORMAT, PEFT_ERR_MEMORY. */
+peft_status peft_tokenizer_open(peft_tokenizer **tokenizer, const char *model_dir, peft_error *error);
+void peft_tokenizer_close(peft_tokenizer *tokenizer); /* NULL is allowed */
+
+/* Special tokens that stand in the text ("[MASK]", "[SEP]") are taken as such, as the reference does it. false: as
+ * plain text, for texts of strangers. To be set before other threads use the tokenizer. */
+void peft_tokenizer_match_specials(peft_tokenizer *tokenizer, bool match);
+
+/* The largest id + 1: the rows that the model's embedding needs at least. */
+int32_t peft_tokenizer_vocab_size(const peft_tokenizer *tokenizer);
+
+/* Id of the token with this text ("[PAD]", "##ing"), or -1. */
+int32_t peft_tokenizer_token_id(const peft_tokenizer *tokenizer, const char *token);
+
+/* Encodes one text, or two where `pair` is not NULL, with special tokens around them. If that gives more than
+ * `max_length` tokens, the texts lose tokens at their ends, the longer one first (models/template.h). `encoding` is
+ * overwritten and is empty after an error: PEFT_ERR_FORMAT, bytes that are not UTF-8; PEFT_ERR_ARGUMENT, the special
+ * tokens alone are more than max_length; PEFT_ERR_MEMORY. */
+peft_status peft_tokenizer_encode(const peft_tokenizer *tokenizer, const char *text, size_t text_bytes,
+                                  const char *pair, size_t pair_bytes, size_t max_length, peft_encoding *encoding,
+                                  peft_error *error);
+
+#endif
