@@ -190,6 +190,8 @@ const char *peft_json_text(const json_t *value, char text[PEFT_JSON_TEXT])
         snprintf(text, PEFT_JSON_TEXT, "an object of %zu", json_object_size(value));
     } else if (json_is_array(value)) {
         snprintf(text, PEFT_JSON_TEXT, "a list of %zu", json_array_size(value));
+    } else if (!value) {
+        snprintf(text, PEFT_JSON_TEXT, "nothing");
     } else {
         short_text out = {.text = text};
         json_dump_callback(value, append_cut, &out, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));

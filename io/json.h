@@ -42,7 +42,7 @@ peft_status peft_json_array(const json_t *object, const char *key, json_t **valu
 peft_status peft_json_object(const json_t *object, const char *key, json_t **value, const char *where,
                              peft_error *error);
 
-/* A value as messages quote it: `8`, `"abc"`, `a list of 3`. `text` needs PEFT_JSON_TEXT bytes and is returned. */
+/* A value as messages quote it: `8`, `"abc"`, `a list of 3`, `nothing` for NULL. `text` needs PEFT_JSON_TEXT bytes and is returned. */
 enum { PEFT_JSON_TEXT = 96 };
 const char *peft_json_text(const json_t *value, char text[PEFT_JSON_TEXT]);
 

@@ -6,15 +6,13 @@
 
 #include "io/file.h"
 #include "io/json.h"
+#include "io/safetensors_format.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "tensors are used as stored, little-endian"
 #endif
 
-enum { LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100000000 };
 _Static_assert((int)MAX_HEADER_BYTES < (int)PEFT_JSON_MAX_BYTES, "a legal header has to be legal JSON text");
-
-static const char metadata_key[] = "__metadata__";
 
 struct peft_safetensors {
     peft_mapped_file mapping; /* zero where the bytes are the caller's */
@@ -205,7 +203,7 @@ static peft_status parse_entries(parse *p)
     if (!file->tensors) return peft_fail(p->error, PEFT_ERR_MEMORY, "%s: out of memory", file->path);
     json_object_foreach(file->header, name, entry)
     {
-        peft_status status = strcmp(name, metadata_key) == 0
+        peft_status status = strcmp(name, METADATA_KEY) == 0
                                  ? check_metadata(p, entry)
                                  : parse_tensor(p, name, entry, &file->tensors[file->count++]);
         if (status) return status;
@@ -321,5 +319,5 @@ const char *peft_safetensors_path(const peft_safetensors *file)
 
 const char *peft_safetensors_metadata(const peft_safetensors *file, const char *key)
 {
-    return json_string_value(json_object_get(json_object_get(file->header, metadata_key), key));
+    return json_string_value(json_object_get(json_object_get(file->header, METADATA_KEY), key));
 }

@@ -1,14 +1,13 @@
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
-
-enum { LENGTH_BYTES = 8 };
-
-static const char metadata_key[] = "__metadata__";
+#include "io/safetensors_format.h"
 
 static peft_status check_tensor(const char *path, const peft_file_tensor *tensor, peft_error *error)
 {
@@ -17,21 +16,32 @@ static peft_status check_tensor(const char *path, const peft_file_tensor *tensor
     if (elements < 0 || (size_t)elements * peft_dtype_bytes(tensor->dtype) != tensor->bytes)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: %s: %zu bytes are not those of %s %s", path, tensor->name,
                          tensor->bytes, peft_dtype_name(tensor->dtype), peft_shape_text(&tensor->shape, shape));
-    if (strcmp(tensor->name, metadata_key) == 0)
+    if (strcmp(tensor->name, METADATA_KEY) == 0)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: %s: not a tensor's name in this format", path, tensor->name);
     return PEFT_OK;
 }
 
-/* Adds a member and takes `value`, also when it fails. */
+static bool is_utf8(const char *text)
+{
+    utf8proc_int32_t character = 1;
+    utf8proc_ssize_t length;
+    for (const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text; *at; at += length)
+        if ((length = utf8proc_iterate(at, -1, &character)) < 1) return false;
+    return true;
+}
+
+/* Adds a member and takes `value`, also when it fails; a NULL is a value for which there was no memory. */
 static peft_status add_member(json_t *object, const char *key, json_t *value, const char *path, peft_error *error)
 {
-    if (json_object_get(object, key)) {
-        json_decref(value);
-        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: %s: this name comes twice", path, key);
-    }
-    if (json_object_set_new(object, key, value))
-        return peft_fail(error, PEFT_ERR_MEMORY, "%s: %s: out of memory, or a name that is not UTF-8", path, key);
-    return PEFT_OK;
+    peft_status status = PEFT_OK;
+    if (json_object_get(object, key))
+        status = peft_fail(error, PEFT_ERR_ARGUMENT, "%s: %s: this name comes twice", path, key);
+    else if (!is_utf8(key))
+        status = peft_fail(error, PEFT_ERR_ARGUMENT, "%s: a name is not UTF-8", path);
+    else if (json_object_set(object, key, value))
+        status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    json_decref(value);
+    return status;
 }
 
 static json_t *shape_to_json(const peft_shape *shape)
@@ -50,9 +60,13 @@ static peft_status add_metadata(json_t *header, const peft_key_value *metadata, 
 {
     if (count == 0) return PEFT_OK;
     json_t *object = json_object();
-    peft_status status = add_member(header, metadata_key, object, path, error);
-    for (size_t i = 0; i < count && status == PEFT_OK; i++)
+    peft_status status = add_member(header, METADATA_KEY, object, path, error);
+    for (size_t i = 0; i < count && status == PEFT_OK; i++) {
+        if (!is_utf8(metadata[i].value))
+            return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: __metadata__: %s: the value is not UTF-8", path,
+                             metadata[i].key);
         status = add_member(object, metadata[i].key, json_string(metadata[i].value), path, error);
+    }
     return status;
 }
 
@@ -80,37 +94,47 @@ static int compare_places(const void *a, const void *b)
     return x != y ? (x < y) - (x > y) : strcmp(left->name, right->name);
 }
 
-static peft_status build_header(const peft_file_tensor *const *tensors, size_t count, const peft_key_value *metadata,
-                                size_t num_metadata, const char *path, char **text, peft_error *error)
+typedef struct header_bytes {
+    char *data;
+    size_t size;
+} header_bytes;
+
+/* The length, then the text padded with spaces. Not json_dumps: where memory runs out inside of a key, jansson 2.14
+ * goes on and returns a text that lacks a part. */
+static peft_status header_to_bytes(const json_t *header, const char *path, header_bytes *out, peft_error *error)
 {
-    *text = NULL;
+    size_t length = json_dumpb(header, NULL, 0, JSON_COMPACT);
+    size_t padded = (length + LENGTH_BYTES - 1) / LENGTH_BYTES * LENGTH_BYTES;
+    if (padded > MAX_HEADER_BYTES)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: the header of %zu bytes is larger than readers accept, %d",
+                         path, padded, MAX_HEADER_BYTES);
+    char *data = out->data = malloc(LENGTH_BYTES + padded);
+    out->size = LENGTH_BYTES + padded;
+    if (length == 0 || !data || json_dumpb(header, data + LENGTH_BYTES, padded, JSON_COMPACT) != length)
+        return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    memset(data + LENGTH_BYTES + length, ' ', padded - length);
+    for (int i = 0; i < LENGTH_BYTES; i++) data[i] = (char)((uint64_t)padded >> 8 * i & 255);
+    return PEFT_OK;
+}
+
+static peft_status build_header(const peft_file_tensor *const *tensors, size_t count, const peft_key_value *metadata,
+                                size_t num_metadata, const char *path, header_bytes *out, peft_error *error)
+{
     json_t *header = json_object();
     peft_status status = add_metadata(header, metadata, num_metadata, path, error);
     if (status == PEFT_OK) status = add_tensors(header, tensors, count, path, error);
-    if (status == PEFT_OK) *text = json_dumps(header, JSON_COMPACT);
-    if (status == PEFT_OK && !*text) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    if (status == PEFT_OK) status = header_to_bytes(header, path, out, error);
     json_decref(header);
     return status;
 }
 
-static peft_status write_header(peft_writer *writer, const char *text, peft_error *error)
-{
-    size_t length = strlen(text), padding = (LENGTH_BYTES - length % LENGTH_BYTES) % LENGTH_BYTES;
-    unsigned char prefix[LENGTH_BYTES];
-    for (int i = 0; i < LENGTH_BYTES; i++) prefix[i] = (unsigned char)((uint64_t)(length + padding) >> 8 * i);
-    peft_status status = peft_writer_write(writer, prefix, sizeof prefix, error);
-    if (status == PEFT_OK) status = peft_writer_write(writer, text, length, error);
-    if (status == PEFT_OK) status = peft_writer_write(writer, "        ", padding, error);
-    return status;
-}
-
-static peft_status write_file(const char *path, const char *header, const peft_file_tensor *const *tensors,
+static peft_status write_file(const char *path, const header_bytes *header, const peft_file_tensor *const *tensors,
                               size_t count, peft_error *error)
 {
     peft_writer *writer;
     peft_status status = peft_writer_open(path, &writer, error);
     if (status) return status;
-    status = write_header(writer, header, error);
+    status = peft_writer_write(writer, header->data, header->size, error);
     for (size_t i = 0; i < count && status == PEFT_OK; i++)
         status = peft_writer_write(writer, tensors[i]->data, tensors[i]->bytes, error);
     if (status == PEFT_OK) return peft_writer_commit(writer, error);
@@ -130,10 +154,10 @@ peft_status peft_safetensors_write(const char *path, const peft_file_tensor *ten
     for (size_t i = 0; i < count; i++) order[i] = &tensors[i];
     qsort(order, count, sizeof *order, compare_places);
 
-    char *header;
+    header_bytes header = {0};
     peft_status status = build_header(order, count, metadata, num_metadata, path, &header, error);
-    if (status == PEFT_OK) status = write_file(path, header, order, count, error);
-    free(header);
+    if (status == PEFT_OK) status = write_file(path, &header, order, count, error);
+    free(header.data);
     free(order);
     return status;
 }

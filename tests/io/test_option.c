@@ -21,7 +21,7 @@ static const char *const schedules[] = {"linear", "cosine", "constant", NULL};
 
 static const peft_option table[] = {
     {.name = "rank", .type = PEFT_OPTION_INT, .offset = offsetof(settings, rank), .initial = "8", .min = 1, .max = 64},
-    {.name = "steps", .type = PEFT_OPTION_INT, .offset = offsetof(settings, steps), .min = 0, .max = INFINITY},
+    {.name = "steps", .type = PEFT_OPTION_INT, .offset = offsetof(settings, steps), .min = 0, .max = HUGE_VAL},
     {.name = "offset", .type = PEFT_OPTION_INT, .offset = offsetof(settings, offset)},
     {.name = "dropout", .type = PEFT_OPTION_FLOAT, .offset = offsetof(settings, dropout), .min = 0, .max = 0.5},
     {.name = "learning_rate",
@@ -29,8 +29,8 @@ static const peft_option table[] = {
      .offset = offsetof(settings, rate),
      .initial = "1e-4",
      .min = DBL_MIN,
-     .max = INFINITY},
-    {.name = "alpha", .type = PEFT_OPTION_FLOAT, .offset = offsetof(settings, alpha), .min = -INFINITY, .max = 9},
+     .max = HUGE_VAL},
+    {.name = "alpha", .type = PEFT_OPTION_FLOAT, .offset = offsetof(settings, alpha), .min = -HUGE_VAL, .max = 9},
     {.name = "bias", .type = PEFT_OPTION_BOOL, .offset = offsetof(settings, bias), .initial = "true"},
     {.name = "schedule",
      .type = PEFT_OPTION_STRING,
