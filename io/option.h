@@ -35,7 +35,7 @@ typedef struct peft_option {
     peft_option_type type;
     size_t offset;              /* of the field in its struct */
     const char *initial;        /* default, written as for a flag; NULL: 0, false, not set */
-    double min, max;            /* numbers, both ends allowed; both 0: any; DBL_MIN: above 0; INFINITY: no upper end */
+    double min, max;            /* numbers, both ends allowed; both 0: any; DBL_MIN: above 0; HUGE_VAL: no upper end */
     const char *const *choices; /* strings: what is allowed, NULL at the end; NULL: anything */
     const char *placeholder;    /* of the value in help texts: "N", "X", "DIR" */
     const char *help;           /* a phrase without a full stop; limits, choices and default are added to it */

@@ -140,7 +140,7 @@ void *peft_arguments_extension(const peft_arguments *arguments, const char *name
 
 /* While extensions are not there yet, names that are not known are passed over; with `strict` they are errors. */
 typedef struct word_list {
-    char *const *at, *const *end;
+    const char *const *at, *const *end;
     bool strict;
 } word_list;
 
@@ -347,7 +347,7 @@ static peft_status parse(peft_arguments *arguments, word_list words, peft_error 
 }
 
 peft_status peft_arguments_parse(peft_arguments *arguments, const peft_program *program, const peft_command *command,
-                                 int argc, char *const *argv, peft_error *error)
+                                 int argc, const char *const *argv, peft_error *error)
 {
     *arguments = (peft_arguments){.program = program, .command = command};
     arguments->operands = calloc((size_t)argc + 1, sizeof *arguments->operands);

@@ -43,7 +43,7 @@ struct peft_arguments {
  * range; too many or too few operands; a required setting that is missing), PEFT_ERR_FILE or PEFT_ERR_FORMAT (the
  * configuration file), PEFT_ERR_MEMORY. */
 peft_status peft_arguments_parse(peft_arguments *arguments, const peft_program *program, const peft_command *command,
-                                 int argc, char *const *argv, peft_error *error);
+                                 int argc, const char *const *argv, peft_error *error);
 void peft_arguments_free(peft_arguments *arguments);
 
 /* The struct of the chosen extension called `name`, or NULL. */

@@ -20,5 +20,5 @@ static const peft_program program = {
 
 int main(int argc, char **argv)
 {
-    return peft_program_run(&program, argc, argv, stdout, stderr);
+    return peft_program_run(&program, argc, (const char *const *)argv, stdout, stderr);
 }

@@ -77,8 +77,8 @@ static peft_status run_parsed(const peft_arguments *arguments, peft_output *outp
     return arguments->command->run(arguments, output, error);
 }
 
-static peft_status run_command(const peft_program *program, const peft_command *command, int argc, char *const *argv,
-                               peft_output *output, peft_error *error)
+static peft_status run_command(const peft_program *program, const peft_command *command, int argc,
+                               const char *const *argv, peft_output *output, peft_error *error)
 {
     peft_arguments arguments;
     peft_status status = peft_arguments_parse(&arguments, program, command, argc, argv, error);
@@ -87,7 +87,8 @@ static peft_status run_command(const peft_program *program, const peft_command *
     return status == PEFT_OK ? status : peft_fail_in(error, status, command->name);
 }
 
-static peft_status print_version(const peft_program *program, int argc, char *const *argv, FILE *out, peft_error *error)
+static peft_status print_version(const peft_program *program, int argc, const char *const *argv, FILE *out,
+                                 peft_error *error)
 {
     bool verbose = argc > 0 && strcmp(argv[0], "--verbose") == 0;
     if (argc > verbose) return peft_fail(error, PEFT_ERR_ARGUMENT, "--version: unexpected word \"%s\"", argv[verbose]);
@@ -96,7 +97,7 @@ static peft_status print_version(const peft_program *program, int argc, char *co
     return PEFT_OK;
 }
 
-static peft_status run_words(const peft_program *program, int argc, char *const *argv, peft_output *output,
+static peft_status run_words(const peft_program *program, int argc, const char *const *argv, peft_output *output,
                              peft_error *error)
 {
     const peft_command *command;
@@ -123,7 +124,7 @@ static int finish(peft_output *output)
     return FAILED;
 }
 
-int peft_program_run(const peft_program *program, int argc, char *const *argv, FILE *results, FILE *messages)
+int peft_program_run(const peft_program *program, int argc, const char *const *argv, FILE *results, FILE *messages)
 {
     peft_error error = {0};
     peft_output output;

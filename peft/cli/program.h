@@ -6,7 +6,7 @@
 
 /* Runs the verb that argv[1] names, or --help or --version. Errors become one line of `messages`. Returns the exit
  * code. */
-int peft_program_run(const peft_program *program, int argc, char *const *argv, FILE *results, FILE *messages);
+int peft_program_run(const peft_program *program, int argc, const char *const *argv, FILE *results, FILE *messages);
 
 /* What the shell is told about a status, and what the codes mean; the list ends with a NULL meaning. */
 typedef struct peft_exit_meaning {

@@ -1,0 +1,128 @@
+#include "peft/evaluate.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/ops.h"
+#include "tasks/metrics.h"
+
+enum { DEFAULT_MAX_TOKENS = 4096 };
+
+static int64_t num_columns(const peft_predictor *p, peft_prediction what)
+{
+    return what == PEFT_PREDICT_LOGITS ? peft_model_num_labels(p->model) : peft_model_hidden_size(p->model);
+}
+
+static peft_tensor *describe(const peft_predictor *p, peft_prediction what, const peft_batch_memory *m)
+{
+    const peft_model_run run = {.batch = &m->batch, .input = &m->input};
+    if (what == PEFT_PREDICT_LOGITS) return peft_model_logits(p->g, p->model, &run);
+    return peft_mean_pool(p->g, peft_model_hidden(p->g, p->model, &run), peft_batch_starts(p->g, &m->batch));
+}
+
+static void normalize(float *vector, int64_t size)
+{
+    double squares = 0;
+    for (int64_t k = 0; k < size; k++) squares += (double)vector[k] * (double)vector[k];
+    double length = sqrt(squares);
+    for (int64_t k = 0; k < size && length > 0; k++) vector[k] = (float)((double)vector[k] / length);
+}
+
+static peft_status predict_batch(const peft_predictor *p, peft_prediction what, const peft_tokens *tokens,
+                                 const uint32_t *rows, int64_t count, peft_batch_memory *memory, float *outputs,
+                                 peft_error *error)
+{
+    peft_status status = peft_tokens_gather(tokens, rows, count, memory, error);
+    if (status != PEFT_OK) return status;
+    peft_graph_reset(p->g);
+    const peft_tensor *result = peft_graph_keep(p->g, describe(p, what, memory));
+    status = peft_graph_status(p->g, error);
+    if (status == PEFT_OK) status = peft_graph_run(p->g, p->ctx, error);
+    if (status != PEFT_OK) return status;
+    int64_t columns = num_columns(p, what);
+    for (int64_t s = 0; s < count; s++) {
+        float *out = outputs + rows[s] * columns;
+        memcpy(out, (const float *)result->data + s * columns, (size_t)columns * sizeof *out);
+        if (what == PEFT_PREDICT_EMBEDDING) normalize(out, columns);
+    }
+    return PEFT_OK;
+}
+
+/* How many of the examples from `first` on fit into one batch; they come from short to long. */
+static int64_t batch_size(const peft_tokens *tokens, const uint32_t *rows, int64_t first, int64_t max_tokens)
+{
+    int64_t size = 0, total = 0;
+    while (first + size < tokens->count) {
+        total += peft_tokens_length(tokens, rows[first + size]);
+        if (size > 0 && total > max_tokens) break;
+        size++;
+    }
+    return size;
+}
+
+peft_status peft_predict(const peft_predictor *p, peft_prediction what, const peft_tokens *tokens, float *outputs,
+                         peft_error *error)
+{
+    uint32_t *rows = malloc(((size_t)tokens->count + 1) * sizeof *rows);
+    if (!rows) return peft_fail(error, PEFT_ERR_MEMORY, "predict: out of memory");
+    peft_tokens_order_by_length(tokens, rows);
+    peft_batch_memory memory = {0};
+    peft_status status = PEFT_OK;
+    int64_t max_tokens = p->max_tokens ? p->max_tokens : DEFAULT_MAX_TOKENS;
+    for (int64_t first = 0; status == PEFT_OK && first < tokens->count;) {
+        int64_t size = batch_size(tokens, rows, first, max_tokens);
+        status = predict_batch(p, what, tokens, rows + first, size, &memory, outputs, error);
+        first += size;
+        const peft_event event = {"eval", first, tokens->count, NAN};
+        if (status == PEFT_OK && p->callback.report && !p->callback.report(p->callback.argument, &event))
+            status = peft_fail(error, PEFT_ERR_CANCELLED, "predict: stopped after %" PRId64 " of %" PRId64 " examples",
+                               first, tokens->count);
+    }
+    peft_batch_memory_free(&memory);
+    free(rows);
+    return status;
+}
+
+void peft_answers(const float *logits, int64_t count, int64_t num_labels, float *answers)
+{
+    for (int64_t n = 0; n < count; n++) {
+        const float *row = logits + n * num_labels;
+        int64_t best = 0;
+        for (int64_t c = 1; c < num_labels; c++)
+            if (row[c] > row[best]) best = c;
+        answers[n] = num_labels == 1 ? row[0] : (float)best;
+    }
+}
+
+static peft_status score(const float *answers, const peft_tokens *tokens, const char *const *names, peft_scores *scores,
+                         peft_error *error)
+{
+    *scores = (peft_scores){.examples = tokens->count};
+    peft_status status = PEFT_OK;
+    for (int k = 0; status == PEFT_OK && names[k]; k++) {
+        scores->names[k] = names[k];
+        scores->num_metrics = k + 1;
+        status =
+            peft_metric_compute(names[k], answers, tokens->labels, (size_t)tokens->count, &scores->values[k], error);
+    }
+    return status;
+}
+
+peft_status peft_evaluate(const peft_predictor *p, const peft_tokens *tokens, const char *const *names,
+                          peft_scores *scores, peft_error *error)
+{
+    if (!tokens->labels) return peft_fail(error, PEFT_ERR_ARGUMENT, "eval: the data have no labels");
+    int64_t labels = peft_model_num_labels(p->model);
+    float *logits = malloc((size_t)(tokens->count * (labels + 1) + 1) * sizeof *logits);
+    if (!logits) return peft_fail(error, PEFT_ERR_MEMORY, "eval: out of memory");
+    float *answers = logits + tokens->count * labels;
+    peft_status status = peft_predict(p, PEFT_PREDICT_LOGITS, tokens, logits, error);
+    if (status == PEFT_OK) {
+        peft_answers(logits, tokens->count, labels, answers);
+        status = score(answers, tokens, names, scores, error);
+    }
+    free(logits);
+    return status;
+}

@@ -1,0 +1,48 @@
+/* peft/evaluate.h - a model's answers for a dataset, and how good they are. */
+#ifndef PEFT_PEFT_EVALUATE_H
+#define PEFT_PEFT_EVALUATE_H
+
+#include "peft/progress.h"
+#include "tasks/task.h"
+#include "tasks/tokens.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a forward pass over many examples needs; g is reset for every batch. */
+typedef struct peft_predictor {
+    peft_context *ctx;
+    peft_graph *g;
+    const peft_model *model;
+    int64_t max_tokens; /* of a batch; a longer example is a batch of its own. 0: 4096 */
+    peft_callback callback;
+} peft_predictor;
+
+/* Number of columns of what is predicted, and the tensor itself. */
+typedef enum peft_prediction { PEFT_PREDICT_LOGITS, PEFT_PREDICT_EMBEDDING } peft_prediction;
+
+/* Outputs for every example in the order of the dataset: logits [count, num_labels], or sentence vectors
+ * [count, hidden_size]: the mean over a sentence's tokens of the last hidden layer, of length 1.
+ * PEFT_ERR_CANCELLED, PEFT_ERR_MEMORY. */
+peft_status peft_predict(const peft_predictor *predictor, peft_prediction what, const peft_tokens *tokens,
+                         float *outputs, peft_error *error);
+
+/* The class with the largest logit, or the score where there is one output: answers [count] */
+void peft_answers(const float *logits, int64_t count, int64_t num_labels, float *answers);
+
+typedef struct peft_scores {
+    int64_t examples;
+    int num_metrics;
+    const char *names[PEFT_TASK_MAX_METRICS];
+    double values[PEFT_TASK_MAX_METRICS];
+} peft_scores;
+
+/* The metrics of `names` (NULL at the end) over a labelled dataset. */
+peft_status peft_evaluate(const peft_predictor *predictor, const peft_tokens *tokens, const char *const *names,
+                          peft_scores *scores, peft_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

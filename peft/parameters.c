@@ -1,0 +1,81 @@
+#include "peft/parameters.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static peft_status add(peft_parameters *p, const char *module, const char *name, const peft_trained *item,
+                       peft_error *error)
+{
+    peft_trained *items = realloc(p->items, (size_t)(p->num_items + 1) * sizeof *items);
+    if (items) p->items = items;
+    size_t bytes = strlen(module) + strlen(name) + 2;
+    char *full = items ? malloc(bytes) : NULL;
+    if (!full) return peft_fail(error, PEFT_ERR_MEMORY, "parameters: out of memory at %s", name);
+    strcpy(full, module);
+    if (*module) strcat(full, ".");
+    strcat(full, name);
+    peft_trained *added = &p->items[p->num_items++];
+    *added = *item;
+    added->name = full;
+    added->count = peft_shape_count(&item->shape);
+    if (item->gradient) p->num_trained += added->count;
+    return PEFT_OK;
+}
+
+static peft_status add_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+{
+    if (value->spec.kind == PEFT_VALUE_FROZEN) return PEFT_OK;
+    const peft_trained item = {
+        .shape = value->spec.shape, .value = value->data, .gradient = value->gradient, .role = value->spec.role};
+    return add(argument, module, value->spec.name, &item, error);
+}
+
+peft_status peft_parameters_collect(peft_parameters *p, peft_adapters *adapters, peft_model *model, peft_error *error)
+{
+    *p = (peft_parameters){0};
+    peft_status status = adapters ? peft_adapters_each_value(adapters, add_value, p, error) : PEFT_OK;
+    int64_t num_weights = 0;
+    peft_weight *weights = peft_model_weights(model, &num_weights);
+    for (int64_t k = 0; status == PEFT_OK && k < num_weights; k++) {
+        if (!weights[k].value) continue;
+        const peft_trained item = {.shape = weights[k].shape,
+                                   .value = weights[k].value,
+                                   .gradient = weights[k].gradient,
+                                   .role = PEFT_ROLE_OTHER};
+        status = add(p, "", weights[k].name, &item, error);
+    }
+    if (status != PEFT_OK) peft_parameters_free(p);
+    return status;
+}
+
+void peft_parameters_free(peft_parameters *p)
+{
+    for (int64_t k = 0; k < p->num_items; k++) free(p->items[k].name);
+    free(p->items);
+    *p = (peft_parameters){0};
+}
+
+void peft_parameters_clear_gradients(const peft_parameters *p)
+{
+    for (int64_t k = 0; k < p->num_items; k++)
+        if (p->items[k].gradient) memset(p->items[k].gradient, 0, (size_t)p->items[k].count * sizeof(float));
+}
+
+int64_t peft_parameters_floats(const peft_parameters *p)
+{
+    int64_t floats = 0;
+    for (int64_t k = 0; k < p->num_items; k++) floats += p->items[k].count;
+    return floats;
+}
+
+void peft_parameters_copy_out(const peft_parameters *p, float *values)
+{
+    for (int64_t k = 0; k < p->num_items; values += p->items[k++].count)
+        memcpy(values, p->items[k].value, (size_t)p->items[k].count * sizeof(float));
+}
+
+void peft_parameters_copy_in(const peft_parameters *p, const float *values)
+{
+    for (int64_t k = 0; k < p->num_items; values += p->items[k++].count)
+        memcpy(p->items[k].value, values, (size_t)p->items[k].count * sizeof(float));
+}

@@ -1,0 +1,33 @@
+/* peft/parameters.h - everything that a run trains, in one list: adapters, head, and what else was asked for. */
+#ifndef PEFT_PEFT_PARAMETERS_H
+#define PEFT_PEFT_PARAMETERS_H
+
+#include "models/model.h"
+
+typedef struct peft_trained {
+    char *name; /* "bert.encoder.layer.0.attention.self.query.lora_A.weight" */
+    peft_shape shape;
+    int64_t count;
+    float *value, *gradient; /* gradient NULL: state of a schedule, not trained itself */
+    peft_role role;
+} peft_trained;
+
+typedef struct peft_parameters {
+    peft_trained *items; /* adapters' values (frozen ones are left out) in their order, then the model's */
+    int64_t num_items;
+    int64_t num_trained; /* floats that the optimiser changes */
+} peft_parameters;
+
+/* `adapters` may be NULL. Values and gradients stay theirs and must outlive the list. */
+peft_status peft_parameters_collect(peft_parameters *parameters, peft_adapters *adapters, peft_model *model,
+                                    peft_error *error);
+void peft_parameters_free(peft_parameters *parameters);
+
+void peft_parameters_clear_gradients(const peft_parameters *parameters);
+
+/* All values one after another, into memory of peft_parameters_floats floats, and back. */
+int64_t peft_parameters_floats(const peft_parameters *parameters);
+void peft_parameters_copy_out(const peft_parameters *parameters, float *values);
+void peft_parameters_copy_in(const peft_parameters *parameters, const float *values);
+
+#endif

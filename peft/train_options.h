@@ -1,0 +1,41 @@
+/* peft/train_options.h - the settings of a training run, as data: flags of `peft train`, keys of its configuration
+ * files and of run.json. The adapter's own settings are its variant's (variants/variant.h). */
+#ifndef PEFT_PEFT_TRAIN_OPTIONS_H
+#define PEFT_PEFT_TRAIN_OPTIONS_H
+
+#include "io/option.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct peft_train_options {
+    double epochs;
+    int64_t steps; /* 0: as many as the epochs take */
+    int64_t batch_size, gradient_accumulation;
+    double learning_rate;
+    char *schedule; /* linear, cosine, constant */
+    double warmup;  /* below 1: share of the steps; else steps */
+    double weight_decay, max_grad_norm, label_smoothing;
+    int64_t max_length, seed;
+    char *dtype, *backend;
+    bool checkpoint_layers;
+    int64_t eval_every, hold_out;
+    char *keep; /* best, last */
+    int64_t early_stop, checkpoint_every;
+} peft_train_options;
+
+PEFT_API extern const peft_option peft_train_option_table[];
+
+/* What the limits of single options cannot say. */
+PEFT_API peft_status peft_train_options_check(const peft_train_options *options, peft_error *error);
+
+/* Steps of an epoch over `examples`, and of the whole run. */
+PEFT_API int64_t peft_train_steps_per_epoch(const peft_train_options *options, int64_t examples);
+PEFT_API int64_t peft_train_num_steps(const peft_train_options *options, int64_t examples);
+PEFT_API int64_t peft_train_warmup_steps(const peft_train_options *options, int64_t num_steps);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,199 @@
+#include "peft/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/ops.h"
+#include "ops/side.h"
+
+static peft_status create_optimizer(peft_trainer *t, peft_error *error)
+{
+    const peft_parameters *p = &t->parameters;
+    peft_optimizer_parameter *list = calloc((size_t)p->num_items + 1, sizeof *list);
+    if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "trainer: out of memory");
+    size_t count = 0;
+    for (int64_t k = 0; k < p->num_items; k++) {
+        if (!p->items[k].gradient) continue;
+        list[count++] = (peft_optimizer_parameter){.value = p->items[k].value,
+                                                   .gradient = p->items[k].gradient,
+                                                   .count = p->items[k].count,
+                                                   .learning_rate_factor = 1,
+                                                   .weight_decay = t->options->weight_decay};
+    }
+    peft_status status = peft_optimizer_create(&t->optimizer, NULL, list, count, error);
+    free(list);
+    return status;
+}
+
+peft_status peft_trainer_open(peft_trainer *t, const peft_train_options *options, peft_context *ctx, peft_model *model,
+                              peft_adapters *adapters, const peft_tokens *train, bool regression, peft_error *error)
+{
+    *t = (peft_trainer){.options = options,
+                        .ctx = ctx,
+                        .model = model,
+                        .adapters = adapters,
+                        .train = train,
+                        .regression = regression,
+                        .order_epoch = -1};
+    t->steps_per_epoch = peft_train_steps_per_epoch(options, train->count);
+    t->num_steps = peft_train_num_steps(options, train->count);
+    t->warmup_steps = peft_train_warmup_steps(options, t->num_steps);
+    t->order = malloc((size_t)train->count * sizeof *t->order);
+    peft_status status = t->order ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "trainer: out of memory");
+    if (status == PEFT_OK) status = peft_graph_create(&t->g, error);
+    if (status == PEFT_OK) status = peft_parameters_collect(&t->parameters, adapters, model, error);
+    if (status == PEFT_OK) status = create_optimizer(t, error);
+    if (status != PEFT_OK) peft_trainer_close(t);
+    return status;
+}
+
+void peft_trainer_close(peft_trainer *t)
+{
+    peft_optimizer_free(t->optimizer);
+    peft_parameters_free(&t->parameters);
+    peft_graph_free(t->g);
+    peft_batch_memory_free(&t->memory);
+    free(t->order);
+    *t = (peft_trainer){0};
+}
+
+/* The examples of a step, as a part of its epoch's order. */
+static const uint32_t *rows_of_step(peft_trainer *t, int64_t step, int64_t *count)
+{
+    int64_t epoch = step / t->steps_per_epoch, global = t->options->batch_size * t->options->gradient_accumulation;
+    int64_t first = step % t->steps_per_epoch * global;
+    if (epoch != t->order_epoch) {
+        peft_tokens_order(t->order, t->train->count, (uint64_t)t->options->seed, epoch);
+        t->order_epoch = epoch;
+    }
+    *count = t->train->count - first < global ? t->train->count - first : global;
+    return t->order + first;
+}
+
+/* Describes and differentiates the loss of the batch in t->memory, as its share of a global batch of `examples`. */
+static peft_status describe_loss(peft_trainer *t, int64_t examples, peft_tensor **loss, peft_error *error)
+{
+    peft_graph *g = t->g;
+    peft_graph_reset(g);
+    const peft_model_run run = {&t->memory.batch, &t->memory.input, t->options->checkpoint_layers};
+    peft_tensor *logits = peft_model_logits(g, t->model, &run);
+    int64_t sequences = t->memory.batch.num_sequences;
+    if (t->regression) {
+        peft_tensor *scores = peft_constant(g, PEFT_F32, peft_shape_2(sequences, 1), t->memory.scores, "scores");
+        *loss = peft_mse(g, logits, scores, (double)examples);
+    } else {
+        peft_tensor *labels = peft_constant(g, PEFT_I32, peft_shape_1(sequences), t->memory.classes, "labels");
+        *loss = peft_cross_entropy(g, logits, labels, NULL, t->options->label_smoothing, (double)examples);
+    }
+    *loss = peft_graph_total_loss(g, *loss);
+    peft_status status = peft_graph_status(g, error);
+    return status == PEFT_OK ? peft_graph_differentiate(g, *loss, error) : status;
+}
+
+/* Rows first ... of a step's examples become t->memory; `before` counts the tokens of the step's earlier batches. */
+static peft_status gather(peft_trainer *t, const uint32_t *rows, int64_t first, int64_t examples, int64_t before,
+                          peft_error *error)
+{
+    int64_t size = examples - first < t->options->batch_size ? examples - first : t->options->batch_size;
+    peft_status status = peft_tokens_gather(t->train, rows + first, size, &t->memory, error);
+    t->memory.batch.training = true;
+    t->memory.batch.first_sequence = first;
+    t->memory.batch.first_token = before;
+    return status;
+}
+
+static peft_status compute_gradients(peft_trainer *t, peft_step_record *record, peft_error *error)
+{
+    const uint32_t *rows = rows_of_step(t, t->step, &record->examples);
+    peft_parameters_clear_gradients(&t->parameters);
+    peft_context_set_step(t->ctx, t->step);
+    for (int64_t first = 0; first < record->examples; first += t->options->batch_size) {
+        peft_tensor *loss = NULL;
+        peft_status status = gather(t, rows, first, record->examples, record->tokens, error);
+        if (status == PEFT_OK) status = describe_loss(t, record->examples, &loss, error);
+        if (status == PEFT_OK) status = peft_graph_run(t->g, t->ctx, error);
+        if (status != PEFT_OK) return status;
+        record->loss += (double)*(const float *)loss->data;
+        record->tokens += t->memory.batch.num_tokens;
+    }
+    return PEFT_OK;
+}
+
+static peft_status not_finite(const peft_step_record *record, const char *what, double value, peft_error *error)
+{
+    return peft_fail(error, PEFT_ERR_NUMERIC,
+                     "step %" PRId64
+                     ": %s is %g; the last checkpoint is good; try a lower learning rate (it is %g now)",
+                     record->step, what, value, record->learning_rate);
+}
+
+peft_status peft_trainer_step(peft_trainer *t, peft_step_record *record, peft_error *error)
+{
+    *record = (peft_step_record){.step = t->step + 1};
+    peft_schedule schedule;
+    if (!peft_schedule_find(t->options->schedule, &schedule))
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "schedule: unknown name \"%s\"", t->options->schedule);
+    record->learning_rate =
+        t->options->learning_rate * peft_schedule_factor(schedule, t->step, t->warmup_steps, t->num_steps);
+    peft_status status = compute_gradients(t, record, error);
+    if (status != PEFT_OK) return status;
+    if (!isfinite(record->loss)) return not_finite(record, "the loss", record->loss, error);
+    status = peft_optimizer_clip(t->optimizer, t->options->max_grad_norm, &record->grad_norm, error);
+    if (status == PEFT_ERR_NUMERIC) return not_finite(record, "the gradient's norm", record->grad_norm, error);
+    if (status == PEFT_OK) status = peft_optimizer_step(t->optimizer, record->learning_rate, error);
+    if (status != PEFT_OK) return status;
+    t->step++;
+    record->epoch = (double)t->step / (double)t->steps_per_epoch;
+    const peft_training_step done = {t->step, t->num_steps, record->learning_rate};
+    return t->adapters ? peft_adapters_after_step(t->adapters, &done, error) : PEFT_OK;
+}
+
+/* ---- the largest batch ---- */
+
+/* Tokens decide how much a batch takes; attention's scratch memory by the longest sequence comes second. */
+typedef struct largest {
+    int64_t tokens, longest, step, first;
+} largest;
+
+static int64_t measure(const peft_tokens *tokens, const uint32_t *rows, int64_t count, int64_t *longest)
+{
+    int64_t total = 0;
+    *longest = 0;
+    for (int64_t s = 0; s < count; s++) {
+        int64_t length = peft_tokens_length(tokens, rows[s]);
+        total += length;
+        if (length > *longest) *longest = length;
+    }
+    return total;
+}
+
+static largest find_largest(peft_trainer *t)
+{
+    largest most = {0};
+    for (int64_t step = 0; step < t->num_steps; step++) {
+        int64_t examples;
+        const uint32_t *rows = rows_of_step(t, step, &examples);
+        for (int64_t first = 0; first < examples; first += t->options->batch_size) {
+            int64_t size = examples - first < t->options->batch_size ? examples - first : t->options->batch_size;
+            int64_t longest, tokens = measure(t->train, rows + first, size, &longest);
+            if (tokens > most.tokens || (tokens == most.tokens && longest > most.longest))
+                most = (largest){tokens, longest, step, first};
+        }
+    }
+    return most;
+}
+
+peft_status peft_trainer_plan(peft_trainer *t, size_t *bytes, int64_t *tokens, peft_error *error)
+{
+    *bytes = 0;
+    largest most = find_largest(t);
+    *tokens = most.tokens;
+    int64_t examples;
+    const uint32_t *rows = rows_of_step(t, most.step, &examples);
+    peft_tensor *loss = NULL;
+    peft_status status = gather(t, rows, most.first, examples, 0, error);
+    if (status == PEFT_OK) status = describe_loss(t, examples, &loss, error);
+    return status == PEFT_OK ? peft_graph_plan(t->g, t->ctx, bytes, error) : status;
+}

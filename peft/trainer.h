@@ -1,0 +1,46 @@
+/* peft/trainer.h - one optimiser step after another: forward, backward, clipping, AdamW, the variant's own rule. */
+#ifndef PEFT_PEFT_TRAINER_H
+#define PEFT_PEFT_TRAINER_H
+
+#include "ops/optimizer.h"
+#include "peft/parameters.h"
+#include "peft/train_options.h"
+#include "tasks/tokens.h"
+
+typedef struct peft_trainer {
+    const peft_train_options *options;
+    peft_context *ctx;
+    peft_graph *g;
+    peft_model *model;
+    peft_adapters *adapters; /* NULL: only the head is trained */
+    const peft_tokens *train;
+    bool regression;
+    peft_parameters parameters;
+    peft_optimizer *optimizer;
+    int64_t step, num_steps, warmup_steps, steps_per_epoch; /* `step` steps are done */
+    uint32_t *order;                                        /* of the examples of epoch `order_epoch` */
+    int64_t order_epoch;
+    peft_batch_memory memory;
+} peft_trainer;
+
+/* What happened in a step; a line of log.jsonl. */
+typedef struct peft_step_record {
+    int64_t step; /* from 1 */
+    double epoch; /* passed when the step was done */
+    double loss, learning_rate, grad_norm;
+    int64_t examples, tokens;
+} peft_step_record;
+
+/* All pointers stay the caller's and must outlive the trainer. `options` and `train` are read while training. */
+peft_status peft_trainer_open(peft_trainer *trainer, const peft_train_options *options, peft_context *ctx,
+                              peft_model *model, peft_adapters *adapters, const peft_tokens *train, bool regression,
+                              peft_error *error);
+void peft_trainer_close(peft_trainer *trainer);
+
+/* One optimiser step. PEFT_ERR_NUMERIC where the loss or the gradient is not finite: nothing was changed then. */
+peft_status peft_trainer_step(peft_trainer *trainer, peft_step_record *record, peft_error *error);
+
+/* Bytes that the plan of the largest batch of the whole run takes, and that batch's tokens. */
+peft_status peft_trainer_plan(peft_trainer *trainer, size_t *bytes, int64_t *tokens, peft_error *error);
+
+#endif
