@@ -15,6 +15,7 @@ static int press(int presses, bool watching)
     int status = 0;
     pid_t child = fork();
     if (child == 0) {
+        signal(SIGINT, SIG_DFL); /* Check has set its own */
         if (watching) peft_signals_watch();
         for (int i = 0; i < presses; i++) raise(SIGINT);
         _exit(peft_interrupted() == (presses > 0) ? ENDED_IN_ORDER : 0);
