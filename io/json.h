@@ -16,8 +16,8 @@
 enum { PEFT_JSON_MAX_BYTES = 128 << 20 };
 
 /* Reads one document, an object or an array: UTF-8, no duplicate keys, no text after it. `*root` is the caller's
- * (json_decref). Errors read "adapter_config.json:3:14: …"; PEFT_ERR_FORMAT where it is malformed. The second form
- * reads from memory, with `where` in place of the path. */
+ * (json_decref). Errors read "adapter_config.json:3:14: …"; PEFT_ERR_FORMAT where it is malformed, which jansson also
+ * says of a string that found no memory. The second form reads from memory, with `where` in place of the path. */
 peft_status peft_json_load(const char *path, json_t **root, peft_error *error);
 peft_status peft_json_parse(const char *text, size_t bytes, const char *where, json_t **root, peft_error *error);
 
@@ -42,7 +42,8 @@ peft_status peft_json_array(const json_t *object, const char *key, json_t **valu
 peft_status peft_json_object(const json_t *object, const char *key, json_t **value, const char *where,
                              peft_error *error);
 
-/* A value as messages quote it: `8`, `"abc"`, `a list of 3`, `nothing` for NULL. `text` needs PEFT_JSON_TEXT bytes and is returned. */
+/* A value as messages quote it: `8`, `"abc"`, `a list of 3`, `nothing` for NULL. `text` needs PEFT_JSON_TEXT bytes and
+ * is returned. */
 enum { PEFT_JSON_TEXT = 96 };
 const char *peft_json_text(const json_t *value, char text[PEFT_JSON_TEXT]);
 
