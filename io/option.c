@@ -29,7 +29,7 @@ char *peft_option_flag(const char *name, char *buffer, size_t bytes)
 
 /* ---- one value ---- */
 
-/* Where a value comes from: the text of a flag, else a JSON value. */
+/* Where a value comes from: the text of a flag, or if that is NULL a JSON value. */
 typedef struct source {
     const char *text;
     const json_t *json;
@@ -47,7 +47,7 @@ static bool is_utf8(const char *text)
 static peft_status assign(const peft_option *option, void *values, source from, peft_error *error)
 {
     void *field = field_of(option, values);
-    if (from.json) return peft_option_kind_of(option)->from_json(option, field, from.json, error);
+    if (!from.text) return peft_option_kind_of(option)->from_json(option, field, from.json, error);
     /* Settings end in JSON files, which hold nothing else. */
     if (!is_utf8(from.text)) return peft_fail(error, PEFT_ERR_ARGUMENT, "the value is not valid UTF-8");
     return peft_option_kind_of(option)->from_text(option, field, from.text, error);
@@ -56,7 +56,7 @@ static peft_status assign(const peft_option *option, void *values, source from, 
 /* The setting as the user wrote it: a flag or a key. */
 static const char *spelling(const char *name, source from, char *buffer, size_t bytes)
 {
-    if (from.json || bytes < 3) return name;
+    if (!from.text || bytes < 3) return name;
     memcpy(buffer, "--", 3);
     peft_option_flag(name, buffer + 2, bytes - 2);
     return buffer;
@@ -151,7 +151,7 @@ peft_status peft_option_sets_set_text(const peft_option_set *sets, size_t count,
 peft_status peft_option_sets_set_json(const peft_option_set *sets, size_t count, const char *name, const json_t *value,
                                       peft_error *error)
 {
-    return assign_in_sets(sets, count, name, (source){.json = value}, error);
+    return assign_in_sets(sets, count, name, (source){.json = value ? value : json_null()}, error);
 }
 
 json_t *peft_option_sets_to_json(const peft_option_set *sets, size_t count)

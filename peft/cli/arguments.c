@@ -9,7 +9,7 @@
 
 enum { NAME_BYTES = 96, FLAG_SETS = 1 };
 
-#define FIELD(type_, name_) .name = #name_, .type = type_, .offset = offsetof(peft_shared_options, name_)
+#define FIELD(type_, name_) .name = #name_, .type = (type_), .offset = offsetof(peft_shared_options, name_)
 
 const peft_option peft_flag_options[] = {
     {FIELD(PEFT_OPTION_BOOL, help), .group = "Common options", .help = "show this help and end"},
@@ -29,7 +29,8 @@ const peft_option peft_common_options[] = {
 
 static peft_status no_memory(peft_error *error)
 {
-    return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
+    peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
+    return PEFT_ERR_MEMORY;
 }
 
 /* ---- tables ---- */

@@ -43,7 +43,7 @@ peft_status peft_completion_each(const peft_command *command, void (*write)(cons
     if (status != PEFT_OK) return status;
     for (size_t i = 0; i < sections.count; i++)
         for (size_t j = 0; j < sections.list[i].count; j++) {
-            peft_completion one = describe(command, sections.list[i].options[j]);
+            peft_completion one = describe(command, &sections.list[i].options[j]);
             write(&one, out);
         }
     peft_sections_free(&sections);

@@ -93,8 +93,8 @@ static void print_section(const peft_section *section, FILE *out, size_t width)
     char synopsis[LINE_BYTES], sentence[SENTENCE_BYTES];
     fprintf(out, "\n%s:\n", section->title);
     for (size_t i = 0; i < section->count; i++)
-        print_pair(out, peft_flag_synopsis(section->options[i], synopsis, sizeof synopsis),
-                   peft_option_sentence(section->options[i], sentence, sizeof sentence), TEXT_COLUMN, width);
+        print_pair(out, peft_flag_synopsis(&section->options[i], synopsis, sizeof synopsis),
+                   peft_option_sentence(&section->options[i], sentence, sizeof sentence), TEXT_COLUMN, width);
 }
 
 peft_status peft_help_command(const peft_arguments *arguments, FILE *out, size_t width, peft_error *error)

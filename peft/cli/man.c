@@ -56,8 +56,8 @@ static void put_section(const peft_section *section, FILE *out)
     put_text(out, section->title, " ");
     for (size_t i = 0; i < section->count; i++) {
         fputs(".TP\n.B ", out);
-        put_text(out, peft_flag_synopsis(section->options[i], flag, sizeof flag), " ");
-        put_text(out, peft_option_sentence(section->options[i], sentence, sizeof sentence), " ");
+        put_text(out, peft_flag_synopsis(&section->options[i], flag, sizeof flag), " ");
+        put_text(out, peft_option_sentence(&section->options[i], sentence, sizeof sentence), " ");
     }
 }
 

@@ -53,8 +53,9 @@ peft_status peft_program_find(const peft_program *program, const char *name, con
         if (strcmp((*at)->name, name) == 0) return PEFT_OK;
     }
     *command = NULL;
-    return peft_fail_unknown(error, PEFT_ERR_ARGUMENT, "verb", name,
-                             &(peft_names){names, list_verbs(program, names), sizeof *names});
+    peft_fail_unknown(error, PEFT_ERR_ARGUMENT, "verb", name,
+                      &(peft_names){names, list_verbs(program, names), sizeof *names});
+    return PEFT_ERR_ARGUMENT;
 }
 
 static peft_status print_config(const peft_arguments *arguments, peft_output *output, peft_error *error)

@@ -11,7 +11,7 @@ static bool is_listed(const peft_sections *sections, const char *name)
 {
     for (size_t i = 0; i < sections->count; i++)
         for (size_t j = 0; j < sections->list[i].count; j++)
-            if (strcmp(sections->list[i].options[j]->name, name) == 0) return true;
+            if (strcmp(sections->list[i].options[j].name, name) == 0) return true;
     return false;
 }
 
@@ -37,10 +37,10 @@ static peft_status add_option(peft_sections *sections, const char *title, const 
 {
     peft_section *section = find_section(sections, title);
     if (!section) section = add_section(sections, title);
-    const peft_option **options = section ? realloc(section->options, (section->count + 1) * sizeof *options) : NULL;
+    peft_option *options = section ? realloc(section->options, (section->count + 1) * sizeof *options) : NULL;
     if (!options) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
     section->options = options;
-    options[section->count++] = option;
+    options[section->count++] = *option;
     return PEFT_OK;
 }
 

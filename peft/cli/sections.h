@@ -5,8 +5,8 @@
 #include "peft/cli/command.h"
 
 typedef struct peft_section {
-    char title[64];              /* the group of its settings, or "Options of --variant lora2" */
-    const peft_option **options; /* they stay in their tables */
+    char title[64];       /* the group of its settings, or "Options of --variant lora2" */
+    peft_option *options; /* copies; their texts stay in the tables */
     size_t count;
 } peft_section;
 
