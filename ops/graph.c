@@ -19,6 +19,9 @@ void peft_graph_free(peft_graph *g)
     free(g->tensors);
     free(g->storages);
     free(g->steps);
+    free(g->losses.values);
+    free(g->observations.values);
+    free(g->bindings);
     free(g);
 }
 
@@ -28,7 +31,8 @@ void peft_graph_reset(peft_graph *g)
     g->error = (peft_error){0};
     g->num_nodes = g->num_tensors = g->num_storages = g->num_steps = g->num_segments = 0;
     g->segment = -1;
-    g->differentiated = g->planned = false;
+    g->losses.count = g->observations.count = g->num_bindings = 0;
+    g->differentiated = g->planned = g->totalled = false;
 }
 
 peft_status peft_graph_status(const peft_graph *g, peft_error *error)

@@ -4,6 +4,7 @@
 
 #include "ops/arena.h"
 #include "ops/op.h"
+#include "ops/side.h"
 
 /* One kernel call of the schedule. */
 typedef struct peft_step {
@@ -21,6 +22,17 @@ typedef struct peft_storage {
     int32_t parent;      /* merged into that storage by the planner; itself: not merged */
 } peft_storage;
 
+/* Of ops/side.c. */
+typedef struct peft_side_list {
+    peft_side_value *values;
+    int32_t count, capacity;
+} peft_side_list;
+
+typedef struct peft_binding {
+    const void *owner;
+    peft_tensor *tensor;
+} peft_binding;
+
 struct peft_graph {
     peft_arena arena;
     peft_error error;
@@ -34,6 +46,10 @@ struct peft_graph {
     int32_t num_steps, step_capacity;
     int32_t segment, num_segments; /* the open one, -1: none */
     bool differentiated, planned;
+    peft_side_list losses, observations;
+    peft_binding *bindings;
+    int32_t num_bindings, binding_capacity;
+    bool totalled; /* the total loss was taken */
     int planned_threads;
     size_t planned_bytes;
 };

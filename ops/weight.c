@@ -2,6 +2,7 @@
 
 #include "ops/batch.h"
 #include "ops/ops.h"
+#include "ops/side.h"
 
 peft_tensor *peft_batch_starts(peft_graph *g, const peft_batch *batch)
 {
@@ -10,6 +11,8 @@ peft_tensor *peft_batch_starts(peft_graph *g, const peft_batch *batch)
 
 peft_tensor *peft_weight_leaf(peft_graph *g, const peft_weight *weight)
 {
+    peft_tensor *bound = peft_graph_bound(g, weight);
+    if (bound) return bound;
     if (weight->value) return peft_parameter(g, PEFT_F32, weight->shape, weight->value, weight->gradient, weight->name);
     return peft_constant(g, PEFT_F32, weight->shape, weight->data, weight->name);
 }

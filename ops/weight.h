@@ -23,7 +23,7 @@ typedef struct peft_base_linear {
     const peft_weight *bias;   /* [out], or NULL */
 } peft_base_linear;
 
-/* As leaf of a graph: a constant, or a parameter. */
+/* As leaf of a graph: a constant, or a parameter; or what was bound to it (ops/side.h). */
 PEFT_API peft_tensor *peft_weight_leaf(peft_graph *g, const peft_weight *weight);
 
 /* What counts now: the trained copy, or the weight as stored. */
