@@ -1,0 +1,73 @@
+/* tasks/dataset.h - the examples of one file: texts and labels, ready for a tokenizer and a loss. */
+#ifndef PEFT_TASKS_DATASET_H
+#define PEFT_TASKS_DATASET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ops/status.h"
+#include "tasks/table.h"
+#include "tasks/task.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { PEFT_MAX_LABELS = 1000 };
+
+typedef struct peft_dataset {
+    size_t count;
+    const peft_cell *text;      /* [count] */
+    const peft_cell *text_pair; /* [count], or NULL: single sentences */
+    const size_t *lines;        /* [count] where the example stands in its file, from 1 */
+    float *labels;              /* [count] class id or score; NULL: the file has no labels */
+    bool regression;
+    size_t num_labels;  /* number of classes; 1 for regression; 0 where neither file nor caller named any */
+    char **label_names; /* [num_labels] by class id, for people: "not_entailment"; NULL for regression */
+    size_t num_skipped; /* broken rows that were left out (peft_task.skips_broken_rows) */
+    peft_table table;   /* holds the texts */
+} peft_dataset;
+
+/* One split of a known task: data_dir/RTE/dev.tsv. Splits that the task marks as not labelled may lack the label
+ * column; the others may not.
+ *
+ * PEFT_ERR_ARGUMENT (no such split), PEFT_ERR_FILE, PEFT_ERR_FORMAT (the table's errors; a label that the task does not
+ * have, a score that is not a number, with file and line), PEFT_ERR_MEMORY. Release with peft_dataset_free. */
+PEFT_API peft_status peft_dataset_load(const peft_task *task, const char *data_dir, const char *split,
+                                       peft_dataset **dataset, peft_error *error);
+
+typedef struct peft_dataset_columns {
+    const char *text;
+    const char *text_pair; /* NULL: single sentences */
+    const char *label;     /* NULL: the file is read without labels */
+    bool regression;       /* labels are numbers */
+
+    /* Classes in the order of their ids, such as those of the training file when the dev file is read; NULL: the
+     * distinct labels of this file, in the order of their bytes. */
+    const char *const *label_names;
+    size_t num_labels;
+} peft_dataset_columns;
+
+/* A file of one's own, .csv, .tsv or .jsonl. Errors as above; PEFT_ERR_FORMAT also where a file has one class alone or
+ * more than PEFT_MAX_LABELS. */
+PEFT_API peft_status peft_dataset_load_file(const char *path, const peft_dataset_columns *columns,
+                                            peft_dataset **dataset, peft_error *error);
+
+/* Copies of the examples rows[0..count), in this order. */
+PEFT_API peft_status peft_dataset_select(const peft_dataset *from, const uint32_t *rows, size_t count,
+                                         peft_dataset **dataset, peft_error *error);
+
+/* Cuts a training set in two: `held_out` examples on which settings are chosen, and the rest to train on, so that
+ * nothing is ever chosen on the split that is reported. Which examples they are depends on their number and on `seed`
+ * alone; both parts keep the order of the file. PEFT_ERR_ARGUMENT where a part would be empty. */
+PEFT_API peft_status peft_dataset_hold_out(const peft_dataset *whole, size_t held_out, uint64_t seed,
+                                           peft_dataset **held, peft_dataset **rest, peft_error *error);
+
+/* NULL is allowed. */
+PEFT_API void peft_dataset_free(peft_dataset *dataset);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,69 @@
+/* tasks/table.h - chosen columns of a CSV, TSV or JSONL file, all rows in memory.
+ *
+ * The end of the file's name tells the format:
+ *
+ *     .tsv     GLUE's: tabs, no quoting, a '"' is a letter like any other
+ *     .csv     commas; a field that holds commas, quotes or line ends stands in '"', quotes in it are doubled
+ *     .jsonl   a JSON object a line; columns are its keys, values are strings, numbers or booleans
+ *
+ * All of them: UTF-8, a byte-order mark at the start is dropped, a line ends with LF or CR LF (in a quoted field, too),
+ * blanks around fields belong to them, empty lines are passed over. Every other oddity is an error that names file and
+ * line: a row with more or fewer columns than the first, NUL bytes, bytes that are not UTF-8, quotes out of place. */
+#ifndef PEFT_TASKS_TABLE_H
+#define PEFT_TASKS_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ops/arena.h"
+#include "ops/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { PEFT_TABLE_MAX_COLUMNS = 4 };
+
+/* UTF-8 without NUL bytes; text[bytes] is a NUL. */
+typedef struct peft_cell {
+    const char *text;
+    size_t bytes;
+} peft_cell;
+
+typedef struct peft_table_column {
+    const char *name;
+    bool optional; /* a file may lack it, as a whole */
+} peft_table_column;
+
+typedef struct peft_table_request {
+    peft_table_column columns[PEFT_TABLE_MAX_COLUMNS]; /* what to read; a NULL name reads nothing */
+    const char *const *header; /* names of all columns of a .csv or .tsv file that does not start with them, NULL at
+                                  the end; NULL: the first line is the header */
+    bool skip_broken_rows;     /* count rows with a wrong number of columns instead of failing */
+} peft_table_request;
+
+typedef struct peft_table {
+    size_t num_rows;                            /* at least 1 */
+    size_t num_skipped;                         /* broken rows */
+    peft_cell *columns[PEFT_TABLE_MAX_COLUMNS]; /* [num_rows] each, in the order asked for; NULL: not in the file */
+    size_t *lines;                              /* [num_rows] the line on which the row begins, from 1 */
+    peft_arena arena;                           /* holds the texts */
+} peft_table;
+
+/* PEFT_ERR_FILE, PEFT_ERR_FORMAT, PEFT_ERR_UNSUPPORTED (another kind of file) or PEFT_ERR_MEMORY; the table is empty
+ * then. Release with peft_table_free. */
+PEFT_API peft_status peft_table_read(const char *path, const peft_table_request *request, peft_table *table,
+                                     peft_error *error);
+
+/* A table of its own with the rows[0..count) of another, in this order. */
+PEFT_API peft_status peft_table_select(const peft_table *from, const uint32_t *rows, size_t count, peft_table *table,
+                                       peft_error *error);
+
+/* Takes a zeroed struct, too. */
+PEFT_API void peft_table_free(peft_table *table);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
