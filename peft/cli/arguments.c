@@ -11,7 +11,7 @@ enum { NAME_BYTES = 96, FLAG_SETS = 1 };
 
 #define FIELD(type_, name_) .name = #name_, .type = (type_), .offset = offsetof(peft_shared_options, name_)
 
-const peft_option peft_flag_options[] = {
+const peft_option peft_flag_option_table[] = {
     {FIELD(PEFT_OPTION_BOOL, help), .group = "Common options", .help = "show this help and end"},
     {FIELD(PEFT_OPTION_STRING, config), .group = "Common options", .placeholder = "FILE",
      .help = "read settings from a YAML or JSON file; flags go before it"},
@@ -19,7 +19,7 @@ const peft_option peft_flag_options[] = {
      .help = "print all settings as a file for --config and end"},
     {0}};
 
-const peft_option peft_common_options[] = {
+const peft_option peft_shared_option_table[] = {
     {FIELD(PEFT_OPTION_INT, threads), .group = "Common options", .initial = "0", .max = 1024, .placeholder = "N",
      .help = "threads to compute with, 0 for one on each core; results do not depend on it"},
     {FIELD(PEFT_OPTION_BOOL, json), .group = "Common options", .help = "print the result as one JSON document"},
@@ -49,8 +49,8 @@ static peft_status add_set(peft_arguments *arguments, const peft_option *table, 
 static peft_status add_parts(peft_arguments *arguments, peft_error *error)
 {
     const peft_command *command = arguments->command;
-    peft_status status = add_set(arguments, peft_flag_options, &arguments->shared, error);
-    if (status == PEFT_OK) status = add_set(arguments, peft_common_options, &arguments->shared, error);
+    peft_status status = add_set(arguments, peft_flag_option_table, &arguments->shared, error);
+    if (status == PEFT_OK) status = add_set(arguments, peft_shared_option_table, &arguments->shared, error);
     if (status != PEFT_OK || !command->parts) return status;
     arguments->values = calloc(1, command->bytes);
     if (!arguments->values) return no_memory(error);

@@ -17,8 +17,8 @@ typedef struct peft_shared_options {
     bool json, quiet, verbose;
 } peft_shared_options;
 
-extern const peft_option peft_flag_options[];   /* help, config, print_config */
-extern const peft_option peft_common_options[]; /* the others */
+extern const peft_option peft_flag_option_table[];   /* help, config, print_config */
+extern const peft_option peft_shared_option_table[]; /* the others */
 
 struct peft_arguments {
     const peft_program *program;

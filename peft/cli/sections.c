@@ -72,8 +72,8 @@ static peft_status add_all(peft_sections *sections, const peft_command *command,
         status = add_table(sections, NULL, part->table, error);
     for (size_t i = 0; i < num_extensions && status == PEFT_OK; i++)
         status = add_extension(sections, command, &extensions[i], error);
-    if (status == PEFT_OK) status = add_table(sections, NULL, peft_flag_options, error);
-    if (status == PEFT_OK) status = add_table(sections, NULL, peft_common_options, error);
+    if (status == PEFT_OK) status = add_table(sections, NULL, peft_flag_option_table, error);
+    if (status == PEFT_OK) status = add_table(sections, NULL, peft_shared_option_table, error);
     return status;
 }
 

@@ -11,7 +11,7 @@
 
 enum { CELL_BYTES = 512, GAP = 2 };
 
-static bool grow(peft_table *table)
+static bool grow(peft_text_table *table)
 {
     size_t capacity = table->capacity ? 2 * table->capacity : 64;
     char **cells = realloc(table->cells, capacity * sizeof *cells);
@@ -21,7 +21,7 @@ static bool grow(peft_table *table)
     return true;
 }
 
-static void add(peft_table *table, const char *text)
+static void add(peft_text_table *table, const char *text)
 {
     if (table->status != PEFT_OK) return;
     bool room = table->count < table->capacity || grow(table);
@@ -32,20 +32,20 @@ static void add(peft_table *table, const char *text)
         table->status = PEFT_ERR_MEMORY;
 }
 
-void peft_table_init(peft_table *table, const char *const *headings, size_t columns)
+void peft_text_table_init(peft_text_table *table, const char *const *headings, size_t columns)
 {
-    *table = (peft_table){.columns = columns};
+    *table = (peft_text_table){.columns = columns};
     for (size_t i = 0; i < columns; i++) add(table, headings[i]);
 }
 
-void peft_table_free(peft_table *table)
+void peft_text_table_free(peft_text_table *table)
 {
     for (size_t i = 0; i < table->count; i++) free(table->cells[i]);
     free(table->cells);
-    *table = (peft_table){0};
+    *table = (peft_text_table){0};
 }
 
-void peft_table_cell(peft_table *table, const char *format, ...)
+void peft_text_table_cell(peft_text_table *table, const char *format, ...)
 {
     char text[CELL_BYTES];
     va_list arguments;
@@ -56,14 +56,14 @@ void peft_table_cell(peft_table *table, const char *format, ...)
     add(table, text);
 }
 
-void peft_table_mean(peft_table *table, double mean, double deviation, int digits)
+void peft_text_table_mean(peft_text_table *table, double mean, double deviation, int digits)
 {
     if (isnan(mean))
-        peft_table_cell(table, "-");
+        peft_text_table_cell(table, "-");
     else if (isnan(deviation))
-        peft_table_cell(table, "%.*f", digits, mean);
+        peft_text_table_cell(table, "%.*f", digits, mean);
     else
-        peft_table_cell(table, "%.*f ± %.*f", digits, mean, digits, deviation);
+        peft_text_table_cell(table, "%.*f ± %.*f", digits, mean, digits, deviation);
 }
 
 static bool is_like_number(const char *cell)
@@ -72,7 +72,7 @@ static bool is_like_number(const char *cell)
     return isdigit((unsigned char)cell[sign]) || strcmp(cell, "-") == 0;
 }
 
-static size_t column_width(const peft_table *table, size_t column)
+static size_t column_width(const peft_text_table *table, size_t column)
 {
     size_t width = 0;
     for (size_t i = column; i < table->count; i += table->columns) {
@@ -82,14 +82,14 @@ static size_t column_width(const peft_table *table, size_t column)
     return width;
 }
 
-static bool column_is_numeric(const peft_table *table, size_t column)
+static bool column_is_numeric(const peft_text_table *table, size_t column)
 {
     for (size_t i = column + table->columns; i < table->count; i += table->columns)
         if (!is_like_number(table->cells[i])) return false;
     return true;
 }
 
-static void print_cell(const peft_table *table, size_t index, FILE *out)
+static void print_cell(const peft_text_table *table, size_t index, FILE *out)
 {
     size_t column = index % table->columns;
     bool last = column + 1 == table->columns, right = column_is_numeric(table, column);
@@ -101,7 +101,7 @@ static void print_cell(const peft_table *table, size_t index, FILE *out)
         fprintf(out, "%*s", GAP, "");
 }
 
-peft_status peft_table_print(const peft_table *table, FILE *out, peft_error *error)
+peft_status peft_text_table_print(const peft_text_table *table, FILE *out, peft_error *error)
 {
     if (table->status != PEFT_OK) return peft_fail(error, table->status, "table: %s", peft_status_text(table->status));
     if (table->count % table->columns != 0)

@@ -10,22 +10,22 @@
 #include <stddef.h>
 #include <stdio.h>
 
-typedef struct peft_table {
+typedef struct peft_text_table {
     char **cells; /* row by row, the headings first */
     size_t count, capacity, columns;
     peft_status status;
-} peft_table;
+} peft_text_table;
 
 /* The headings become the first row; how many there are is the number of columns. */
-void peft_table_init(peft_table *table, const char *const *headings, size_t columns);
-void peft_table_free(peft_table *table);
+void peft_text_table_init(peft_text_table *table, const char *const *headings, size_t columns);
+void peft_text_table_free(peft_text_table *table);
 
-void peft_table_cell(peft_table *table, const char *format, ...) PEFT_PRINTF(2, 3);
+void peft_text_table_cell(peft_text_table *table, const char *format, ...) PEFT_PRINTF(2, 3);
 
 /* "0.874 ± 0.012"; "0.874" where there is no deviation (NaN: a single run), "-" where there is no mean. */
-void peft_table_mean(peft_table *table, double mean, double deviation, int digits);
+void peft_text_table_mean(peft_text_table *table, double mean, double deviation, int digits);
 
 /* PEFT_ERR_MEMORY if a cell could not be kept, PEFT_ERR_ARGUMENT if the last row is not complete. */
-peft_status peft_table_print(const peft_table *table, FILE *out, peft_error *error);
+peft_status peft_text_table_print(const peft_text_table *table, FILE *out, peft_error *error);
 
 #endif

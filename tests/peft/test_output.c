@@ -122,40 +122,40 @@ START_TEST(a_full_disk_is_noticed)
 }
 END_TEST
 
-static void fill(peft_table *table)
+static void fill(peft_text_table *table)
 {
-    peft_table_init(table, (const char *const[]){"variant", "accuracy", "runs"}, 3);
-    peft_table_cell(table, "%s", "lora");
-    peft_table_mean(table, 0.5, 0.0125, 3);
-    peft_table_cell(table, "%d", 10);
-    peft_table_cell(table, "%s", "lora2\033");
-    peft_table_mean(table, 0.25, (double)NAN, 3);
-    peft_table_cell(table, "%d", 1);
-    peft_table_cell(table, "%s", "sora");
-    peft_table_mean(table, (double)NAN, (double)NAN, 3);
-    peft_table_cell(table, "%d", 0);
+    peft_text_table_init(table, (const char *const[]){"variant", "accuracy", "runs"}, 3);
+    peft_text_table_cell(table, "%s", "lora");
+    peft_text_table_mean(table, 0.5, 0.0125, 3);
+    peft_text_table_cell(table, "%d", 10);
+    peft_text_table_cell(table, "%s", "lora2\033");
+    peft_text_table_mean(table, 0.25, (double)NAN, 3);
+    peft_text_table_cell(table, "%d", 1);
+    peft_text_table_cell(table, "%s", "sora");
+    peft_text_table_mean(table, (double)NAN, (double)NAN, 3);
+    peft_text_table_cell(table, "%d", 0);
 }
 
 START_TEST(words_stand_left_and_numbers_right)
 {
-    peft_table table;
+    peft_text_table table;
     fill(&table);
-    ck_assert_int_eq(peft_table_print(&table, stream, NULL), PEFT_OK);
+    ck_assert_int_eq(peft_text_table_print(&table, stream, NULL), PEFT_OK);
     check_written("variant       accuracy  runs\n"
                   "lora     0.500 ± 0.013    10\n"
                   "lora2            0.250     1\n"
                   "sora                 -     0\n");
-    peft_table_free(&table);
+    peft_text_table_free(&table);
 }
 END_TEST
 
 START_TEST(a_row_that_is_not_complete_is_an_error)
 {
-    peft_table table;
-    peft_table_init(&table, (const char *const[]){"a", "b"}, 2);
-    peft_table_cell(&table, "1");
-    ck_assert_int_eq(peft_table_print(&table, stream, NULL), PEFT_ERR_ARGUMENT);
-    peft_table_free(&table);
+    peft_text_table table;
+    peft_text_table_init(&table, (const char *const[]){"a", "b"}, 2);
+    peft_text_table_cell(&table, "1");
+    ck_assert_int_eq(peft_text_table_print(&table, stream, NULL), PEFT_ERR_ARGUMENT);
+    peft_text_table_free(&table);
     check_written("");
 }
 END_TEST
@@ -164,12 +164,12 @@ START_TEST(a_table_without_memory_says_so_when_it_is_printed)
 {
     bool failed = true;
     for (int64_t call = 0; failed; call++) {
-        peft_table table;
+        peft_text_table table;
         fail_allocation(call);
         fill(&table);
         failed = allocation_failed();
-        ck_assert_int_eq(peft_table_print(&table, stream, NULL), failed ? PEFT_ERR_MEMORY : PEFT_OK);
-        peft_table_free(&table);
+        ck_assert_int_eq(peft_text_table_print(&table, stream, NULL), failed ? PEFT_ERR_MEMORY : PEFT_OK);
+        peft_text_table_free(&table);
     }
 }
 END_TEST
