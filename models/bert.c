@@ -1,0 +1,316 @@
+/* models/bert.c - BERT (Devlin et al. 2019, arXiv 1810.04805) as transformers' BertForSequenceClassification.
+ *
+ *     x   = layer_norm(word[id] + position[p] + type[t])
+ *     x   = layer_norm(x + output(attention(query(x), key(x), value(x))))          for each layer:
+ *     x   = layer_norm(x + output(act(intermediate(x))))
+ *     p   = tanh(pooler(first token of x))
+ *     y   = classifier(p)
+ *
+ * with dropout after the first norm, on the attention's probabilities, on both outputs and on p. */
+#include "models/model_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ops/ops.h"
+#include "ops/rng.h"
+
+typedef struct norm {
+    const peft_weight *weight, *bias;
+} norm;
+
+typedef struct layer {
+    const peft_linear_layer *query, *key, *value, *attention_output, *intermediate, *output;
+    norm attention_norm, output_norm;
+} layer;
+
+typedef struct bert {
+    int64_t intermediate_size, num_heads, type_vocab_size;
+    double hidden_dropout, attention_dropout, classifier_dropout, layer_norm_eps;
+    peft_activation_kind hidden_act;
+    const peft_weight *word, *position, *type;
+    norm embedding_norm;
+    layer *layers;
+    const peft_linear_layer *pooler, *classifier;
+} bert;
+
+/* ---- config.json ---- */
+
+enum { MAX_SIZE = 1 << 20, MAX_LAYERS = 1000 };
+
+static peft_status read_sizes(peft_model *model, bert *b, const json_t *config, const char *where, peft_error *error)
+{
+    const struct {
+        const char *key;
+        int64_t max, *value;
+    } sizes[] = {
+        {"vocab_size", INT32_MAX, &model->vocab_size},
+        {"hidden_size", MAX_SIZE, &model->hidden_size},
+        {"num_hidden_layers", MAX_LAYERS, &model->num_layers},
+        {"num_attention_heads", MAX_SIZE, &b->num_heads},
+        {"intermediate_size", MAX_SIZE, &b->intermediate_size},
+        {"max_position_embeddings", MAX_SIZE, &model->max_length},
+        {"type_vocab_size", MAX_SIZE, &b->type_vocab_size},
+    };
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+        peft_status status = peft_json_int(config, sizes[k].key, 1, sizes[k].max, sizes[k].value, where, error);
+        if (status != PEFT_OK) return status;
+        if (!*sizes[k].value) return peft_fail(error, PEFT_ERR_FORMAT, "%s: %s: missing", where, sizes[k].key);
+    }
+    if (model->hidden_size % b->num_heads)
+        return peft_fail(error, PEFT_ERR_FORMAT,
+                         "%s: hidden_size %" PRId64 " is not a multiple of num_attention_heads %" PRId64, where,
+                         model->hidden_size, b->num_heads);
+    return PEFT_OK;
+}
+
+static peft_status read_numbers(peft_model *model, bert *b, const json_t *config, const char *where, peft_error *error)
+{
+    const double most = 0.999; /* a dropout of 1 would leave nothing */
+    b->hidden_dropout = b->attention_dropout = 0.1;
+    b->classifier_dropout = -1;
+    b->layer_norm_eps = 1e-12;
+    model->initializer_range = 0.02;
+    const struct {
+        const char *key;
+        double min, max, *value;
+    } numbers[] = {
+        {"hidden_dropout_prob", 0, most, &b->hidden_dropout},
+        {"attention_probs_dropout_prob", 0, most, &b->attention_dropout},
+        {"classifier_dropout", 0, most, &b->classifier_dropout},
+        {"layer_norm_eps", 0, 1, &b->layer_norm_eps},
+        {"initializer_range", 0, 100, &model->initializer_range},
+    };
+    for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++) {
+        peft_status status =
+            peft_json_double(config, numbers[k].key, numbers[k].min, numbers[k].max, numbers[k].value, where, error);
+        if (status != PEFT_OK) return status;
+    }
+    if (b->classifier_dropout < 0) b->classifier_dropout = b->hidden_dropout;
+    return PEFT_OK;
+}
+
+/* Fields that would change the maths and are offered with one value only. */
+static peft_status refuse_others(const json_t *config, const char *where, peft_error *error)
+{
+    static const struct {
+        const char *key, *only; /* text of the string, or NULL: false */
+    } fields[] = {{"position_embedding_type", "absolute"}, {"is_decoder", NULL}, {"add_cross_attention", NULL}};
+    for (size_t k = 0; k < sizeof fields / sizeof fields[0]; k++) {
+        const json_t *value = json_object_get(config, fields[k].key);
+        bool fits = !value || json_is_null(value) ||
+                    (fields[k].only ? json_is_string(value) && !strcmp(json_string_value(value), fields[k].only)
+                                    : json_is_false(value));
+        char text[PEFT_JSON_TEXT];
+        if (!fits)
+            return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: %s: expected %s, found %s", where, fields[k].key,
+                             fields[k].only ? fields[k].only : "false", peft_json_text(value, text));
+    }
+    const json_t *pruned = json_object_get(config, "pruned_heads");
+    if (pruned && json_object_size(pruned))
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: pruned_heads: models with pruned heads are not offered",
+                         where);
+    const char *problem = NULL;
+    peft_status status = peft_json_string(config, "problem_type", &problem, where, error);
+    if (status == PEFT_OK && problem && strcmp(problem, "multi_label_classification") == 0)
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED,
+                         "%s: problem_type: expected single_label_classification or regression, found \"%s\"", where,
+                         problem);
+    return status;
+}
+
+static peft_status read_activation(bert *b, const json_t *config, const char *where, peft_error *error)
+{
+    const char *name = "gelu";
+    peft_status status = peft_json_string(config, "hidden_act", &name, where, error);
+    if (status == PEFT_OK && !peft_activation_find(name, &b->hidden_act))
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: hidden_act: \"%s\" is not offered", where, name);
+    return status;
+}
+
+/* The caller's number, else the classes of id2label, else num_labels, else 2 as transformers has it. */
+static peft_status read_labels(peft_model *model, const json_t *config, const char *where, peft_error *error)
+{
+    model->num_labels = model->options.num_labels;
+    if (model->num_labels > 0) return PEFT_OK;
+    json_t *labels = NULL;
+    model->num_labels = 2;
+    peft_status status = peft_json_int(config, "num_labels", 1, MAX_SIZE, &model->num_labels, where, error);
+    if (status == PEFT_OK) status = peft_json_object(config, "id2label", &labels, where, error);
+    if (status == PEFT_OK && labels && json_object_size(labels)) model->num_labels = (int64_t)json_object_size(labels);
+    return status;
+}
+
+/* ---- weights ---- */
+
+static norm add_norm(peft_model *model, const char *module)
+{
+    peft_shape shape = peft_shape_1(model->hidden_size);
+    return (norm){peft_model_add_weight(model, shape, "%s.LayerNorm.weight", module),
+                  peft_model_add_weight(model, shape, "%s.LayerNorm.bias", module)};
+}
+
+static void add_layer(peft_model *model, const bert *b, layer *l, int64_t index)
+{
+    int64_t hidden = model->hidden_size, wide = b->intermediate_size;
+    char at[64], module[96];
+    snprintf(at, sizeof at, "bert.encoder.layer.%" PRId64, index);
+    l->query = peft_model_add_linear(model, hidden, hidden, false, "%s.attention.self.query", at);
+    l->key = peft_model_add_linear(model, hidden, hidden, false, "%s.attention.self.key", at);
+    l->value = peft_model_add_linear(model, hidden, hidden, false, "%s.attention.self.value", at);
+    l->attention_output = peft_model_add_linear(model, hidden, hidden, false, "%s.attention.output.dense", at);
+    snprintf(module, sizeof module, "%s.attention.output", at);
+    l->attention_norm = add_norm(model, module);
+    l->intermediate = peft_model_add_linear(model, wide, hidden, false, "%s.intermediate.dense", at);
+    l->output = peft_model_add_linear(model, hidden, wide, false, "%s.output.dense", at);
+    snprintf(module, sizeof module, "%s.output", at);
+    l->output_norm = add_norm(model, module);
+}
+
+static peft_status add_weights(peft_model *model, bert *b, peft_error *error)
+{
+    enum { OUTSIDE_LAYERS = 9, IN_LAYER = 16, LINEARS_IN_LAYER = 6 };
+    peft_status status = peft_model_reserve(model, OUTSIDE_LAYERS + IN_LAYER * model->num_layers,
+                                            2 + LINEARS_IN_LAYER * model->num_layers, error);
+    if (status != PEFT_OK) return status;
+    b->layers = peft_arena_take(&model->arena, (size_t)model->num_layers * sizeof *b->layers);
+    if (!b->layers) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", model->dir);
+    int64_t hidden = model->hidden_size;
+    b->word =
+        peft_model_add_weight(model, peft_shape_2(model->vocab_size, hidden), "bert.embeddings.word_embeddings.weight");
+    b->position = peft_model_add_weight(model, peft_shape_2(model->max_length, hidden),
+                                        "bert.embeddings.position_embeddings.weight");
+    b->type = peft_model_add_weight(model, peft_shape_2(b->type_vocab_size, hidden),
+                                    "bert.embeddings.token_type_embeddings.weight");
+    b->embedding_norm = add_norm(model, "bert.embeddings");
+    for (int64_t k = 0; k < model->num_layers; k++) add_layer(model, b, &b->layers[k], k);
+    if (!model->options.without_head) {
+        b->pooler = peft_model_add_linear(model, hidden, hidden, false, "bert.pooler.dense");
+        b->classifier = peft_model_add_linear(model, model->num_labels, hidden, true, "classifier");
+    }
+    bool complete =
+        model->num_weights == OUTSIDE_LAYERS + IN_LAYER * model->num_layers - (model->options.without_head ? 4 : 0);
+    return complete ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", model->dir);
+}
+
+static peft_status describe(peft_model *model, const json_t *config, const char *where, peft_error *error)
+{
+    bert *b = peft_arena_take(&model->arena, sizeof *b);
+    if (!b) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", where);
+    model->config = b;
+    peft_status status = read_sizes(model, b, config, where, error);
+    if (status == PEFT_OK) status = read_numbers(model, b, config, where, error);
+    if (status == PEFT_OK) status = refuse_others(config, where, error);
+    if (status == PEFT_OK) status = read_activation(b, config, where, error);
+    if (status == PEFT_OK) status = read_labels(model, config, where, error);
+    return status == PEFT_OK ? add_weights(model, b, error) : status;
+}
+
+/* ---- forward ---- */
+
+/* What the formulas below have in common. */
+typedef struct forward {
+    peft_graph *g;
+    const peft_model *model;
+    const bert *b;
+    const peft_batch *batch;
+} forward;
+
+static peft_tensor *layer_norm(const forward *f, norm n, peft_tensor *x)
+{
+    return peft_layer_norm(f->g, x, peft_weight_leaf(f->g, n.weight), peft_weight_leaf(f->g, n.bias),
+                           f->b->layer_norm_eps);
+}
+
+static peft_tensor *linear(const forward *f, const peft_linear_layer *l, peft_tensor *x)
+{
+    return peft_adapter_forward(f->g, l->adapter, &l->base, x, f->batch);
+}
+
+static uint64_t stream_of(const peft_linear_layer *l, const char *what)
+{
+    char name[320];
+    snprintf(name, sizeof name, "%s.%s", l->module, what);
+    return peft_stream(name);
+}
+
+static peft_tensor *dropout(const forward *f, peft_tensor *x, double p, uint64_t stream, int64_t first_row)
+{
+    return f->batch->training ? peft_dropout(f->g, x, p, stream, first_row) : x;
+}
+
+/* dropout(linear(x)), as both halves of a layer end */
+static peft_tensor *output(const forward *f, const peft_linear_layer *l, peft_tensor *x)
+{
+    return dropout(f, linear(f, l, x), f->b->hidden_dropout, stream_of(l, "dropout"), f->batch->first_token);
+}
+
+static peft_tensor *embeddings(const forward *f, const peft_model_input *input)
+{
+    peft_graph *g = f->g;
+    peft_shape tokens = peft_shape_1(f->batch->num_tokens);
+    peft_tensor *ids = peft_constant(g, PEFT_I32, tokens, input->input_ids, "input_ids");
+    peft_tensor *types = peft_constant(g, PEFT_I32, tokens, input->token_type_ids, "token_type_ids");
+    peft_tensor *positions = peft_constant(g, PEFT_I32, tokens, input->position_ids, "position_ids");
+    peft_tensor *x = peft_embedding(g, peft_weight_leaf(g, f->b->word), ids);
+    x = peft_add(g, x, peft_embedding(g, peft_weight_leaf(g, f->b->type), types));
+    x = peft_add(g, x, peft_embedding(g, peft_weight_leaf(g, f->b->position), positions));
+    x = layer_norm(f, f->b->embedding_norm, x);
+    return dropout(f, x, f->b->hidden_dropout, peft_stream("bert.embeddings.dropout"), f->batch->first_token);
+}
+
+static peft_tensor *self_attention(const forward *f, const layer *l, peft_tensor *x)
+{
+    peft_attention_options options = {
+        .num_heads = (int32_t)f->b->num_heads,
+        .dropout = f->batch->training ? f->b->attention_dropout : 0,
+        .dropout_stream = stream_of(l->query, "attention.dropout"),
+        .first_row = f->batch->first_token,
+    };
+    peft_tensor *starts = peft_batch_starts(f->g, f->batch);
+    return peft_attention(f->g, linear(f, l->query, x), linear(f, l->key, x), linear(f, l->value, x), starts, NULL,
+                          &options);
+}
+
+static peft_tensor *encoder_layer(const forward *f, const layer *l, peft_tensor *x)
+{
+    peft_tensor *attended = output(f, l->attention_output, self_attention(f, l, x));
+    x = layer_norm(f, l->attention_norm, peft_add(f->g, attended, x));
+    peft_tensor *wide = peft_activation(f->g, linear(f, l->intermediate, x), f->b->hidden_act);
+    return layer_norm(f, l->output_norm, peft_add(f->g, output(f, l->output, wide), x));
+}
+
+static peft_tensor *hidden(peft_graph *g, const peft_model *model, const peft_model_run *run)
+{
+    forward f = {g, model, model->config, run->batch};
+    peft_tensor *x = embeddings(&f, run->input);
+    for (int64_t k = 0; k < model->num_layers; k++) {
+        if (run->checkpoint_layers) peft_graph_checkpoint_begin(g);
+        x = encoder_layer(&f, &f.b->layers[k], x);
+        if (run->checkpoint_layers) peft_graph_checkpoint_end(g);
+    }
+    return x;
+}
+
+static peft_tensor *logits(peft_graph *g, const peft_model *model, const peft_model_run *run)
+{
+    forward f = {g, model, model->config, run->batch};
+    peft_tensor *first = peft_first_pool(g, hidden(g, model, run), peft_batch_starts(g, run->batch));
+    peft_tensor *pooled = peft_activation(g, linear(&f, f.b->pooler, first), PEFT_ACTIVATION_tanh);
+    pooled =
+        dropout(&f, pooled, f.b->classifier_dropout, stream_of(f.b->classifier, "dropout"), run->batch->first_sequence);
+    return linear(&f, f.b->classifier, pooled);
+}
+
+static const char *const default_targets[] = {"query", "value", NULL};
+
+const peft_model_kind peft_model_bert = {
+    .type = "bert",
+    .prefix = "bert.",
+    .head = "classifier",
+    .default_targets = default_targets,
+    .describe = describe,
+    .hidden = hidden,
+    .logits = logits,
+};

@@ -1,0 +1,49 @@
+/* models/model_internal.h - what the architectures (bert.c, ...) and model.c share. */
+#ifndef PEFT_MODELS_MODEL_INTERNAL_H
+#define PEFT_MODELS_MODEL_INTERNAL_H
+
+#include "io/json.h"
+#include "io/weights.h"
+#include "models/model.h"
+#include "ops/arena.h"
+
+/* An architecture: one row of the table in model.c. */
+typedef struct peft_model_kind {
+    const char *type;   /* model_type of config.json */
+    const char *prefix; /* of the encoder's tensors in the task model's file: "bert." */
+    const char *head;   /* module that PEFT saves with the adapter */
+    const char *const *default_targets;
+    /* Reads config.json into model->config and the sizes, and names all weights and linear layers in order. */
+    peft_status (*describe)(peft_model *model, const json_t *config, const char *where, peft_error *error);
+    peft_tensor *(*hidden)(peft_graph *g, const peft_model *model, const peft_model_run *run);
+    peft_tensor *(*logits)(peft_graph *g, const peft_model *model, const peft_model_run *run);
+} peft_model_kind;
+
+struct peft_model {
+    const peft_model_kind *kind;
+    char *dir;
+    peft_model_options options;
+    peft_weights *file;
+    peft_arena arena; /* names, and weights that had to be converted */
+    int64_t num_labels, hidden_size, vocab_size, max_length, num_layers;
+    double initializer_range;
+    void *config; /* the architecture's own struct, in the arena */
+    bool trained_head;
+    size_t mapped_bytes;
+    peft_weight *weights;
+    int64_t num_weights, weight_capacity;
+    peft_linear_layer *linears;
+    int64_t num_linears, linear_capacity;
+};
+
+/* For `describe`: the number of weights and linear layers that follow at most, and then each by its name. The struct
+ * returned stays where it is. NULL: out of memory, or more than was said. */
+peft_status peft_model_reserve(peft_model *model, int64_t num_weights, int64_t num_linears, peft_error *error);
+peft_weight *peft_model_add_weight(peft_model *model, peft_shape shape, const char *format, ...) PEFT_PRINTF(3, 4);
+/* The layer of module `format`, with weight [out, in] and bias [out]. */
+peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features, int64_t in_features, bool output,
+                                         const char *format, ...) PEFT_PRINTF(5, 6);
+
+extern const peft_model_kind peft_model_bert;
+
+#endif

@@ -1,0 +1,32 @@
+/* peft/checkpoint.h - all that a training run needs to go on, in one safetensors file, written atomically.
+ *
+ *     parameter.NAME               values of what is trained, and of schedules' state
+ *     exp_avg.NAME exp_avg_sq.NAME the optimiser's averages
+ *     best.NAME                    values at the best evaluation so far, where one is kept
+ *
+ * and in its metadata the step, what is known of the best one, and a fingerprint of the settings: a run resumes only
+ * with those it began with. Random numbers have no state (ops/rng.h). */
+#ifndef PEFT_PEFT_CHECKPOINT_H
+#define PEFT_PEFT_CHECKPOINT_H
+
+#include "peft/trainer.h"
+
+/* What a run remembers besides its trainer. */
+typedef struct peft_progress_state {
+    double best_score;
+    int64_t best_step; /* 0: nothing evaluated yet */
+    int64_t evaluations_since_best;
+    float *best;    /* [peft_parameters_floats], NULL where the best is not kept */
+    double seconds; /* of training, over all its sessions */
+    int64_t tokens;
+} peft_progress_state;
+
+peft_status peft_checkpoint_save(const char *path, peft_trainer *trainer, const peft_progress_state *state,
+                                 const char *settings, peft_error *error);
+
+/* PEFT_ERR_ARGUMENT: the checkpoint was made with other settings; PEFT_ERR_FORMAT: damaged, or of another model.
+ * Nothing of the trainer is changed then. */
+peft_status peft_checkpoint_load(const char *path, peft_trainer *trainer, peft_progress_state *state,
+                                 const char *settings, peft_error *error);
+
+#endif

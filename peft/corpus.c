@@ -1,0 +1,188 @@
+#include "peft/corpus.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/file.h"
+
+#define AT(field) .offset = offsetof(peft_data_options, field)
+
+const peft_option peft_data_option_table[] = {
+    {.name = "task",
+     .type = PEFT_OPTION_STRING,
+     AT(task),
+     .placeholder = "NAME",
+     .help = "task, one of `peft tasks`",
+     .group = "Data"},
+    {.name = "data",
+     .type = PEFT_OPTION_STRING,
+     AT(data),
+     .placeholder = "DIR",
+     .help = "folder with a folder for each task, in GLUE's layout (RTE/train.tsv, ...)",
+     .group = "Data"},
+    {.name = "train",
+     .type = PEFT_OPTION_STRING,
+     AT(train),
+     .placeholder = "FILE",
+     .help = "own training file instead of a task: .csv, .tsv or .jsonl",
+     .group = "Data"},
+    {.name = "dev",
+     .type = PEFT_OPTION_STRING,
+     AT(dev),
+     .placeholder = "FILE",
+     .help = "own file to evaluate on",
+     .group = "Data"},
+    {.name = "text_column",
+     .type = PEFT_OPTION_STRING,
+     AT(text_column),
+     .initial = "text",
+     .placeholder = "NAME",
+     .help = "column of own files with the text",
+     .group = "Data"},
+    {.name = "text_pair_column",
+     .type = PEFT_OPTION_STRING,
+     AT(text_pair_column),
+     .placeholder = "NAME",
+     .help = "column with the second text of a pair",
+     .group = "Data"},
+    {.name = "label_column",
+     .type = PEFT_OPTION_STRING,
+     AT(label_column),
+     .initial = "label",
+     .placeholder = "NAME",
+     .help = "column with the label",
+     .group = "Data"},
+    {.name = "regression",
+     .type = PEFT_OPTION_BOOL,
+     AT(regression),
+     .initial = "false",
+     .help = "the labels of own files are numbers, not classes",
+     .group = "Data"},
+    {.name = "max_train",
+     .type = PEFT_OPTION_INT,
+     AT(max_train),
+     .initial = "0",
+     .min = 0,
+     .max = 1e9,
+     .placeholder = "N",
+     .help = "train on N examples only, drawn with the seed; 0: on all",
+     .group = "Data"},
+    {0}};
+
+static peft_status path_of(const peft_task *task, const char *data, const char *split_name, char **path,
+                           peft_error *error)
+{
+    const peft_split *split = peft_task_split(task, split_name, error);
+    if (!split) return PEFT_ERR_ARGUMENT;
+    char *folder = NULL;
+    peft_status status = peft_path_join(data, task->folder, &folder, error);
+    if (status == PEFT_OK) status = peft_path_join(folder, split->file, path, error);
+    free(folder);
+    return status;
+}
+
+static peft_status open_task(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
+                             peft_error *error)
+{
+    c->task = peft_task_find(o->task, error);
+    if (!c->task) return PEFT_ERR_ARGUMENT;
+    if (!o->data)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--task %s needs --data DIR, the folder that holds %s/", o->task,
+                         c->task->folder);
+    c->name = c->task->name;
+    c->regression = !c->task->labels;
+    c->num_labels = (int64_t)c->task->num_labels;
+    memcpy(c->metrics, c->task->metrics, sizeof c->metrics);
+    peft_status status = PEFT_OK;
+    if (wanted->train) {
+        status = path_of(c->task, o->data, "train", &c->train_path, error);
+        if (status == PEFT_OK) status = peft_dataset_load(c->task, o->data, "train", &c->train, error);
+    }
+    if (status == PEFT_OK && wanted->dev) {
+        status = path_of(c->task, o->data, wanted->dev, &c->dev_path, error);
+        if (status == PEFT_OK) status = peft_dataset_load(c->task, o->data, wanted->dev, &c->dev, error);
+    }
+    return status;
+}
+
+static peft_status load_own(const char *path, const peft_dataset_columns *columns, char **copy, peft_dataset **dataset,
+                            peft_error *error)
+{
+    *copy = strdup(path);
+    if (!*copy) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    return peft_dataset_load_file(path, columns, dataset, error);
+}
+
+/* Two classes are scored as GLUE scores its binary tasks, more by accuracy. */
+static void choose_metrics(peft_corpus *c)
+{
+    static const char *const of_scores[] = {"pearson", "spearman", NULL}, *const of_two[] = {"accuracy", "f1", NULL},
+                             *const of_more[] = {"accuracy", NULL, NULL};
+    memcpy(c->metrics, c->regression ? of_scores : c->num_labels == 2 ? of_two : of_more, sizeof c->metrics);
+}
+
+static peft_status open_own(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
+                            peft_error *error)
+{
+    if (wanted->train && !o->train) return peft_fail(error, PEFT_ERR_ARGUMENT, "own data: --train FILE is missing");
+    if (wanted->dev && !o->dev) return peft_fail(error, PEFT_ERR_ARGUMENT, "own data: --dev FILE is missing");
+    peft_dataset_columns columns = {.text = o->text_column,
+                                    .text_pair = o->text_pair_column,
+                                    .label = o->label_column,
+                                    .regression = o->regression};
+    peft_status status = PEFT_OK;
+    if (o->train) status = load_own(o->train, &columns, &c->train_path, &c->train, error);
+    if (status == PEFT_OK && wanted->dev) {
+        if (c->train && !o->regression) {
+            columns.label_names = (const char *const *)c->train->label_names;
+            columns.num_labels = c->train->num_labels;
+        }
+        status = load_own(o->dev, &columns, &c->dev_path, &c->dev, error);
+    }
+    if (status != PEFT_OK) return status;
+    const peft_dataset *any = c->train ? c->train : c->dev;
+    c->name = "own";
+    c->regression = o->regression;
+    c->num_labels = any ? (int64_t)any->num_labels : 0;
+    choose_metrics(c);
+    return PEFT_OK;
+}
+
+static peft_status cut_train(peft_corpus *c, int64_t max_train, uint64_t seed, peft_error *error)
+{
+    if (!c->train || !max_train || (size_t)max_train >= c->train->count) return PEFT_OK;
+    peft_dataset *drawn = NULL, *rest = NULL;
+    peft_status status = peft_dataset_hold_out(c->train, (size_t)max_train, seed, &drawn, &rest, error);
+    if (status != PEFT_OK) return status;
+    peft_dataset_free(rest);
+    peft_dataset_free(c->train);
+    c->train = drawn;
+    return PEFT_OK;
+}
+
+peft_status peft_corpus_open(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
+                             peft_error *error)
+{
+    *c = (peft_corpus){0};
+    bool own = o->train || o->dev;
+    if (own && o->task)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--task %s and own files (--train, --dev) exclude each other",
+                         o->task);
+    if (!own && !o->task)
+        return peft_fail(error, PEFT_ERR_ARGUMENT,
+                         "no data: give --task NAME and --data DIR, or own files by --train "
+                         "FILE and --dev FILE");
+    peft_status status = own ? open_own(c, o, wanted, error) : open_task(c, o, wanted, error);
+    if (status == PEFT_OK) status = cut_train(c, o->max_train, wanted->seed, error);
+    if (status != PEFT_OK) peft_corpus_close(c);
+    return status;
+}
+
+void peft_corpus_close(peft_corpus *c)
+{
+    peft_dataset_free(c->train);
+    peft_dataset_free(c->dev);
+    free(c->train_path);
+    free(c->dev_path);
+    *c = (peft_corpus){0};
+}

@@ -1,0 +1,47 @@
+/* peft/corpus.h - the data of a run: a known task's files, or files of one's own. */
+#ifndef PEFT_PEFT_CORPUS_H
+#define PEFT_PEFT_CORPUS_H
+
+#include "io/option.h"
+#include "tasks/dataset.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct peft_data_options {
+    char *task, *data; /* a known task, and the folder that holds its folder */
+    char *train, *dev; /* or files of one's own: .csv, .tsv, .jsonl */
+    char *text_column, *text_pair_column, *label_column;
+    bool regression;   /* labels of own files are numbers */
+    int64_t max_train; /* examples to train on, drawn with the seed; 0: all */
+} peft_data_options;
+
+PEFT_API extern const peft_option peft_data_option_table[];
+
+typedef struct peft_corpus {
+    const peft_task *task; /* NULL: own files */
+    const char *name;      /* of the task, or "own" */
+    bool regression;
+    int64_t num_labels;
+    const char *metrics[PEFT_TASK_MAX_METRICS + 1]; /* NULL at the end; the first is the one that counts */
+    peft_dataset *train, *dev;
+    char *train_path, *dev_path;
+} peft_corpus;
+
+/* Which splits are needed. Of own files `split` names --train or --dev. */
+typedef struct peft_corpus_wanted {
+    bool train;
+    const char *dev; /* split of a known task to evaluate on: "dev"; NULL: none */
+    uint64_t seed;   /* of the draw of max_train examples */
+} peft_corpus_wanted;
+
+/* PEFT_ERR_ARGUMENT: neither a task nor files, or both. Release with peft_corpus_close. */
+peft_status peft_corpus_open(peft_corpus *corpus, const peft_data_options *options, const peft_corpus_wanted *wanted,
+                             peft_error *error);
+void peft_corpus_close(peft_corpus *corpus);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

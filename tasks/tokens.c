@@ -1,0 +1,151 @@
+#include "tasks/tokens.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/rng.h"
+
+/* Room for `needed` ids in both arrays. */
+static bool grow_ids(peft_tokens *t, int64_t *capacity, int64_t needed)
+{
+    if (needed <= *capacity) return true;
+    int64_t larger = needed * 2;
+    int32_t *ids = realloc(t->input_ids, (size_t)larger * sizeof *ids);
+    if (ids) t->input_ids = ids;
+    int32_t *types = ids ? realloc(t->token_type_ids, (size_t)larger * sizeof *types) : NULL;
+    if (types) t->token_type_ids = types;
+    if (types) *capacity = larger;
+    return types != NULL;
+}
+
+static peft_status append(peft_tokens *t, int64_t example, int64_t *capacity, const peft_encoding *encoding,
+                          peft_error *error)
+{
+    int64_t begin = t->offsets[example], length = (int64_t)encoding->length;
+    if (!grow_ids(t, capacity, begin + length))
+        return peft_fail(error, PEFT_ERR_MEMORY, "tokens: out of memory at example %" PRId64, example);
+    memcpy(t->input_ids + begin, encoding->input_ids, encoding->length * sizeof *t->input_ids);
+    memcpy(t->token_type_ids + begin, encoding->token_type_ids, encoding->length * sizeof *t->token_type_ids);
+    t->offsets[example + 1] = begin + length;
+    if (length > t->longest) t->longest = length;
+    if (encoding->truncated) t->num_truncated++;
+    return PEFT_OK;
+}
+
+static peft_status encode_all(peft_tokens *t, const peft_tokenizer *tokenizer, const peft_dataset *d,
+                              int64_t max_length, peft_error *error)
+{
+    peft_encoding encoding = {0};
+    int64_t capacity = 0;
+    peft_status status = PEFT_OK;
+    for (int64_t k = 0; status == PEFT_OK && k < t->count; k++) {
+        const peft_cell *pair = d->text_pair ? &d->text_pair[k] : NULL;
+        status = peft_tokenizer_encode(tokenizer, d->text[k].text, d->text[k].bytes, pair ? pair->text : NULL,
+                                       pair ? pair->bytes : 0, (size_t)max_length, &encoding, error);
+        if (status == PEFT_OK) {
+            status = append(t, k, &capacity, &encoding, error);
+        } else {
+            char line[32];
+            snprintf(line, sizeof line, "line %zu", d->lines[k]);
+            peft_fail_in(error, status, line);
+        }
+    }
+    peft_encoding_free(&encoding);
+    return status;
+}
+
+peft_status peft_tokens_encode(peft_tokens **tokens, const peft_tokenizer *tokenizer, const peft_dataset *dataset,
+                               int64_t max_length, peft_error *error)
+{
+    *tokens = NULL;
+    peft_tokens *t = calloc(1, sizeof *t);
+    if (!t) return peft_fail(error, PEFT_ERR_MEMORY, "tokens: out of memory");
+    t->count = (int64_t)dataset->count;
+    t->labels = dataset->labels;
+    t->offsets = calloc(dataset->count + 1, sizeof *t->offsets);
+    peft_status status = t->offsets ? encode_all(t, tokenizer, dataset, max_length, error)
+                                    : peft_fail(error, PEFT_ERR_MEMORY, "tokens: out of memory");
+    if (status != PEFT_OK) {
+        peft_tokens_free(t);
+        return status;
+    }
+    *tokens = t;
+    return PEFT_OK;
+}
+
+void peft_tokens_free(peft_tokens *tokens)
+{
+    if (!tokens) return;
+    free(tokens->offsets);
+    free(tokens->input_ids);
+    free(tokens->token_type_ids);
+    free(tokens);
+}
+
+int64_t peft_tokens_length(const peft_tokens *tokens, int64_t example)
+{
+    return tokens->offsets[example + 1] - tokens->offsets[example];
+}
+
+void peft_tokens_order(uint32_t *rows, int64_t count, uint64_t seed, int64_t epoch)
+{
+    peft_random_permutation(rows, (uint32_t)count, seed, peft_stream("order of examples") + (uint64_t)epoch);
+}
+
+/* Counting sort: lengths are small numbers, and equal ones keep the order of the file. */
+void peft_tokens_order_by_length(const peft_tokens *tokens, uint32_t *rows)
+{
+    int64_t at = 0;
+    for (int64_t length = 0; length <= tokens->longest; length++)
+        for (int64_t k = 0; k < tokens->count; k++)
+            if (peft_tokens_length(tokens, k) == length) rows[at++] = (uint32_t)k;
+}
+
+static peft_status reserve(peft_batch_memory *m, int64_t ints, int64_t scores, peft_error *error)
+{
+    if (ints > m->int_capacity) {
+        free(m->ints);
+        m->int_capacity = (m->ints = malloc((size_t)ints * sizeof *m->ints)) ? ints : 0;
+    }
+    if (scores > m->score_capacity) {
+        free(m->scores);
+        m->score_capacity = (m->scores = malloc((size_t)scores * sizeof *m->scores)) ? scores : 0;
+    }
+    return m->ints && m->scores ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "batch: out of memory");
+}
+
+peft_status peft_tokens_gather(const peft_tokens *tokens, const uint32_t *rows, int64_t count, peft_batch_memory *m,
+                               peft_error *error)
+{
+    int64_t total = 0;
+    for (int64_t s = 0; s < count; s++) total += peft_tokens_length(tokens, rows[s]);
+    peft_status status = reserve(m, 2 * count + 1 + 3 * total, count, error);
+    if (status != PEFT_OK) return status;
+    int32_t *starts = m->ints, *classes = starts + count + 1;
+    int32_t *ids = classes + count, *types = ids + total, *positions = types + total;
+    int64_t at = 0;
+    for (int64_t s = 0; s < count; s++) {
+        int64_t begin = tokens->offsets[rows[s]], length = peft_tokens_length(tokens, rows[s]);
+        starts[s] = (int32_t)at;
+        memcpy(ids + at, tokens->input_ids + begin, (size_t)length * sizeof *ids);
+        memcpy(types + at, tokens->token_type_ids + begin, (size_t)length * sizeof *types);
+        for (int64_t p = 0; p < length; p++) positions[at + p] = (int32_t)p;
+        m->scores[s] = tokens->labels ? tokens->labels[rows[s]] : 0;
+        classes[s] = (int32_t)m->scores[s];
+        at += length;
+    }
+    starts[count] = (int32_t)at;
+    m->batch = (peft_batch){.num_tokens = total, .num_sequences = count, .starts = starts};
+    m->input = (peft_model_input){ids, types, positions};
+    m->classes = tokens->labels ? classes : NULL;
+    return PEFT_OK;
+}
+
+void peft_batch_memory_free(peft_batch_memory *memory)
+{
+    free(memory->ints);
+    free(memory->scores);
+    *memory = (peft_batch_memory){0};
+}

@@ -1,0 +1,46 @@
+/* tasks/tokens.h - a dataset as token ids, and batches taken from it without padding. */
+#ifndef PEFT_TASKS_TOKENS_H
+#define PEFT_TASKS_TOKENS_H
+
+#include "models/model.h"
+#include "models/tokenizer.h"
+#include "tasks/dataset.h"
+
+/* All examples, one after another. */
+typedef struct peft_tokens {
+    int64_t count;
+    int64_t *offsets; /* [count + 1]: where each example begins */
+    int32_t *input_ids, *token_type_ids;
+    const float *labels; /* [count] of the dataset, which outlives this; NULL: none */
+    int64_t longest;
+    int64_t num_truncated; /* examples that were longer than max_length */
+} peft_tokens;
+
+/* PEFT_ERR_FORMAT: text that is not UTF-8, by line of its file. */
+peft_status peft_tokens_encode(peft_tokens **tokens, const peft_tokenizer *tokenizer, const peft_dataset *dataset,
+                               int64_t max_length, peft_error *error);
+void peft_tokens_free(peft_tokens *tokens); /* NULL is allowed */
+
+int64_t peft_tokens_length(const peft_tokens *tokens, int64_t example);
+
+/* The examples of an epoch in their order, a function of (seed, epoch) alone. rows [count] */
+void peft_tokens_order(uint32_t *rows, int64_t count, uint64_t seed, int64_t epoch);
+/* From short to long, for evaluation: batches of equal lengths waste nothing. rows [count] */
+void peft_tokens_order_by_length(const peft_tokens *tokens, uint32_t *rows);
+
+/* The memory of one batch; grows, and is used again. Start with {0}. */
+typedef struct peft_batch_memory {
+    int32_t *ints; /* starts, ids, types, positions, class ids */
+    float *scores;
+    int64_t int_capacity, score_capacity;
+    peft_batch batch;
+    peft_model_input input;
+    const int32_t *classes; /* [num_sequences]; NULL: no labels */
+} peft_batch_memory;
+
+/* Fills memory->batch, ->input and the labels from examples rows[0..count): both as class ids and as scores. */
+peft_status peft_tokens_gather(const peft_tokens *tokens, const uint32_t *rows, int64_t count,
+                               peft_batch_memory *memory, peft_error *error);
+void peft_batch_memory_free(peft_batch_memory *memory);
+
+#endif

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds libpeft with gcc and with clang, plain and with the address and undefined-behaviour sanitizers, and runs all
+# tests of each build. Installs what is missing (Debian 12, as root or with sudo). Ends with one line of counts.
+#
+#     ./test.sh            all four builds
+#     ./test.sh gcc        only those whose name begins so: gcc, gcc-sanitized, clang, clang-sanitized
+set -euo pipefail
+cd "$(dirname "$0")"
+. scripts/packages.sh
+install_missing "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+sanitized=(-Db_sanitize=address,undefined -Db_lundef=false)
+passed=0 failed=0 skipped=0
+
+# run NAME COMPILER [MESON OPTION...]: builds in build-NAME and adds its tests to the counts.
+run() {
+    local name=$1 compiler=$2 dir=build-$1 log
+    shift 2
+    echo "== $name"
+    [ -f "$dir/build.ninja" ] || CC=$compiler meson setup "$dir" --werror "$@" >/dev/null
+    ninja -C "$dir" >"$dir/build.log" || { grep -A 8 -E 'error|warning|FAILED' "$dir/build.log" | head -n 60; exit 1; }
+    log=$dir/meson-logs/testlog.txt
+    meson test -C "$dir" --no-rebuild --print-errorlogs --quiet || true
+    passed=$((passed + $(count 'Ok' "$log")))
+    failed=$((failed + $(count 'Fail' "$log") + $(count 'Timeout' "$log") + $(count 'Unexpected Pass' "$log")))
+    skipped=$((skipped + $(count 'Skipped' "$log")))
+}
+
+count() {
+    sed -n "s/^$1: *\([0-9]*\).*/\1/p" "$2" | tail -n 1 | grep . || echo 0
+}
+
+wanted=${1:-}
+for build in "gcc gcc" "gcc-sanitized gcc ${sanitized[*]}" "clang clang" "clang-sanitized clang ${sanitized[*]}"; do
+    # shellcheck disable=SC2086 # words on purpose
+    case $build in "$wanted"*) run $build ;; esac
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
