@@ -1,17 +1,16 @@
 /* Any bytes as text: the tokenizer returns ids of its vocabulary within the length asked for, or says where the text is
  * not UTF-8. The first byte of the input is the maximum length, the second how much of the rest is the first text. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "models/tokenizer.h"
 #include "models/unicode.h"
+#include "tests/fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static void check(bool holds)
-{
-    if (!holds) abort();
-}
+const fuzz_seed fuzz_seeds[] = {
+    FUZZ_SEED("\x10\x80Hello, [MASK]! supercalifragilistic U.S.A. 3.14"),
+    FUZZ_SEED("\x7f\xffna\xc3\xafve caf\x65\xcc\x81 \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x99\x82\xc2\xad"),
+    FUZZ_SEED("\x03\x40\0\t\x01 a[SEP]\xe3\x80\x80[CLS]"),
+    {"", 0},
+};
+size_t fuzz_accepted;
 
 static peft_tokenizer *open_fixture(void)
 {
@@ -19,30 +18,32 @@ static peft_tokenizer *open_fixture(void)
     char path[4096];
     snprintf(path, sizeof path, "%s/tokenizer/minilm-cut", fixtures ? fixtures : "tests/fixtures");
     peft_tokenizer *opened;
-    check(peft_tokenizer_open(&opened, path, NULL) == PEFT_OK);
+    FUZZ_CHECK(peft_tokenizer_open(&opened, path, NULL) == PEFT_OK);
     return opened;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static peft_tokenizer *tokenizer;
     static peft_encoding encoding;
     if (!tokenizer) tokenizer = open_fixture();
-    if (bytes < 2) return 0;
+    if (size < 2) return 0;
 
     const char *text = (const char *)data + 2;
-    size_t max_length = data[0], first = (bytes - 2) * data[1] / UINT8_MAX, second = bytes - 2 - first;
+    size_t max_length = data[0], first = (size - 2) * data[1] / UINT8_MAX, second = size - 2 - first;
     const char *pair = second ? text + first : NULL;
     bool valid = peft_utf8_check(text, first) == first && (!pair || peft_utf8_check(pair, second) == second);
     peft_status status = peft_tokenizer_encode(tokenizer, text, first, pair, second, max_length, &encoding, NULL);
 
     size_t specials = pair ? 3 : 2;
-    check(status == (max_length < specials ? PEFT_ERR_ARGUMENT : valid ? PEFT_OK : PEFT_ERR_FORMAT));
-    check(encoding.length <= max_length && (status == PEFT_OK ? encoding.length >= specials : encoding.length == 0));
-    check(encoding.length == max_length || encoding.truncated == 0);
+    FUZZ_CHECK(status == (max_length < specials ? PEFT_ERR_ARGUMENT : valid ? PEFT_OK : PEFT_ERR_FORMAT));
+    fuzz_accepted += status == PEFT_OK;
+    FUZZ_CHECK(encoding.length <= max_length &&
+               (status == PEFT_OK ? encoding.length >= specials : encoding.length == 0));
+    FUZZ_CHECK(encoding.length == max_length || encoding.truncated == 0);
     for (size_t i = 0; i < encoding.length; i++) {
-        check(encoding.input_ids[i] >= 0 && encoding.input_ids[i] < peft_tokenizer_vocab_size(tokenizer));
-        check(encoding.token_type_ids[i] == 0 || (pair && encoding.token_type_ids[i] == 1));
+        FUZZ_CHECK(encoding.input_ids[i] >= 0 && encoding.input_ids[i] < peft_tokenizer_vocab_size(tokenizer));
+        FUZZ_CHECK(encoding.token_type_ids[i] == 0 || (pair && encoding.token_type_ids[i] == 1));
     }
     return 0;
 }
