@@ -23,7 +23,7 @@ static peft_error error;
 
 static double compute(const char *name, const float *predictions, const float *labels, size_t count)
 {
-    double value = NAN;
+    double value = -2;
     peft_status status = peft_metric_compute(name, predictions, labels, count, &value, &error);
     ck_assert_msg(status == PEFT_OK, "%s", error.message);
     return value;
