@@ -1,7 +1,7 @@
-/* ops/kernels/block.h - the two small matrix products that low-rank layers and attention are made of.
+/* ops/kernels/block.h - the small matrix products that low-rank layers and attention are made of.
  *
  * One of their sizes is a rank or a head, a few dozen at most: too thin for a general matrix product, which would
- * spend its time on packing. Both keep a block of results in registers. Sums run in a fixed order. */
+ * spend its time on packing. All keep a block of results in registers. Sums run in a fixed order. */
 #ifndef PEFT_OPS_KERNELS_BLOCK_H
 #define PEFT_OPS_KERNELS_BLOCK_H
 
@@ -52,12 +52,12 @@ static inline void block_dot(int64_t m, int64_t n, int64_t k, const real *x, int
             dot_tile(1, 1, k, x + i * row_x, row_x, a + j * row_a, row_a, out + i * row_out + j, row_out);
 }
 
-ALWAYS_INLINE void update_tile(int rows, int vectors, int64_t k, const real *c, int64_t row_c, int64_t column_c,
-                               const real *b, int64_t row_b, real *y, int64_t row_y)
+ALWAYS_INLINE void update_tile(bool add, int rows, int vectors, int64_t k, const real *c, int64_t row_c,
+                               int64_t column_c, const real *b, int64_t row_b, real *y, int64_t row_y)
 {
     vec sum[BLOCK_ROWS][BLOCK_VECTORS];
     for (int i = 0; i < rows; i++)
-        for (int v = 0; v < vectors; v++) sum[i][v] = load(y + i * row_y + v * LANES);
+        for (int v = 0; v < vectors; v++) sum[i][v] = add ? load(y + i * row_y + v * LANES) : (vec){0};
     for (int64_t p = 0; p < k; p++)
         for (int v = 0; v < vectors; v++) {
             vec bv = load(b + p * row_b + v * LANES);
@@ -67,36 +67,72 @@ ALWAYS_INLINE void update_tile(int rows, int vectors, int64_t k, const real *c, 
         for (int v = 0; v < vectors; v++) store(y + i * row_y + v * LANES, sum[i][v]);
 }
 
-ALWAYS_INLINE void update_rows(int rows, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
+ALWAYS_INLINE void update_rows(bool add, int rows, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
                                const real *b, int64_t row_b, real *y, int64_t row_y)
 {
     int64_t j = 0;
     for (; j + BLOCK_VECTORS * LANES <= n; j += BLOCK_VECTORS * LANES)
-        update_tile(rows, BLOCK_VECTORS, k, c, row_c, column_c, b + j, row_b, y + j, row_y);
-    for (; j + LANES <= n; j += LANES) update_tile(rows, 1, k, c, row_c, column_c, b + j, row_b, y + j, row_y);
+        update_tile(add, rows, BLOCK_VECTORS, k, c, row_c, column_c, b + j, row_b, y + j, row_y);
+    for (; j + 2 * LANES <= n; j += 2 * LANES)
+        update_tile(add, rows, 2, k, c, row_c, column_c, b + j, row_b, y + j, row_y);
+    for (; j + LANES <= n; j += LANES) update_tile(add, rows, 1, k, c, row_c, column_c, b + j, row_b, y + j, row_y);
     for (; j < n; j++)
         for (int i = 0; i < rows; i++) {
-            real total = y[i * row_y + j];
+            real total = add ? y[i * row_y + j] : 0;
             for (int64_t p = 0; p < k; p++) total += c[i * row_c + p * column_c] * b[p * row_b + j];
             y[i * row_y + j] = total;
         }
 }
 
-/* y[i][j] += sum_p c[i][p] b[p][j]        c [m, k] with any strides, b [k, n], y [m, n] */
-static inline void block_update(int64_t m, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
-                                const real *b, int64_t row_b, real *y, int64_t row_y)
+ALWAYS_INLINE void update_block(bool add, int64_t m, int64_t n, int64_t k, const real *c, int64_t row_c,
+                                int64_t column_c, const real *b, int64_t row_b, real *y, int64_t row_y)
 {
     int64_t i = 0;
     for (; i + BLOCK_ROWS <= m; i += BLOCK_ROWS)
-        update_rows(BLOCK_ROWS, n, k, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
-    for (; i < m; i++) update_rows(1, n, k, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
+        update_rows(add, BLOCK_ROWS, n, k, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
+    for (; i < m; i++) update_rows(add, 1, n, k, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
+}
+
+/* y[i][j] = sum_p c[i][p] b[p][j]         c [m, k] with any strides, b [k, n], y [m, n] */
+static inline void block_product(int64_t m, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
+                                 const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    update_block(false, m, n, k, c, row_c, column_c, b, row_b, y, row_y);
+}
+
+/* y[i][j] += sum_p c[i][p] b[p][j] */
+static inline void block_update(int64_t m, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
+                                const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    update_block(true, m, n, k, c, row_c, column_c, b, row_b, y, row_y);
+}
+
+enum { QUAD = 4 };
+typedef real quad __attribute__((vector_size(QUAD * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+/* Four rows by four columns. */
+ALWAYS_INLINE void transpose_quads(const real *in, int64_t row_in, real *out, int64_t row_out)
+{
+    const quad *a = (const void *)in, *b = (const void *)(in + row_in);
+    const quad *c = (const void *)(in + 2 * row_in), *d = (const void *)(in + 3 * row_in);
+    quad ab = __builtin_shufflevector(*a, *b, 0, 4, 1, 5), AB = __builtin_shufflevector(*a, *b, 2, 6, 3, 7);
+    quad cd = __builtin_shufflevector(*c, *d, 0, 4, 1, 5), CD = __builtin_shufflevector(*c, *d, 2, 6, 3, 7);
+    *(quad *)(void *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(quad *)(void *)(out + row_out) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(quad *)(void *)(out + 2 * row_out) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
+    *(quad *)(void *)(out + 3 * row_out) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
 }
 
 /* out [columns, rows] = in^T, in [rows, columns] */
 static inline void transpose(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out, int64_t row_out)
 {
+    int64_t whole_rows = rows / QUAD * QUAD, whole_columns = columns / QUAD * QUAD;
+    for (int64_t i = 0; i < whole_rows; i += QUAD)
+        for (int64_t j = 0; j < whole_columns; j += QUAD)
+            transpose_quads(in + i * row_in + j, row_in, out + j * row_out + i, row_out);
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++) out[j * row_out + i] = in[i * row_in + j];
+        for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; j++)
+            out[j * row_out + i] = in[i * row_in + j];
 }
 
 #endif

@@ -15,11 +15,11 @@
 #ifdef PEFT_REAL_F64
 typedef double real;
 #define REAL_DTYPE PEFT_F64
-#define REAL(f)    f
+#define REAL(name) name
 #else
 typedef float real;
 #define REAL_DTYPE PEFT_F32
-#define REAL(f)    f##f
+#define REAL(name) name##f
 #endif
 
 #if defined(__AVX512F__)
@@ -49,14 +49,34 @@ static inline vec broadcast(real x)
     return x - (vec){0};
 }
 
-/* Sum of the lanes in a fixed tree. */
+/* A vector as pieces of 16 bytes: the halves of a fixed tree that compilers turn into shuffles. */
+enum { PART_BYTES = 16, PARTS = VECTOR_BYTES / PART_BYTES, PART_LANES = PART_BYTES / (int)sizeof(real) };
+typedef real part __attribute__((vector_size(PART_BYTES)));
+
+/* Sum of the lanes. */
 static inline real sum_lanes(vec v)
 {
-    real lane[LANES];
-    memcpy(lane, &v, sizeof lane);
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++) lane[i] += lane[i + width];
-    return lane[0];
+    part p[PARTS];
+    memcpy(p, &v, sizeof p);
+    for (int width = PARTS / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) p[i] += p[i + width];
+    return PART_LANES == 4 ? (p[0][0] + p[0][2 % PART_LANES]) + (p[0][1] + p[0][3 % PART_LANES]) : p[0][0] + p[0][1];
+}
+
+static inline real larger(real a, real b)
+{
+    return b > a ? b : a;
+}
+
+/* Largest of the lanes. */
+static inline real largest_lane(vec v)
+{
+    part p[PARTS];
+    memcpy(p, &v, sizeof p);
+    for (int width = PARTS / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++)
+            for (int l = 0; l < PART_LANES; l++) p[i][l] = larger(p[i][l], p[i + width][l]);
+    return larger(larger(p[0][0], p[0][2 % PART_LANES]), larger(p[0][1], p[0][3 % PART_LANES]));
 }
 
 /* What a kernel does for an input whose gradient is dy itself and could not share its memory: elements begin ... end.

@@ -1,0 +1,168 @@
+#include "tests/support/main.h"
+#include "tests/support/op_check.h"
+
+#include <math.h>
+
+static const int32_t starts[] = {0, 1, 3, 8};                             /* sequences of 1, 2 and 5 tokens */
+static const int32_t more_keys[] = {0, 4, 7, 12}, fewer[] = {0, 1, 2, 4}; /* against 1, 2 and 5 queries */
+static const int32_t long_starts[] = {0, 70, 71, 371};
+static const int32_t short_of[] = {0, 1, 3, 7};
+
+typedef struct layout {
+    int64_t query_tokens, key_tokens, head_size;
+    int32_t num_starts;
+    const int32_t *query_starts, *key_starts;
+    peft_attention_options options;
+} layout;
+
+static const layout layouts[] = {
+    {8, 8, 5, 4, starts, starts, {.num_heads = 1}},
+    {8, 8, 8, 4, starts, starts, {.num_heads = 3}},
+    {8, 8, 5, 4, starts, starts, {.num_heads = 3, .scale = 0.7}},
+    {8, 8, 5, 4, starts, starts, {.num_heads = 6, .num_key_value_heads = 2}},
+    {8, 8, 5, 4, starts, starts, {.num_heads = 2, .mask = PEFT_MASK_CAUSAL}},
+    {8, 8, 5, 4, starts, starts, {.num_heads = 2, .mask = PEFT_MASK_WINDOW, .window = 2}},
+    {8, 12, 5, 4, starts, more_keys, {.num_heads = 2}},
+    {8, 12, 5, 4, starts, more_keys, {.num_heads = 2, .mask = PEFT_MASK_CAUSAL}},
+    {8, 12, 5, 4, starts, more_keys, {.num_heads = 2, .mask = PEFT_MASK_WINDOW, .window = 3}},
+    {8, 4, 5, 4, starts, fewer, {.num_heads = 2, .mask = PEFT_MASK_CAUSAL}}, /* first queries see nothing */
+    {371, 371, 8, 4, long_starts, long_starts, {.num_heads = 2}},
+    {371, 371, 8, 4, long_starts, long_starts, {.num_heads = 2, .num_key_value_heads = 1, .mask = PEFT_MASK_CAUSAL}},
+    {371, 371, 5, 4, long_starts, long_starts, {.num_heads = 2, .mask = PEFT_MASK_WINDOW, .window = 50}},
+};
+enum { NUM_LAYOUTS = sizeof layouts / sizeof *layouts };
+
+static const layout *current; /* of the running test, for building functions */
+
+static peft_tensor *attention(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_attention(g, in[0], in[1], in[2], in[3], in[4], &current->options);
+}
+
+static int32_t key_heads(const layout *l)
+{
+    return l->options.num_key_value_heads ? l->options.num_key_value_heads : l->options.num_heads;
+}
+
+static op_case case_of(const layout *l)
+{
+    int64_t query_width = l->options.num_heads * l->head_size, key_width = key_heads(l) * l->head_size;
+    return (op_case){"attention",
+                     attention,
+                     {{.shape = {2, {l->query_tokens, query_width}}, .low = -2, .high = 2},
+                      {.shape = {2, {l->key_tokens, key_width}}, .low = -2, .high = 2},
+                      {.shape = {2, {l->key_tokens, key_width}}},
+                      {.shape = {1, {l->num_starts}}, .indices = l->query_starts},
+                      {.shape = {1, {l->num_starts}}, .indices = l->key_starts}},
+                     0};
+}
+
+START_TEST(attention_is_right)
+{
+    current = &layouts[_i];
+    op_case c = case_of(current);
+    op_check(&c);
+}
+END_TEST
+
+static bool sees(const peft_attention_options *o, int64_t query, int64_t queries, int64_t key, int64_t keys)
+{
+    int64_t back = (keys - key) - (queries - query); /* how far the key lies behind the query */
+    if (o->mask == PEFT_MASK_NONE) return true;
+    return back >= 0 && (o->mask != PEFT_MASK_WINDOW || back < o->window);
+}
+
+/* One query and one head, as the formula has it. */
+static void naive_row(const layout *l, int32_t s, int64_t query, int32_t head, const double *q, const double *k,
+                      const double *v, double *y)
+{
+    int64_t size = l->head_size, query_row = size * l->options.num_heads, key_row = size * key_heads(l);
+    int64_t key_head = head / (l->options.num_heads / key_heads(l));
+    int64_t queries = l->query_starts[s + 1] - l->query_starts[s], keys = l->key_starts[s + 1] - l->key_starts[s];
+    double scale = l->options.scale > 0 ? l->options.scale : 1 / sqrt((double)size), total = 0;
+    const double *qi = q + (l->query_starts[s] + query) * query_row + head * size;
+    for (int64_t d = 0; d < size; d++) y[d] = 0;
+    for (int64_t key = 0; key < keys; key++) {
+        if (!sees(&l->options, query, queries, key, keys)) continue;
+        int64_t at = (l->key_starts[s] + key) * key_row + key_head * size;
+        double score = 0;
+        for (int64_t d = 0; d < size; d++) score += qi[d] * k[at + d];
+        double p = exp(scale * score);
+        total += p;
+        for (int64_t d = 0; d < size; d++) y[d] += p * v[at + d];
+    }
+    for (int64_t d = 0; d < size && total > 0; d++) y[d] /= total;
+}
+
+static double *noise(int64_t count, uint64_t from)
+{
+    double *values = malloc((size_t)count * sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    for (int64_t k = 0; k < count; k++) values[k] = op_noise(from + (uint64_t)k);
+    return values;
+}
+
+START_TEST(attention_is_what_its_formula_says)
+{
+    const layout *l = current = &layouts[_i];
+    int64_t size = l->head_size, query_row = size * l->options.num_heads, key_row = size * key_heads(l);
+    double *q = noise(l->query_tokens * query_row, 0), *k = noise(l->key_tokens * key_row, 100000);
+    double *v = noise(l->key_tokens * key_row, 200000);
+    peft_error error = {0};
+    peft_context *ctx;
+    peft_graph *g;
+    ck_assert(!peft_context_open(&ctx, NULL, &error));
+    ck_assert(!peft_graph_create(&g, &error));
+    peft_tensor *in[] = {peft_constant(g, PEFT_F64, peft_shape_2(l->query_tokens, query_row), q, "q"),
+                         peft_constant(g, PEFT_F64, peft_shape_2(l->key_tokens, key_row), k, "k"),
+                         peft_constant(g, PEFT_F64, peft_shape_2(l->key_tokens, key_row), v, "v"),
+                         peft_constant(g, PEFT_I32, peft_shape_1(l->num_starts), l->query_starts, "query_starts"),
+                         peft_constant(g, PEFT_I32, peft_shape_1(l->num_starts), l->key_starts, "key_starts")};
+    peft_tensor *y = peft_graph_keep(g, attention(g, in));
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
+    double expected[16];
+    for (int32_t s = 0; s + 1 < l->num_starts; s++)
+        for (int64_t query = 0; query < l->query_starts[s + 1] - l->query_starts[s]; query++)
+            for (int32_t head = 0; head < l->options.num_heads; head++) {
+                naive_row(l, s, query, head, q, k, v, expected);
+                const double *found = (const double *)y->data + (l->query_starts[s] + query) * query_row + head * size;
+                for (int64_t d = 0; d < size; d++) ck_assert_double_eq_tol(found[d], expected[d], 1e-13);
+            }
+    peft_graph_free(g);
+    peft_context_close(ctx);
+    free(q);
+    free(k);
+    free(v);
+}
+END_TEST
+
+static void refused(const layout *l, peft_status status, const char *message)
+{
+    current = l;
+    op_case c = case_of(l);
+    op_check_refused(&c, status, message);
+}
+
+START_TEST(wrong_arguments_are_refused)
+{
+    layout l = layouts[0];
+    l.query_starts = short_of;
+    refused(&l, PEFT_ERR_ARGUMENT, "attention: query_starts[3]: expected 8 tokens, found 7");
+    l = layouts[0];
+    l.key_starts = short_of;
+    refused(&l, PEFT_ERR_ARGUMENT, "attention: key_starts[3]: expected 8 tokens, found 7");
+    l = layouts[0];
+    l.options.mask = PEFT_MASK_WINDOW;
+    refused(&l, PEFT_ERR_ARGUMENT, "attention: window: expected 1 or more, found 0");
+    l = layouts[0];
+    l.options.scale = -1;
+    refused(&l, PEFT_ERR_ARGUMENT, "attention: scale: expected more than 0, found -1");
+    l = layouts[0];
+    l.options.dropout = 1;
+    refused(&l, PEFT_ERR_ARGUMENT, "attention: dropout: expected 0 <= p < 1, found 1");
+}
+END_TEST
+
+TEST_MAIN("attention", tcase_add_loop_test(tc, attention_is_right, 0, NUM_LAYOUTS);
+          tcase_add_loop_test(tc, attention_is_what_its_formula_says, 0, NUM_LAYOUTS);
+          tcase_add_test(tc, wrong_arguments_are_refused))
