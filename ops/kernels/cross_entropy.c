@@ -8,7 +8,7 @@
  * x [N, C], l = labels[n], w the class weights (1 without), Z the normalizer. Rows with a negative label do not
  * count. Losses of rows add up in double, in their order. */
 #include "ops/cross_entropy.h"
-#include "ops/kernels/kernel.h"
+#include "ops/kernels/row.h"
 
 enum { LOGITS, LABELS, CLASS_WEIGHTS };
 enum { LOSS, LOG_SUM_EXP };
@@ -58,15 +58,6 @@ static bool labels_fit(const cross_entropy *e, peft_context *ctx)
     return false;
 }
 
-static real log_sum_exp(const real *x, int64_t count)
-{
-    real largest = x[0];
-    for (int64_t c = 1; c < count; c++) largest = x[c] > largest ? x[c] : largest;
-    double sum = 0;
-    for (int64_t c = 0; c < count; c++) sum += exp((double)(x[c] - largest));
-    return largest + (real)log(sum);
-}
-
 /* (1), without 1 / Z */
 static double row_loss(const cross_entropy *e, int64_t n)
 {
@@ -85,7 +76,7 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
     cross_entropy e = read_node(node);
     double *losses = peft_shared_scratch(ctx);
     for (int64_t n = begin; n < end; n++) {
-        e.z[n] = log_sum_exp(e.x + n * e.classes, e.classes);
+        exp_row(e.classes, 1, e.x + n * e.classes, NULL, &e.z[n]);
         losses[n] = e.labels[n] < 0 ? 0 : row_loss(&e, n);
     }
 }
@@ -101,23 +92,29 @@ static void forward(const peft_node *node, peft_context *ctx)
     *(real *)node->out[LOSS]->data = (real)(sum / e.normalizer);
 }
 
-/* (2) */
+/* (2), for a row with label l; `factor` is dloss / Z */
+static void row_gradient(const cross_entropy *e, int64_t n, double factor, real *dx)
+{
+    const real *x = e->x + n * e->classes;
+    double own = factor * (1 - e->smoothing) * weight_of(e, e->labels[n]);
+    double spread = factor * e->smoothing / (double)e->classes;
+    real scale = (real)(own + spread * e->weight_sum);
+    for (int64_t c = 0; c < e->classes; c += LANES) {
+        vec w = e->weights ? load_some(e->weights + c, e->classes - c, 0) : broadcast(1);
+        vec p = vec_exp(load_some(x + c, e->classes - c, 0) - e->z[n]);
+        put_some(dx + c, e->classes - c, scale * p - (real)spread * w, true);
+    }
+    dx[e->labels[n]] -= (real)own;
+}
+
 static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx, (void)scratch;
     cross_entropy e = read_node(node);
     double factor = (double)*(const real *)node->dout->data / e.normalizer;
-    double spread = factor * e.smoothing / (double)e.classes;
-    for (int64_t n = begin; n < end; n++) {
-        if (e.labels[n] < 0) continue;
-        const real *x = e.x + n * e.classes;
-        real *dx = (real *)node->din[LOGITS]->data + n * e.classes;
-        double own = factor * (1 - e.smoothing) * weight_of(&e, e.labels[n]);
-        real scale = (real)(own + spread * e.weight_sum);
-        for (int64_t c = 0; c < e.classes; c++)
-            dx[c] += scale * (real)exp((double)(x[c] - e.z[n])) - (real)(spread * weight_of(&e, c));
-        dx[e.labels[n]] -= (real)own;
-    }
+    real *dx = node->din[LOGITS]->data;
+    for (int64_t n = begin; n < end; n++)
+        if (e.labels[n] >= 0) row_gradient(&e, n, factor, dx + n * e.classes);
 }
 
 static void backward(const peft_node *node, peft_context *ctx)
