@@ -13,6 +13,7 @@
  * one writer. Queries come in tiles; a tile's scores lie in the thread's scratch memory, keys along the vectors, whose
  * last is filled up with keys that nobody sees. */
 #include "ops/kernels/block.h"
+#include "ops/kernels/mask.h"
 #include "ops/kernels/row.h"
 #include "ops/ops.h"
 
@@ -25,11 +26,13 @@ typedef struct attention {
     int64_t query_row, key_row;                 /* strides between tokens */
     const int32_t *query_starts, *key_starts;
     int64_t reach; /* how many keys back a query sees, itself included */
-    bool causal;
+    bool causal, dropout;
     real scale;
+    mask mask;
+    int64_t first_row; /* of the batch, among all rows that masks tell apart */
 } attention;
 
-static attention read_node(const peft_node *node)
+static attention read_node(const peft_node *node, const peft_context *ctx)
 {
     const peft_attention_options *o = node->attributes;
     int64_t query_row = peft_columns(node->in[Q]);
@@ -43,7 +46,10 @@ static attention read_node(const peft_node *node)
                        .key_starts = node->in[KEY_STARTS]->data,
                        .reach = o->mask == PEFT_MASK_WINDOW ? o->window : INT64_MAX,
                        .causal = o->mask != PEFT_MASK_NONE,
-                       .scale = (real)o->scale};
+                       .dropout = o->dropout > 0,
+                       .scale = (real)o->scale,
+                       .mask = mask_of(ctx, o->dropout, o->dropout_stream),
+                       .first_row = o->first_row};
 }
 
 static int64_t whole_vectors(int64_t keys)
@@ -87,19 +93,20 @@ static range seen_keys(const attention *a, const sequence *s, int64_t i)
 
 /* Some queries of one head, and the keys that any of them sees. Scores of a tile start at key `begin`. */
 typedef struct tile {
-    int64_t row, rows;          /* queries of the sequence */
+    int64_t head, row, rows;    /* rows: queries of the sequence */
     int64_t first;              /* element of q, y and their gradients */
     int64_t first_row;          /* element of z */
-    int64_t begin, keys, width; /* begin and width are whole vectors */
+    int64_t begin, keys, width; /* begin starts a block of the mask, width is whole vectors */
     int64_t first_key;          /* element of k, v and their gradients */
 } tile;
 
 static tile read_tile(const attention *a, const sequence *s, int64_t head, int64_t row)
 {
     int64_t rows = s->queries - row < TILE ? s->queries - row : TILE;
-    int64_t begin = seen_keys(a, s, row).begin / LANES * LANES;
+    int64_t begin = seen_keys(a, s, row).begin / MASK_COLUMNS * MASK_COLUMNS;
     int64_t keys = seen_keys(a, s, row + rows - 1).end - begin;
-    return (tile){.row = row,
+    return (tile){.head = head,
+                  .row = row,
                   .rows = rows,
                   .first = (s->query + row) * a->query_row + head * a->head_size,
                   .first_row = (s->query + row) * a->heads + head,
@@ -138,6 +145,31 @@ static void products(const attention *a, const sequence *s, const tile *t, const
                   s->stride, out, s->stride);
 }
 
+/* M of one query for the keys from `block` of the tile on; 1 without dropout. */
+static void mask_block(const attention *a, const sequence *s, const tile *t, int64_t row, int64_t block, real *M)
+{
+    uint64_t token = (uint64_t)(a->first_row + s->query + t->row + row);
+    if (a->dropout)
+        mask_factors(&a->mask, token, (uint32_t)t->head, (t->begin + block) / MASK_COLUMNS, M);
+    else
+        for (int j = 0; j < MASK_COLUMNS; j++) M[j] = 1;
+}
+
+static int64_t block_end(const tile *t, int64_t block)
+{
+    return t->width - block < MASK_COLUMNS ? t->width : block + MASK_COLUMNS;
+}
+
+/* P *= M for one query */
+static void drop(const attention *a, const sequence *s, const tile *t, int64_t row, real *P)
+{
+    for (int64_t block = 0; block < t->width && a->dropout; block += MASK_COLUMNS) {
+        real M[MASK_COLUMNS];
+        mask_block(a, s, t, row, block, M);
+        for (int64_t j = block; j < block_end(t, block); j += LANES) store(P + j, load(P + j) * load(M + j - block));
+    }
+}
+
 /* (1) */
 static void forward_tile(const peft_node *node, const attention *a, const sequence *s, const tile *t, const real *Kt,
                          real *P)
@@ -147,10 +179,11 @@ static void forward_tile(const peft_node *node, const attention *a, const sequen
     products(a, s, t, node->in[Q]->data, Kt, P);
     for (int64_t i = 0; i < t->rows; i++) {
         range seen = seen_in_tile(a, s, t, i);
-        real *row = P + i * s->stride;
         bool blind = seen.begin == seen.end;
+        real *row = P + i * s->stride;
         set_unseen(row, seen, t->width, blind ? 0 : -INFINITY);
         factor[i] = blind ? 0 : 1 / exp_row(t->width, a->scale, row, row, &z[i * a->heads]);
+        drop(a, s, t, i, row);
     }
     block_product(t->rows, a->head_size, t->keys, P, s->stride, 1, (const real *)node->in[V]->data + t->first_key,
                   a->key_row, y, a->query_row);
@@ -160,8 +193,7 @@ static void forward_tile(const peft_node *node, const attention *a, const sequen
 
 static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    (void)ctx;
-    attention a = read_node(node);
+    attention a = read_node(node, ctx);
     for (int64_t piece = begin; piece < end; piece++) {
         sequence s = read_sequence(&a, piece);
         real *Kt = scratch, *P = Kt + a.head_size * s.stride;
@@ -185,14 +217,22 @@ static void forward(const peft_node *node, peft_context *ctx)
     peft_for_rows(node, ctx, num_pieces(node), 1, forward_pieces);
 }
 
-/* P and dP of one query become what dV, and dQ and dK are made of. */
-static void score_gradient(real c, real z, real delta, int64_t width, real *P, real *dP)
+/* For one query: scores become M * P, which dV is made of, and dY V^T becomes c dS, for dQ and dK. */
+static void score_gradient(const attention *a, const sequence *s, const tile *t, int64_t row, real z, real delta,
+                           real *P, real *dS)
 {
-    for (int64_t j = 0; j < width; j += LANES) {
-        vec p = vec_exp(c * load(P + j) - z);
-        store(P + j, p);
-        store(dP + j, c * p * (load(dP + j) - delta));
+    for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
+        real M[MASK_COLUMNS];
+        mask_block(a, s, t, row, block, M);
+        for (int64_t j = block; j < block_end(t, block); j += LANES) {
+            vec m = load(M + j - block), p = vec_exp(a->scale * load(P + j) - z);
+            store(P + j, m * p);
+            store(dS + j, a->scale * p * (m * load(dS + j) - delta));
+        }
     }
+    range seen = seen_in_tile(a, s, t, row);
+    set_unseen(P, seen, t->width, 0);
+    set_unseen(dS, seen, t->width, 0);
 }
 
 static real dot(int64_t count, const real *x, const real *y)
@@ -212,11 +252,8 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
     products(a, s, t, node->in[Q]->data, Kt, P);
     products(a, s, t, node->dout->data, Vt, dS);
     for (int64_t i = 0; i < t->rows; i++) {
-        range seen = seen_in_tile(a, s, t, i);
         real delta = dot(a->head_size, dy + i * a->query_row, y + i * a->query_row);
-        score_gradient(a->scale, z[i * a->heads], delta, t->width, P + i * s->stride, dS + i * s->stride);
-        set_unseen(P + i * s->stride, seen, t->width, 0);
-        set_unseen(dS + i * s->stride, seen, t->width, 0);
+        score_gradient(a, s, t, i, z[i * a->heads], delta, P + i * s->stride, dS + i * s->stride);
     }
     if (node->din[Q])
         block_update(t->rows, a->head_size, t->keys, dS, s->stride, 1, k, a->key_row,
@@ -231,8 +268,7 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
 
 static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    (void)ctx;
-    attention a = read_node(node);
+    attention a = read_node(node, ctx);
     for (int64_t piece = begin; piece < end; piece++) {
         sequence s = read_sequence(&a, piece);
         real *Kt = scratch, *Vt = Kt + a.head_size * s.stride;
@@ -256,13 +292,12 @@ static void backward(const peft_node *node, peft_context *ctx)
 /* For the longest sequence: K^T and the tile's scores; backward: V^T and the gradients of the scores as well. */
 static size_t thread_bytes(const peft_node *node, bool backward)
 {
-    attention a = read_node(node);
-    int64_t longest = 0, sequences = num_pieces(node) / a.key_heads;
-    for (int64_t s = 0; s < sequences; s++) {
-        int64_t keys = a.key_starts[s + 1] - a.key_starts[s];
-        longest = keys > longest ? keys : longest;
-    }
-    return (size_t)((a.head_size + TILE) * (backward ? 2 : 1) * whole_vectors(longest)) * sizeof(real);
+    const peft_attention_options *o = node->attributes;
+    const int32_t *starts = node->in[KEY_STARTS]->data;
+    int64_t longest = 0, head_size = peft_columns(node->in[Q]) / o->num_heads;
+    for (int64_t s = 0; s + 1 < node->in[KEY_STARTS]->shape.size[0]; s++)
+        longest = starts[s + 1] - starts[s] > longest ? starts[s + 1] - starts[s] : longest;
+    return (size_t)((head_size + TILE) * (backward ? 2 : 1) * whole_vectors(longest)) * sizeof(real);
 }
 
 const peft_kernel KERNEL(attention) = {.forward = forward, .backward = backward, .thread_bytes = thread_bytes};

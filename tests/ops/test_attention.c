@@ -2,6 +2,7 @@
 #include "tests/support/op_check.h"
 
 #include <math.h>
+#include <string.h>
 
 static const int32_t starts[] = {0, 1, 3, 8};                             /* sequences of 1, 2 and 5 tokens */
 static const int32_t more_keys[] = {0, 4, 7, 12}, fewer[] = {0, 1, 2, 4}; /* against 1, 2 and 5 queries */
@@ -30,7 +31,19 @@ static const layout layouts[] = {
     {371, 371, 8, 4, long_starts, long_starts, {.num_heads = 2, .num_key_value_heads = 1, .mask = PEFT_MASK_CAUSAL}},
     {371, 371, 5, 4, long_starts, long_starts, {.num_heads = 2, .mask = PEFT_MASK_WINDOW, .window = 50}},
 };
-enum { NUM_LAYOUTS = sizeof layouts / sizeof *layouts };
+static const layout with_dropout[] = {
+    {8, 8, 5, 4, starts, starts, {.num_heads = 3, .dropout = 0.4, .dropout_stream = 5}},
+    {8, 12, 5, 4, starts, more_keys, {.num_heads = 2, .mask = PEFT_MASK_CAUSAL, .dropout = 0.4}},
+    {371, 371, 8, 4, long_starts, long_starts, {.num_heads = 2, .num_key_value_heads = 1, .dropout = 0.1}},
+    {371,
+     371,
+     5,
+     4,
+     long_starts,
+     long_starts,
+     {.num_heads = 1, .mask = PEFT_MASK_WINDOW, .window = 50, .dropout = 0.1}},
+};
+enum { NUM_LAYOUTS = sizeof layouts / sizeof *layouts, NUM_DROPOUTS = sizeof with_dropout / sizeof *with_dropout };
 
 static const layout *current; /* of the running test, for building functions */
 
@@ -60,6 +73,14 @@ static op_case case_of(const layout *l)
 START_TEST(attention_is_right)
 {
     current = &layouts[_i];
+    op_case c = case_of(current);
+    op_check(&c);
+}
+END_TEST
+
+START_TEST(dropout_is_right)
+{
+    current = &with_dropout[_i];
     op_case c = case_of(current);
     op_check(&c);
 }
@@ -136,6 +157,77 @@ START_TEST(attention_is_what_its_formula_says)
 }
 END_TEST
 
+/* With q = 0 all keys count alike, and v = I shows each probability: y_ij = M_ij / KEYS for query i and key j. */
+enum { KEYS = 150, HEADS = 2 };
+
+static void read_masks(const peft_attention_options *options, int64_t step, int64_t sequences, float *masks)
+{
+    int64_t tokens = sequences * KEYS, columns = HEADS * KEYS;
+    float *zeros = calloc((size_t)(tokens * columns), sizeof *zeros);
+    float *identity = calloc((size_t)(tokens * columns), sizeof *identity);
+    int32_t *bounds = calloc((size_t)sequences + 1, sizeof *bounds);
+    ck_assert(zeros && identity && bounds);
+    for (int64_t s = 0; s <= sequences; s++) bounds[s] = (int32_t)(s * KEYS);
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t head = 0; head < HEADS; head++) identity[t * columns + head * KEYS + t % KEYS] = KEYS;
+    peft_error error = {0};
+    peft_context *ctx;
+    peft_graph *g;
+    ck_assert(!peft_context_open(&ctx, NULL, &error));
+    peft_context_set_step(ctx, step);
+    ck_assert(!peft_graph_create(&g, &error));
+    peft_tensor *q = peft_constant(g, PEFT_F32, peft_shape_2(tokens, columns), zeros, "q");
+    peft_tensor *v = peft_constant(g, PEFT_F32, peft_shape_2(tokens, columns), identity, "v");
+    peft_tensor *s = peft_constant(g, PEFT_I32, peft_shape_1(sequences + 1), bounds, "starts");
+    peft_tensor *y = peft_graph_keep(g, peft_attention(g, q, q, v, s, NULL, options));
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
+    memcpy(masks, y->data, (size_t)(tokens * columns) * sizeof *masks);
+    peft_graph_free(g);
+    peft_context_close(ctx);
+    free(zeros);
+    free(identity);
+    free(bounds);
+}
+
+START_TEST(dropout_drops_with_its_probability)
+{
+    static float masks[KEYS][HEADS * KEYS];
+    const double p = 0.3, kept = 1 / (1 - p), elements = KEYS * HEADS * KEYS;
+    const peft_attention_options options = {.num_heads = HEADS, .dropout = p};
+    double dropped = 0;
+    read_masks(&options, 0, 1, &masks[0][0]);
+    for (int i = 0; i < KEYS; i++)
+        for (int j = 0; j < HEADS * KEYS; j++)
+            if (masks[i][j] == 0)
+                dropped++;
+            else
+                ck_assert_double_eq_tol((double)masks[i][j], kept, 2e-5); /* p is a multiple of 1 / 65536 */
+    ck_assert_double_le(fabs(dropped - p * elements), 5 * sqrt(p * (1 - p) * elements));
+}
+END_TEST
+
+START_TEST(masks_depend_on_the_position_in_the_global_batch_alone)
+{
+    enum { COUNT = KEYS * HEADS * KEYS };
+    static float both[2 * COUNT], one[COUNT];
+    const peft_attention_options options = {.num_heads = HEADS, .dropout = 0.3, .first_row = 1000};
+    peft_attention_options second = options, other_stream = options;
+    second.first_row += KEYS;
+    other_stream.dropout_stream = 1;
+    read_masks(&options, 7, 2, both);
+    read_masks(&options, 7, 1, one);
+    ck_assert_mem_eq(one, both, sizeof one);
+    ck_assert_mem_ne(one, both + COUNT, sizeof one);
+    read_masks(&second, 7, 1, one);
+    ck_assert_mem_eq(one, both + COUNT, sizeof one);
+    read_masks(&options, 8, 1, one);
+    ck_assert_mem_ne(one, both, sizeof one);
+    read_masks(&other_stream, 7, 1, one);
+    ck_assert_mem_ne(one, both, sizeof one);
+    ck_assert_mem_ne(both, both + KEYS, KEYS * sizeof *both); /* heads of a query */
+}
+END_TEST
+
 static void refused(const layout *l, peft_status status, const char *message)
 {
     current = l;
@@ -165,4 +257,7 @@ END_TEST
 
 TEST_MAIN("attention", tcase_add_loop_test(tc, attention_is_right, 0, NUM_LAYOUTS);
           tcase_add_loop_test(tc, attention_is_what_its_formula_says, 0, NUM_LAYOUTS);
+          tcase_add_loop_test(tc, dropout_is_right, 0, NUM_DROPOUTS);
+          tcase_add_test(tc, dropout_drops_with_its_probability);
+          tcase_add_test(tc, masks_depend_on_the_position_in_the_global_batch_alone);
           tcase_add_test(tc, wrong_arguments_are_refused))
