@@ -21,7 +21,9 @@ typedef struct peft_layer {
 } peft_layer;
 
 /* Makes adapters for `layers` with start values drawn from `seed`. `options` is the variant's struct, filled through
- * its table; it is copied. PEFT_ERR_ARGUMENT: options that do not fit together, a pattern that matches no layer. */
+ * its table; it is copied. A start value depends on the seed, its module and its name alone. PEFT_ERR_ARGUMENT: options
+ * that do not fit together, no layer or the same twice, a key of rank_pattern or alpha_pattern that matches no layer.
+ */
 PEFT_API peft_status peft_adapters_create(peft_adapters **all, const peft_variant *variant, const void *options,
                                           const peft_layer *layers, int64_t num_layers, uint64_t seed,
                                           peft_error *error);
@@ -34,24 +36,33 @@ PEFT_API peft_adapter *peft_adapters_find(peft_adapters *all, const char *module
 PEFT_API peft_status peft_adapter_init_from_base(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed,
                                                  peft_error *error);
 
+/* The adapter's update as plain LoRA factors, whose memory is the caller's (free A and B). PEFT_ERR_UNSUPPORTED where
+ * it depends on the input. */
+PEFT_API peft_status peft_adapter_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
+
 /* The adapted layer, or the plain one where adapter is NULL. */
 PEFT_API peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
                                            peft_tensor *x, const peft_batch *batch);
 
-/* For forward functions: value `index` of the adapter as it counts in this graph, a parameter while training. */
-peft_tensor *peft_adapter_leaf(peft_graph *g, const peft_adapter *adapter, int32_t index, const peft_batch *batch);
+/* For forward functions: a value as it counts in this graph: what is bound to it, else a leaf, which is a parameter
+ * while a trained value trains. */
+peft_tensor *peft_value_leaf(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch);
+/* The batch's starts where the value is bound to one tensor for each sequence, else NULL. */
+peft_tensor *peft_value_starts(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch);
+/* x while not training, else with the adapter's dropout. */
 peft_tensor *peft_adapter_dropout(peft_graph *g, const peft_adapter *adapter, peft_tensor *x, const peft_batch *batch);
-/* starts where `value` is bound to one tensor for each sequence, else NULL. */
-peft_tensor *peft_adapter_starts(peft_graph *g, const peft_adapter *adapter, int32_t index, const peft_batch *batch);
 
-/* Every value, layers first, then those of the model: `visit` gets the owner's module ("" for the model's). A status
- * other than PEFT_OK ends the walk and is returned. */
+/* Every value, layers in their order, then those of the model: `visit` gets the owner's module ("" for the model's). A
+ * status other than PEFT_OK ends the walk and is returned. */
 typedef peft_status peft_value_visit(void *argument, const char *module, peft_adapter_value *value, peft_error *error);
 PEFT_API peft_status peft_adapters_each_value(peft_adapters *all, peft_value_visit *visit, void *argument,
                                               peft_error *error);
 
 /* After the optimiser's update. */
 PEFT_API peft_status peft_adapters_after_step(peft_adapters *all, const peft_training_step *step, peft_error *error);
+
+/* Sets the gradients of all trained values to zero. */
+PEFT_API void peft_adapters_zero_gradients(peft_adapters *all);
 
 /* weight [out, in] and bias [out] (or NULL) with the adapter folded in, in place. PEFT_ERR_UNSUPPORTED where the
  * update depends on the input. */

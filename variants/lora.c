@@ -27,7 +27,44 @@ const peft_option lora_option_table[] = {
      .group = "Adapter"},
     {0}};
 
-const peft_json_name lora_json_names[] = {{"rank", "r"}, {"alpha", "lora_alpha"}, {"dropout", "lora_dropout"}, {0}};
+/* Of PEFT's kinds of start values these leave the base as it is, so that a trained adapter can be used whatever it
+ * started from. The first of each text is what is written. */
+static const struct peft_json_value init_json_values[] = {{"kaiming", "true"},           {"gaussian", "\"gaussian\""},
+                                                          {"kaiming", "false"},          {"kaiming", "\"eva\""},
+                                                          {"kaiming", "\"orthogonal\""}, {0}};
+
+const peft_json_name lora_json_names[] = {{.option = "rank", .json = "r"},
+                                          {.option = "alpha", .json = "lora_alpha", .initial = "8"},
+                                          {.option = "dropout", .json = "lora_dropout"},
+                                          {.option = "init", .json = "init_lora_weights", .values = init_json_values},
+                                          {.option = "rank_pattern", .json = "rank_pattern", .initial = "{}"},
+                                          {.option = "alpha_pattern", .json = "alpha_pattern", .initial = "{}"},
+                                          {0}};
+
+const peft_json_field lora_json_fields[] = {
+    {"alora_invocation_tokens", "null", PEFT_FIELD_REFUSE},
+    {"arrow_config", "null", PEFT_FIELD_REFUSE},
+    {"corda_config", "null", PEFT_FIELD_IGNORE},
+    {"ensure_weight_tying", "false", PEFT_FIELD_REFUSE},
+    {"eva_config", "null", PEFT_FIELD_IGNORE},
+    {"fan_in_fan_out", "false", PEFT_FIELD_REFUSE},
+    {"kasa_config", "null", PEFT_FIELD_REFUSE},
+    {"layer_replication", "null", PEFT_FIELD_REFUSE},
+    {"loftq_config", "{}", PEFT_FIELD_IGNORE},
+    {"lora_bias", "false", PEFT_FIELD_REFUSE},
+    {"lora_ga_config", "null", PEFT_FIELD_IGNORE},
+    {"megatron_config", "null", PEFT_FIELD_IGNORE},
+    {"megatron_core", "\"megatron.core\"", PEFT_FIELD_IGNORE},
+    {"monteclora_config", "null", PEFT_FIELD_REFUSE},
+    {"qalora_group_size", "16", PEFT_FIELD_IGNORE}, /* means nothing without use_qalora */
+    {"target_parameters", "null", PEFT_FIELD_REFUSE},
+    {"trainable_token_indices", "null", PEFT_FIELD_REFUSE},
+    {"use_bdlora", "null", PEFT_FIELD_REFUSE},
+    {"use_dora", "false", PEFT_FIELD_REFUSE},
+    {"use_qalora", "false", PEFT_FIELD_REFUSE},
+    {"use_rslora", "false", PEFT_FIELD_REFUSE},
+    {"velora_config", "null", PEFT_FIELD_REFUSE},
+    {0}};
 
 int32_t lora_layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
@@ -52,10 +89,10 @@ int32_t lora_layer_values(const peft_adapter *a, peft_value_spec *specs)
 peft_tensor *lora_forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
                           const peft_batch *batch)
 {
-    peft_tensor *A = peft_adapter_leaf(g, a, LORA_A, batch);
-    peft_tensor *B = peft_adapter_leaf(g, a, LORA_B, batch);
+    peft_tensor *A = peft_value_leaf(g, &a->values[LORA_A], batch);
+    peft_tensor *B = peft_value_leaf(g, &a->values[LORA_B], batch);
     peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
-    peft_tensor *starts = peft_adapter_starts(g, a, LORA_A, batch);
+    peft_tensor *starts = peft_value_starts(g, &a->values[LORA_A], batch);
     return peft_low_rank(g, peft_base_forward(g, base, x), dropped, A, B, NULL, starts, a->scaling);
 }
 
@@ -89,6 +126,7 @@ const peft_variant peft_variant_lora = {
     .options_bytes = sizeof(lora_options),
     .options = lora_option_table,
     .json_names = lora_json_names,
+    .json_fields = lora_json_fields,
     .scaling = scaling,
     .layer_values = lora_layer_values,
     .forward = lora_forward,

@@ -13,6 +13,7 @@ enum { LORA_A, LORA_B, LORA_VALUES };
 
 extern const peft_option lora_option_table[];
 extern const peft_json_name lora_json_names[];
+extern const peft_json_field lora_json_fields[];
 
 int32_t lora_layer_values(const peft_adapter *adapter, peft_value_spec *specs);
 peft_tensor *lora_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,

@@ -22,6 +22,7 @@ const peft_variant peft_variant_rslora = {
     .options_bytes = sizeof(lora_options),
     .options = lora_option_table,
     .json_names = lora_json_names,
+    .json_fields = lora_json_fields,
     .scaling = scaling,
     .layer_values = lora_layer_values,
     .forward = lora_forward,

@@ -18,6 +18,8 @@ typedef struct peft_variant peft_variant;
 typedef struct peft_adapter peft_adapter;   /* of one linear layer */
 typedef struct peft_adapters peft_adapters; /* of all adapted layers of a model */
 
+enum { PEFT_MAX_RANK = 65536 };
+
 /* Options that most variants have; every variant's own struct begins with them. A variant without ranks leaves them
  * out of its table. */
 typedef struct peft_common_options {
@@ -33,7 +35,7 @@ typedef struct peft_common_options {
      .offset = offsetof(peft_common_options, rank),                                                                    \
      .initial = rank_text,                                                                                             \
      .min = 1,                                                                                                         \
-     .max = 65536,                                                                                                     \
+     .max = PEFT_MAX_RANK,                                                                                             \
      .placeholder = "N",                                                                                               \
      .help = "rank of the update",                                                                                     \
      .group = "Adapter"},                                                                                              \
@@ -88,12 +90,13 @@ typedef struct peft_value_spec {
 
 enum { PEFT_MAX_VALUES = 16 }; /* of one layer, and of the model */
 
-/* One tensor of an adapter. */
+/* One tensor of an adapter. In a graph another tensor may stand in for it (peft_graph_bind in ops/side.h, with the
+ * value's address as owner): one that a generator emitted, or with a leading dimension [S, ...] one for each sequence
+ * of the batch. */
 typedef struct peft_adapter_value {
     peft_value_spec spec;
     float *data;
-    float *gradient;    /* NULL unless trained */
-    peft_tensor *bound; /* stands in for data in the graphs that follow: generated, or [S, ...] for each sequence */
+    float *gradient; /* NULL unless trained */
 } peft_adapter_value;
 
 struct peft_adapter {
@@ -115,7 +118,8 @@ struct peft_adapters {
     int32_t num_values;
     peft_adapter_value values[PEFT_MAX_VALUES]; /* of scope model */
     int64_t num_trained;                        /* floats in all trained values */
-    float *memory, *gradients;                  /* what the values lie in; gradients of the trained ones only */
+    float *memory;    /* what the values lie in: trained ones first, in the order of peft_adapters_each_value */
+    float *gradients; /* of the trained ones, at the same places: [num_trained] */
 };
 
 /* Where training stands; steps count from 1 when they are done. */
@@ -132,10 +136,26 @@ typedef struct peft_lora_factors {
     float *B; /* [out, rank] */
 } peft_lora_factors;
 
-/* The key of adapter_config.json for an option, where it has another name there. */
+/* How an option is written in adapter_config.json, where that is not its own name and JSON value. */
 typedef struct peft_json_name {
     const char *option, *json;
+    const char *initial; /* optional, as JSON: what a missing key means where that is not the option's default, and what
+                            is written for an option that is not set */
+    const struct peft_json_value {
+        const char *text, *json;
+    } * values; /* optional: the option's text and what stands for it in JSON; ends with {0} */
 } peft_json_name;
+
+/* Fields of adapter_config.json that are known but are no options. All are written with `initial`. */
+typedef enum peft_field_rule {
+    PEFT_FIELD_REFUSE, /* another value changes the maths, and is refused */
+    PEFT_FIELD_IGNORE  /* another value concerns start values, training or other programs only */
+} peft_field_rule;
+
+typedef struct peft_json_field {
+    const char *json, *initial; /* key and default, both as in JSON */
+    peft_field_rule rule;
+} peft_json_field;
 
 /* NULL marks an optional entry. */
 struct peft_variant {
@@ -147,10 +167,14 @@ struct peft_variant {
     const char *peft_flag; /* optional: the boolean in it that tells this variant from others of its type */
     size_t options_bytes;
     const peft_option *options;
-    const peft_json_name *json_names; /* ends with {0} */
+    const peft_json_name *json_names;   /* optional; ends with {0} */
+    const peft_json_field *json_fields; /* optional; ends with {0} */
 
     /* Optional: what the limits of single options cannot say. */
     peft_status (*check)(const void *options, peft_error *error);
+
+    /* Optional: the rank of a layer, where rank and rank_pattern do not say it. */
+    peft_status (*layer_rank)(const peft_adapters *all, const char *module, int64_t *rank, peft_error *error);
 
     /* The factor of the update, from the layer's rank and alpha. */
     double (*scaling)(const peft_adapter *adapter);

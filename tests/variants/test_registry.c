@@ -1,0 +1,326 @@
+/* What is true of every registered variant. */
+#include <math.h>
+#include <string.h>
+
+#include "tests/support/failing_alloc.h"
+#include "tests/support/main.h"
+#include "tests/variants/adapted_layer.h"
+
+/* A central difference in double with this step is off by some 1e-10 times the third derivative, and by 1e-11 from
+ * rounding. */
+static const double DIFFERENCE_STEP = 1e-5, DIFFERENCE_TOLERANCE = 1e-6;
+/* Two orders of summing a few dozen float products. */
+static const double FLOAT_TOLERANCE = 1e-5;
+
+/* Odd sizes, ranks of 1 and above both sizes, one token. */
+static const layer_case cases[] = {
+    {.in_features = 7, .out_features = 5, .rank = 3, .tokens = 11, .alpha = 2.5},
+    {.in_features = 7, .out_features = 5, .rank = 1, .tokens = 1, .alpha = 1},
+    {.in_features = 5, .out_features = 7, .rank = 9, .tokens = 4, .alpha = 8},
+    {.in_features = 64, .out_features = 48, .rank = 4, .tokens = 40, .alpha = 16},
+};
+enum { NUM_CASES = sizeof cases / sizeof *cases, SMALL_CASES = 3 };
+
+static int num_variants(void)
+{
+    int count = 0;
+    while (peft_variant_at((size_t)count)) count++;
+    return count;
+}
+
+static const peft_variant *variant_of(int i)
+{
+    return peft_variant_at((size_t)(i / NUM_CASES));
+}
+
+static const layer_case *case_of(int i)
+{
+    return &cases[i % NUM_CASES];
+}
+
+static int64_t outputs_of(const adapted_layer *l)
+{
+    return l->sizes.tokens * l->sizes.out_features;
+}
+
+static float *base_output(adapted_layer *l)
+{
+    peft_adapter *adapter = l->adapter;
+    l->adapter = NULL;
+    float *y = layer_output(l, 1);
+    l->adapter = adapter;
+    return y;
+}
+
+START_TEST(a_new_adapter_changes_no_output)
+{
+    adapted_layer l;
+    layer_open(&l, variant_of(_i), *case_of(_i), NULL);
+    float *y = layer_output(&l, 1), *expected = base_output(&l);
+    ck_assert_msg(largest_difference(y, expected, outputs_of(&l)) == 0, "%s: the start is not the base layer",
+                  variant_of(_i)->name);
+    free(y);
+    free(expected);
+    layer_close(&l);
+}
+END_TEST
+
+START_TEST(backward_is_the_adjoint_of_forward)
+{
+    if (_i % NUM_CASES >= SMALL_CASES) return;
+    adapted_layer l;
+    layer_open(&l, variant_of(_i), *case_of(_i), NULL);
+    layer_shake(&l);
+    double *gradient = layer_gradient(&l);
+    for (int64_t k = 0; k < layer_num_coordinates(&l); k++) {
+        double numeric =
+            (layer_loss_at(&l, k, DIFFERENCE_STEP) - layer_loss_at(&l, k, -DIFFERENCE_STEP)) / (2 * DIFFERENCE_STEP);
+        ck_assert_msg(fabs(numeric - gradient[k]) <= DIFFERENCE_TOLERANCE * (1 + fabs(gradient[k])),
+                      "%s: coordinate %lld of %lld: difference %.12g, backward %.12g", variant_of(_i)->name,
+                      (long long)k, (long long)layer_num_coordinates(&l), numeric, gradient[k]);
+    }
+    free(gradient);
+    layer_close(&l);
+}
+END_TEST
+
+static void check_close(const char *variant, const char *what, const float *found, const float *expected, int64_t count)
+{
+    double off = largest_difference(found, expected, count);
+    double limit = FLOAT_TOLERANCE * (1 + largest_value(expected, count));
+    ck_assert_msg(off <= limit, "%s: %s is off by %g, expected at most %g", variant, what, off, limit);
+}
+
+START_TEST(merged_weights_give_the_adapted_output)
+{
+    const peft_variant *variant = variant_of(_i);
+    adapted_layer l;
+    peft_error error = {0};
+    layer_open(&l, variant, *case_of(_i), NULL);
+    layer_shake(&l);
+    float *expected = layer_output(&l, 1);
+    peft_status status = peft_adapter_merge(l.adapter, l.weight_data, l.bias_data, &error);
+    if (variant->merge || variant->to_lora) {
+        ck_assert_msg(!status, "%s", error.message);
+        float *y = base_output(&l);
+        check_close(variant->name, "the merged output", y, expected, outputs_of(&l));
+        free(y);
+    } else {
+        ck_assert_int_eq(status, PEFT_ERR_UNSUPPORTED);
+        ck_assert_ptr_nonnull(strstr(error.message, variant->name));
+    }
+    free(expected);
+    layer_close(&l);
+}
+END_TEST
+
+/* A LoRA made of the exported factors, put in place of the adapter. */
+static float *exported_output(adapted_layer *l, const peft_lora_factors *f)
+{
+    adapted_layer plain;
+    layer_case sizes = l->sizes;
+    sizes.rank = f->rank;
+    sizes.alpha = f->scaling * (double)f->rank;
+    layer_open(&plain, peft_variant_find("lora"), sizes, NULL);
+    memcpy(plain.adapter->values[0].data, f->A, (size_t)(f->rank * sizes.in_features) * sizeof(float));
+    memcpy(plain.adapter->values[1].data, f->B, (size_t)(f->rank * sizes.out_features) * sizeof(float));
+    float *y = layer_output(&plain, 1);
+    layer_close(&plain);
+    return y;
+}
+
+START_TEST(the_exported_lora_gives_the_same_output)
+{
+    const peft_variant *variant = variant_of(_i);
+    adapted_layer l;
+    peft_lora_factors factors;
+    peft_error error = {0};
+    layer_open(&l, variant, *case_of(_i), NULL);
+    layer_shake(&l);
+    if (variant->to_lora) {
+        ck_assert_msg(!peft_adapter_to_lora(l.adapter, &factors, &error), "%s", error.message);
+        float *y = exported_output(&l, &factors), *expected = layer_output(&l, 1);
+        check_close(variant->name, "the exported LoRA", y, expected, outputs_of(&l));
+        free(y);
+        free(expected);
+        free(factors.A);
+        free(factors.B);
+    } else {
+        ck_assert_int_eq(peft_adapter_to_lora(l.adapter, &factors, &error), PEFT_ERR_UNSUPPORTED);
+    }
+    layer_close(&l);
+}
+END_TEST
+
+START_TEST(twice_the_alpha_is_twice_the_update)
+{
+    const peft_variant *variant = variant_of(_i);
+    if (!peft_options_find(variant->options, "alpha")) return;
+    adapted_layer once, twice;
+    layer_case doubled = *case_of(_i);
+    doubled.alpha *= 2;
+    layer_open(&once, variant, *case_of(_i), NULL);
+    layer_open(&twice, variant, doubled, NULL);
+    layer_shake(&once);
+    layer_shake(&twice);
+    float *base = base_output(&once), *y1 = layer_output(&once, 1), *y2 = layer_output(&twice, 1);
+    ck_assert_double_gt(largest_difference(y1, base, outputs_of(&once)), 1e-3);
+    for (int64_t i = 0; i < outputs_of(&once); i++) y1[i] += y1[i] - base[i];
+    check_close(variant->name, "the update of twice the alpha", y2, y1, outputs_of(&once));
+    free(base);
+    free(y1);
+    free(y2);
+    layer_close(&once);
+    layer_close(&twice);
+}
+END_TEST
+
+START_TEST(the_number_of_threads_changes_no_bit)
+{
+    adapted_layer l;
+    layer_open(&l, variant_of(_i), *case_of(_i), NULL);
+    layer_shake(&l);
+    float *one = layer_output(&l, 1), *two = layer_output(&l, 2);
+    ck_assert_mem_eq(one, two, (size_t)outputs_of(&l) * sizeof(float));
+    free(one);
+    free(two);
+    layer_close(&l);
+}
+END_TEST
+
+/* ---- tables ---- */
+
+typedef struct tally {
+    const float *next; /* where the next trained value should begin */
+    int64_t trained;
+} tally;
+
+static peft_status count_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+{
+    tally *t = argument;
+    (void)module;
+    (void)error;
+    ck_assert_ptr_nonnull(value->spec.name);
+    ck_assert_ptr_nonnull(value->data);
+    ck_assert_int_eq(value->gradient != NULL, value->spec.kind == PEFT_VALUE_TRAINED);
+    if (!value->gradient) return PEFT_OK;
+    ck_assert_ptr_eq(value->data, t->next);
+    t->trained += peft_shape_count(&value->spec.shape);
+    t->next += peft_shape_count(&value->spec.shape);
+    return PEFT_OK;
+}
+
+START_TEST(trained_values_lie_in_one_row)
+{
+    adapted_layer l;
+    layer_open(&l, variant_of(_i), *case_of(_i), NULL);
+    tally t = {.next = l.all->memory};
+    ck_assert(!peft_adapters_each_value(l.all, count_value, &t, NULL));
+    ck_assert_int_eq(t.trained, l.all->num_trained);
+    ck_assert_int_gt(t.trained, 0);
+    layer_close(&l);
+}
+END_TEST
+
+START_TEST(tables_are_complete)
+{
+    const peft_variant *v = peft_variant_at((size_t)_i);
+    const char *const texts[] = {v->name, v->equation, v->source, v->summary, v->peft_type};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) ck_assert(texts[i] && *texts[i]);
+    ck_assert_ptr_eq(peft_variant_find(v->name), v);
+    for (const peft_json_name *n = v->json_names; n && n->option; n++)
+        ck_assert_msg(peft_options_find(v->options, n->option) != NULL, "%s: json_names: no option %s", v->name,
+                      n->option);
+    for (const peft_json_field *f = v->json_fields; f && f->json; f++) {
+        json_t *initial = json_loads(f->initial, JSON_DECODE_ANY, NULL);
+        ck_assert_msg(initial != NULL, "%s: json_fields: %s: \"%s\" is no JSON", v->name, f->json, f->initial);
+        json_decref(initial);
+    }
+}
+END_TEST
+
+START_TEST(an_unknown_variant_is_refused_with_the_nearest)
+{
+    const peft_variant *variant;
+    peft_error error = {0};
+    ck_assert_int_eq(peft_variant_get("rs-lora", &variant, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_ptr_null(variant);
+    ck_assert_ptr_nonnull(strstr(error.message, "did you mean \"rslora\"?"));
+    ck_assert(!peft_variant_get("lora", &variant, &error));
+    ck_assert_str_eq(variant->name, "lora");
+}
+END_TEST
+
+/* ---- creation ---- */
+
+static const peft_layer two_layers[] = {{"a.query", 6, 4}, {"b.query", 3, 8}};
+
+static peft_adapters *create(const peft_variant *variant, const peft_layer *layers, int64_t count, uint64_t seed)
+{
+    void *options = calloc(1, variant->options_bytes);
+    peft_adapters *all;
+    peft_error error = {0};
+    ck_assert(!peft_options_init(variant->options, options, &error));
+    ck_assert_msg(!peft_adapters_create(&all, variant, options, layers, count, seed, &error), "%s", error.message);
+    peft_options_free(variant->options, options);
+    free(options);
+    return all;
+}
+
+static bool same_values(const peft_adapter *a, const peft_adapter *b)
+{
+    bool same = a->num_values == b->num_values;
+    for (int32_t v = 0; v < a->num_values && same; v++)
+        same = memcmp(a->values[v].data, b->values[v].data,
+                      (size_t)peft_shape_count(&a->values[v].spec.shape) * sizeof(float)) == 0;
+    return same;
+}
+
+START_TEST(start_values_depend_on_seed_and_name_alone)
+{
+    const peft_variant *variant = peft_variant_at((size_t)_i);
+    const peft_layer turned[] = {two_layers[1], two_layers[0]};
+    peft_adapters *first = create(variant, two_layers, 2, 1), *again = create(variant, turned, 2, 1);
+    peft_adapters *other = create(variant, two_layers, 2, 2);
+    ck_assert(same_values(&first->layers[0], peft_adapters_find(again, "a.query")));
+    ck_assert(same_values(&first->layers[1], peft_adapters_find(again, "b.query")));
+    ck_assert_ptr_null(peft_adapters_find(again, "c.query"));
+    ck_assert(!same_values(&first->layers[0], &other->layers[0]));
+    peft_adapters_free(first);
+    peft_adapters_free(again);
+    peft_adapters_free(other);
+}
+END_TEST
+
+START_TEST(creation_survives_a_failing_allocator)
+{
+    const peft_variant *variant = peft_variant_at((size_t)_i);
+    void *options = calloc(1, variant->options_bytes);
+    ck_assert(!peft_options_init(variant->options, options, NULL));
+    bool failed = true;
+    for (int64_t call = 0; failed; call++) {
+        peft_adapters *all;
+        fail_allocation(call);
+        peft_status status = peft_adapters_create(&all, variant, options, two_layers, 2, 1, NULL);
+        failed = allocation_failed();
+        ck_assert_int_eq(status, failed ? PEFT_ERR_MEMORY : PEFT_OK);
+        ck_assert_int_eq(all == NULL, failed);
+        peft_adapters_free(all);
+    }
+    peft_options_free(variant->options, options);
+    free(options);
+}
+END_TEST
+
+TEST_MAIN("registry", int n = num_variants(); int pairs = n * NUM_CASES;
+          tcase_add_loop_test(tc, a_new_adapter_changes_no_output, 0, pairs);
+          tcase_add_loop_test(tc, backward_is_the_adjoint_of_forward, 0, pairs);
+          tcase_add_loop_test(tc, merged_weights_give_the_adapted_output, 0, pairs);
+          tcase_add_loop_test(tc, the_exported_lora_gives_the_same_output, 0, pairs);
+          tcase_add_loop_test(tc, twice_the_alpha_is_twice_the_update, 0, pairs);
+          tcase_add_loop_test(tc, the_number_of_threads_changes_no_bit, 0, pairs);
+          tcase_add_loop_test(tc, trained_values_lie_in_one_row, 0, pairs);
+          tcase_add_loop_test(tc, tables_are_complete, 0, n);
+          tcase_add_test(tc, an_unknown_variant_is_refused_with_the_nearest);
+          tcase_add_loop_test(tc, start_values_depend_on_seed_and_name_alone, 0, n);
+          tcase_add_loop_test(tc, creation_survives_a_failing_allocator, 0, n))

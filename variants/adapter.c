@@ -1,0 +1,111 @@
+#include "variants/adapter.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/ops.h"
+#include "ops/side.h"
+
+peft_adapter *peft_adapters_find(peft_adapters *all, const char *module)
+{
+    for (int64_t i = 0; i < all->num_layers; i++)
+        if (strcmp(all->layers[i].module, module) == 0) return &all->layers[i];
+    return NULL;
+}
+
+peft_status peft_adapter_init_from_base(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed,
+                                        peft_error *error)
+{
+    const peft_variant *variant = adapter->all->variant;
+    return variant->init ? variant->init(adapter, base, seed, error) : PEFT_OK;
+}
+
+/* ---- in graphs ---- */
+
+peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
+                                  peft_tensor *x, const peft_batch *batch)
+{
+    if (!adapter) return peft_base_forward(g, base, x);
+    return adapter->all->variant->forward(g, adapter, base, x, batch);
+}
+
+peft_tensor *peft_value_leaf(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch)
+{
+    peft_tensor *bound = peft_graph_bound(g, value);
+    if (bound) return bound;
+    const peft_value_spec *spec = &value->spec;
+    if (batch->training && value->gradient)
+        return peft_parameter(g, PEFT_F32, spec->shape, value->data, value->gradient, spec->name);
+    return peft_constant(g, PEFT_F32, spec->shape, value->data, spec->name);
+}
+
+peft_tensor *peft_value_starts(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch)
+{
+    const peft_tensor *bound = peft_graph_bound(g, value);
+    return bound && bound->shape.ndim > value->spec.shape.ndim ? peft_batch_starts(g, batch) : NULL;
+}
+
+peft_tensor *peft_adapter_dropout(peft_graph *g, const peft_adapter *adapter, peft_tensor *x, const peft_batch *batch)
+{
+    const peft_common_options *options = adapter->all->options;
+    if (!batch->training) return x;
+    return peft_dropout(g, x, options->dropout, adapter->dropout_stream, batch->first_token);
+}
+
+/* ---- after a step ---- */
+
+peft_status peft_adapters_after_step(peft_adapters *all, const peft_training_step *step, peft_error *error)
+{
+    return all->variant->after_step ? all->variant->after_step(all, step, error) : PEFT_OK;
+}
+
+void peft_adapters_zero_gradients(peft_adapters *all)
+{
+    memset(all->gradients, 0, (size_t)all->num_trained * sizeof *all->gradients);
+}
+
+/* ---- folding in ---- */
+
+peft_status peft_adapter_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error)
+{
+    const peft_variant *variant = adapter->all->variant;
+    *factors = (peft_lora_factors){0};
+    if (variant->to_lora) return variant->to_lora(adapter, factors, error);
+    return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: no plain LoRA has the same update as %s, %s", adapter->module,
+                     variant->name, variant->equation);
+}
+
+enum { COLUMNS = 512 };
+
+/* weight += scaling B A, each element rounded once: the product is summed in double, a few columns at a time. */
+static void add_product(const peft_lora_factors *f, int64_t in_features, int64_t out_features, float *weight)
+{
+    for (int64_t o = 0; o < out_features; o++)
+        for (int64_t begin = 0; begin < in_features; begin += COLUMNS) {
+            int64_t count = in_features - begin < COLUMNS ? in_features - begin : COLUMNS;
+            float *row = weight + o * in_features + begin;
+            double delta[COLUMNS] = {0};
+            for (int64_t r = 0; r < f->rank; r++) {
+                const float *A = f->A + r * in_features + begin;
+                double b = f->scaling * (double)f->B[o * f->rank + r];
+                for (int64_t i = 0; i < count; i++) delta[i] += b * (double)A[i];
+            }
+            for (int64_t i = 0; i < count; i++) row[i] = (float)((double)row[i] + delta[i]);
+        }
+}
+
+peft_status peft_adapter_merge(const peft_adapter *adapter, float *weight, float *bias, peft_error *error)
+{
+    const peft_variant *variant = adapter->all->variant;
+    if (variant->merge) return variant->merge(adapter, weight, bias, error);
+    if (!variant->to_lora)
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: %s cannot be folded into a weight, since %s is no fixed sum",
+                         adapter->module, variant->name, variant->equation);
+    peft_lora_factors factors;
+    peft_status status = peft_adapter_to_lora(adapter, &factors, error);
+    if (status) return status;
+    add_product(&factors, adapter->in_features, adapter->out_features, weight);
+    free(factors.A);
+    free(factors.B);
+    return PEFT_OK;
+}

@@ -1,0 +1,187 @@
+/* variants/create.c - adapters from a variant's tables and the layers they are for. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "variants/module_name.h"
+#include "variants/pattern.h"
+#include "variants/values.h"
+
+typedef struct creation {
+    peft_adapters *all;
+    const peft_layer *layers;
+    peft_pattern_map ranks, alphas;
+} creation;
+
+/* Both a variant's options and these begin alike (variants/variant.h). */
+static const peft_common_options *common(const creation *c)
+{
+    return c->all->options;
+}
+
+static peft_status copy_options(peft_adapters *all, const void *options, peft_error *error)
+{
+    const peft_option *table = all->variant->options;
+    all->options = calloc(1, all->variant->options_bytes);
+    json_t *fields = peft_options_to_json(table, options);
+    peft_status status = PEFT_OK;
+    if (!all->options || !fields)
+        status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory for its options", all->variant->name);
+    for (const peft_option *o = table; o->name && status == PEFT_OK; o++)
+        status = peft_options_set_json(table, all->options, o->name, json_object_get(fields, o->name), error);
+    json_decref(fields);
+    if (status == PEFT_OK && all->variant->check) status = all->variant->check(all->options, error);
+    return status;
+}
+
+/* ---- rank_pattern and alpha_pattern ---- */
+
+static bool is_rank(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) >= 1 && json_integer_value(value) <= PEFT_MAX_RANK;
+}
+
+static bool is_alpha(const json_t *value)
+{
+    return json_is_number(value);
+}
+
+typedef struct pattern_field {
+    const char *name, *expected;
+    bool (*allows)(const json_t *value);
+} pattern_field;
+
+static const pattern_field rank_field = {"rank_pattern", "a rank from 1 to 65536", is_rank};
+static const pattern_field alpha_field = {"alpha_pattern", "a number", is_alpha};
+
+static peft_status open_map(peft_pattern_map *map, const pattern_field *field, const json_t *object, peft_error *error)
+{
+    if (object && !json_is_object(object))
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: expected an object of patterns and values", field->name);
+    peft_status status = peft_pattern_map_open(map, object, error);
+    if (status) return peft_fail_in(error, status, field->name);
+    for (size_t n = 0; n < map->count; n++)
+        if (!field->allows(map->entries[n].value))
+            return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: \"%s\": expected %s", field->name, map->entries[n].key,
+                             field->expected);
+    return PEFT_OK;
+}
+
+static peft_status check_matched(const creation *c, const pattern_field *field, const peft_pattern_map *map,
+                                 peft_error *error)
+{
+    peft_names modules = {&c->layers->module, (size_t)c->all->num_layers, sizeof *c->layers};
+    for (size_t n = 0; n < map->count; n++)
+        if (!map->entries[n].matched) return peft_fail_unmatched(error, field->name, map->entries[n].key, &modules);
+    return PEFT_OK;
+}
+
+/* ---- layers ---- */
+
+static peft_status set_rank(creation *c, peft_adapter *a, peft_error *error)
+{
+    const peft_variant *variant = c->all->variant;
+    if (variant->layer_rank) return variant->layer_rank(c->all, a->module, &a->rank, error);
+    const json_t *value;
+    peft_status status = peft_pattern_map_find(&c->ranks, a->module, &value, error);
+    a->rank = value ? json_integer_value(value) : common(c)->rank;
+    return status;
+}
+
+static peft_status set_alpha(creation *c, peft_adapter *a, peft_error *error)
+{
+    const json_t *value;
+    peft_status status = peft_pattern_map_find(&c->alphas, a->module, &value, error);
+    a->alpha = value ? json_number_value(value) : common(c)->alpha;
+    return status;
+}
+
+static peft_status set_values(peft_adapter *a, peft_error *error)
+{
+    const peft_variant *variant = a->all->variant;
+    peft_value_spec specs[PEFT_MAX_VALUES] = {0};
+    a->scaling = variant->scaling(a);
+    a->num_values = variant->layer_values(a, specs);
+    if (a->num_values < 1)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: %s has no values there", a->module, variant->name);
+    for (int32_t v = 0; v < a->num_values; v++) a->values[v].spec = specs[v];
+    return PEFT_OK;
+}
+
+static peft_status add_layer(creation *c, const peft_layer *layer, peft_error *error)
+{
+    peft_adapters *all = c->all;
+    if (layer->in_features < 1 || layer->out_features < 1)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: expected sizes above 0, found [%" PRId64 ", %" PRId64 "]",
+                         layer->module, layer->out_features, layer->in_features);
+    if (peft_adapters_find(all, layer->module))
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: this layer comes twice", layer->module);
+    char *module = strdup(layer->module);
+    if (!module) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", layer->module);
+    peft_adapter *a = &all->layers[all->num_layers++];
+    *a = (peft_adapter){.all = all,
+                        .module = module,
+                        .in_features = layer->in_features,
+                        .out_features = layer->out_features,
+                        .dropout_stream = peft_value_stream(module, "dropout")};
+    peft_status status = set_rank(c, a, error);
+    if (status == PEFT_OK) status = set_alpha(c, a, error);
+    if (status == PEFT_OK) status = set_values(a, error);
+    return status;
+}
+
+static peft_status add_layers(creation *c, int64_t count, peft_error *error)
+{
+    if (count < 1) return peft_fail(error, PEFT_ERR_ARGUMENT, "adapters: there is no layer to adapt");
+    c->all->layers = calloc((size_t)count, sizeof *c->all->layers);
+    if (!c->all->layers)
+        return peft_fail(error, PEFT_ERR_MEMORY, "adapters: out of memory for %" PRId64 " layers", count);
+    peft_status status = open_map(&c->ranks, &rank_field, common(c)->rank_pattern, error);
+    if (status == PEFT_OK) status = open_map(&c->alphas, &alpha_field, common(c)->alpha_pattern, error);
+    for (int64_t i = 0; i < count && status == PEFT_OK; i++) status = add_layer(c, &c->layers[i], error);
+    if (status == PEFT_OK) status = check_matched(c, &rank_field, &c->ranks, error);
+    if (status == PEFT_OK) status = check_matched(c, &alpha_field, &c->alphas, error);
+    peft_pattern_map_close(&c->ranks);
+    peft_pattern_map_close(&c->alphas);
+    return status;
+}
+
+static void add_model_values(peft_adapters *all)
+{
+    peft_value_spec specs[PEFT_MAX_VALUES] = {0};
+    if (!all->variant->model_values) return;
+    all->num_values = all->variant->model_values(all, specs);
+    for (int32_t v = 0; v < all->num_values; v++) all->values[v].spec = specs[v];
+}
+
+peft_status peft_adapters_create(peft_adapters **adapters, const peft_variant *variant, const void *options,
+                                 const peft_layer *layers, int64_t num_layers, uint64_t seed, peft_error *error)
+{
+    *adapters = NULL;
+    peft_adapters *all = calloc(1, sizeof *all);
+    if (!all) return peft_fail(error, PEFT_ERR_MEMORY, "adapters: out of memory");
+    all->variant = variant;
+    peft_status status = copy_options(all, options, error);
+    if (status == PEFT_OK) status = add_layers(&(creation){.all = all, .layers = layers}, num_layers, error);
+    if (status == PEFT_OK) add_model_values(all);
+    if (status == PEFT_OK) status = peft_values_allocate(all, error);
+    if (status != PEFT_OK) {
+        peft_adapters_free(all);
+        return status;
+    }
+    peft_values_draw(all, seed);
+    *adapters = all;
+    return PEFT_OK;
+}
+
+void peft_adapters_free(peft_adapters *all)
+{
+    if (!all) return;
+    for (int64_t i = 0; i < all->num_layers; i++) free((char *)(uintptr_t)all->layers[i].module);
+    if (all->options) peft_options_free(all->variant->options, all->options);
+    free(all->options);
+    free(all->layers);
+    free(all->memory);
+    free(all->gradients);
+    free(all);
+}

@@ -1,0 +1,20 @@
+/* variants/module_name.h - names of modules: parts with dots in between, "bert.encoder.layer.0.attention.self.query".
+ */
+#ifndef PEFT_VARIANTS_MODULE_NAME_H
+#define PEFT_VARIANTS_MODULE_NAME_H
+
+#include <stdbool.h>
+
+#include "ops/nearest.h"
+
+/* `name` is `suffix` or ends with "." and `suffix`. */
+bool peft_module_ends_with(const char *name, const char *suffix);
+
+/* `name` is, or lies below, a module that is or ends with `part`: bert.pooler.dense with pooler, with bert.pooler. */
+bool peft_module_lies_in(const char *name, const char *part);
+
+/* Fails with PEFT_ERR_ARGUMENT where `pattern` of the setting `what` matches none of `modules`: says so, guesses what
+ * was meant, and lists the names that the modules end in. */
+peft_status peft_fail_unmatched(peft_error *error, const char *what, const char *pattern, const peft_names *modules);
+
+#endif
