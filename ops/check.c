@@ -60,6 +60,13 @@ bool peft_check_real(peft_graph *g, const char *op, const char *what, const peft
                            peft_dtype_name(t->dtype));
 }
 
+bool peft_check_dimension(peft_graph *g, const char *op, const peft_tensor *x, int32_t dim)
+{
+    return (dim >= 0 && dim < x->shape.ndim) ||
+           peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: dimension: expected less than %d, found %d", op, x->shape.ndim,
+                           dim);
+}
+
 bool peft_check_starts(peft_graph *g, const char *op, const char *what, const peft_tensor *starts, int64_t tokens)
 {
     if (!peft_check_dtype(g, op, what, starts, PEFT_I32) || !peft_check_vector(g, op, what, starts, PEFT_ANY_SIZE))

@@ -20,6 +20,9 @@ bool peft_check_matrix(peft_graph *g, const char *op, const char *what, const pe
 bool peft_check_dtype(peft_graph *g, const char *op, const char *what, const peft_tensor *t, peft_dtype dtype);
 bool peft_check_real(peft_graph *g, const char *op, const char *what, const peft_tensor *t); /* F32 or F64 */
 
+/* x has a dimension of this number. */
+bool peft_check_dimension(peft_graph *g, const char *op, const peft_tensor *x, int32_t dim);
+
 /* PEFT_I32 [S + 1], S >= 1: a leaf whose values are there already and rise from 0 to `tokens`, so that every sequence
  * has a token. */
 bool peft_check_starts(peft_graph *g, const char *op, const char *what, const peft_tensor *starts, int64_t tokens);

@@ -198,6 +198,7 @@ peft_tensor *peft_node_output(peft_graph *g, peft_node *node, peft_dtype dtype, 
 
 bool peft_graph_push_step(peft_graph *g, peft_node *node, bool backward)
 {
+    if (!backward && peft_ops[node->op].view) return true; /* nothing to do */
     if (!peft_graph_grow(g, (void **)&g->steps, g->num_steps, &g->step_capacity, sizeof *g->steps)) return false;
     g->steps[g->num_steps++] = (peft_step){.node = node, .backward = backward};
     return true;

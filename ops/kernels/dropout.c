@@ -1,3 +1,52 @@
-#include "ops/kernels/kernel.h"
+/* ops/kernels/dropout.c
+ *
+ *     y = m x        dx (+)= m dy
+ *
+ * m is a mask of ops/kernels/mask.h, computed again in backward. */
+#include "ops/dropout.h"
+#include "ops/kernels/elementwise.h"
+#include "ops/kernels/mask.h"
 
-const peft_kernel KERNEL(dropout) = {0};
+static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t begin, int64_t end, const real *x,
+                       real *y, bool add)
+{
+    enum { AHEAD = 4 * MASK_COLUMNS }; /* the mask's arithmetic is long; meanwhile the CPU does not look ahead itself */
+    const peft_dropout_attributes *a = node->attributes;
+    mask m = mask_of(ctx, a->p, a->stream);
+    int64_t columns = peft_columns(node->out[0]);
+    for (int64_t t = begin; t < end; t++)
+        for (int64_t c = 0; c < columns; c += MASK_COLUMNS) {
+            real factors[MASK_COLUMNS];
+            const real *from = x + t * columns + c;
+            real *to = y + t * columns + c;
+            int64_t count = columns - c < MASK_COLUMNS ? columns - c : MASK_COLUMNS;
+            for (int64_t j = 0; j < count; j += LANES) __builtin_prefetch(from + AHEAD + j);
+            mask_factors(&m, (uint64_t)(a->first_row + t), 0, c / MASK_COLUMNS, factors);
+            for (int64_t j = 0; j < count; j += LANES)
+                put_some(to + j, count - j, load(factors + j) * load_some(from + j, count - j, 0), add);
+        }
+}
+
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    (void)scratch;
+    apply_mask(node, ctx, begin, end, node->in[0]->data, node->out[0]->data, false);
+}
+
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    (void)scratch;
+    apply_mask(node, ctx, begin, end, node->dout->data, node->din[0]->data, peft_accumulates(node, 0));
+}
+
+static void forward(const peft_node *node, peft_context *ctx)
+{
+    peft_for_rows(node, ctx, peft_rows(node->out[0]), piece_rows(peft_columns(node->out[0])), forward_rows);
+}
+
+static void backward(const peft_node *node, peft_context *ctx)
+{
+    peft_for_rows(node, ctx, peft_rows(node->dout), piece_rows(peft_columns(node->dout)), backward_rows);
+}
+
+const peft_kernel KERNEL(dropout) = {.forward = forward, .backward = backward};

@@ -19,9 +19,9 @@ typedef int32_t lane_bits;
 #endif
 typedef lane_bits vec_bits __attribute__((vector_size(VECTOR_BYTES))); /* a comparison of two vec: -1 where true */
 
-static inline vec choose(vec_bits mask, vec yes, vec no)
+static inline vec choose(vec_bits where, vec yes, vec no)
 {
-    return (vec)((mask & (vec_bits)yes) | (~mask & (vec_bits)no));
+    return (vec)((where & (vec_bits)yes) | (~where & (vec_bits)no));
 }
 
 #ifdef PEFT_REAL_F64

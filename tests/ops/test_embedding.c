@@ -8,10 +8,6 @@ static peft_tensor *embedding(peft_graph *g, peft_tensor *const *in)
     return peft_embedding(g, in[0], in[1]);
 }
 
-#define SHAPE2(a, b)                                                                                                   \
-    {                                                                                                                  \
-        .shape = { 2, {a, b} }                                                                                         \
-    }
 #define INDICES(count, values)                                                                                         \
     {                                                                                                                  \
         .shape = {1, {count}}, .indices = values                                                                       \

@@ -11,15 +11,6 @@ static peft_tensor *used_twice(peft_graph *g, peft_tensor *const *in)
     return peft_linear(g, peft_linear(g, in[0], in[1], NULL), in[1], NULL);
 }
 
-#define SHAPE1(a)                                                                                                      \
-    {                                                                                                                  \
-        .shape = { 1, {a} }                                                                                            \
-    }
-#define SHAPE2(a, b)                                                                                                   \
-    {                                                                                                                  \
-        .shape = { 2, {a, b} }                                                                                         \
-    }
-
 static const op_case cases[] = {
     {"one token", linear, {SHAPE2(1, 7), SHAPE2(5, 7), SHAPE1(5)}, 0},
     {"odd sizes", linear, {SHAPE2(11, 7), SHAPE2(5, 7), SHAPE1(5)}, 0},

@@ -31,18 +31,6 @@ static peft_tensor *base_used_again(peft_graph *g, peft_tensor *const *in)
     return peft_low_rank(g, y, base, in[4], in[3], NULL, NULL, 1.0);
 }
 
-#define SHAPE1(a)                                                                                                      \
-    {                                                                                                                  \
-        .shape = { 1, {a} }                                                                                            \
-    }
-#define SHAPE2(a, b)                                                                                                   \
-    {                                                                                                                  \
-        .shape = { 2, {a, b} }                                                                                         \
-    }
-#define SHAPE3(a, b, c)                                                                                                \
-    {                                                                                                                  \
-        .shape = { 3, {a, b, c} }                                                                                      \
-    }
 #define STARTS                                                                                                         \
     {                                                                                                                  \
         .shape = {1, {4}}, .indices = starts                                                                           \

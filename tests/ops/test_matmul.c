@@ -32,11 +32,6 @@ static peft_tensor *minus_linear(peft_graph *g, peft_tensor *const *in)
     return peft_mse(g, peft_matmul(g, in[0], false, in[1], true), peft_linear(g, in[0], in[1], NULL), 0);
 }
 
-#define SHAPE2(a, b)                                                                                                   \
-    {                                                                                                                  \
-        .shape = { 2, {a, b} }                                                                                         \
-    }
-
 static const op_case cases[] = {
     {"A B", plain, {SHAPE2(5, 7), SHAPE2(7, 3)}, 0},
     {"A^T B", transposed_a, {SHAPE2(7, 5), SHAPE2(7, 3)}, 0},

@@ -16,11 +16,6 @@ static peft_tensor *with_itself(peft_graph *g, peft_tensor *const *in)
     return peft_mse(g, in[0], in[0], 0);
 }
 
-#define SHAPE2(a, b)                                                                                                   \
-    {                                                                                                                  \
-        .shape = { 2, {a, b} }                                                                                         \
-    }
-
 static const op_case cases[] = {
     {"mean", mean, {SHAPE2(7, 3), SHAPE2(7, 3)}, 0},
     {"given normalizer", of_a_larger_batch, {SHAPE2(7, 3), {.shape = {2, {7, 3}}, .constant = true}}, 0},

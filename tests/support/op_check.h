@@ -26,6 +26,20 @@ typedef struct op_case {
     double tolerance;   /* of a float kernel, relative to the largest value of its result; 0: 2e-5 */
 } op_case;
 
+/* An input of this shape, for a table of cases. */
+#define SHAPE1(a)                                                                                                      \
+    {                                                                                                                  \
+        .shape = { 1, {a} }                                                                                            \
+    }
+#define SHAPE2(a, b)                                                                                                   \
+    {                                                                                                                  \
+        .shape = { 2, {a, b} }                                                                                         \
+    }
+#define SHAPE3(a, b, c)                                                                                                \
+    {                                                                                                                  \
+        .shape = { 3, {a, b, c} }                                                                                      \
+    }
+
 void op_check(const op_case *c);
 
 /* Where describing must fail: its status and a part of its message. */

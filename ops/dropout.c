@@ -1,0 +1,15 @@
+#include "ops/dropout.h"
+
+#include "ops/check.h"
+#include "ops/ops.h"
+
+peft_tensor *peft_dropout(peft_graph *g, peft_tensor *x, double p, uint64_t stream, int64_t first_row)
+{
+    const char *op = "dropout";
+    if (!peft_check_real(g, op, "x", x)) return NULL;
+    if (!(p >= 0 && p < 1)) return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: p: expected 0 <= p < 1, found %g", op, p);
+    if (p == 0) return x;
+    peft_dropout_attributes a = {p, stream, first_row};
+    peft_node *node = peft_graph_append(g, PEFT_OP_dropout, 1, &x, &a, sizeof a);
+    return peft_node_output(g, node, x->dtype, x->shape);
+}

@@ -1,0 +1,13 @@
+/* ops/dropout.h - what the building function hands to the kernels. */
+#ifndef PEFT_OPS_DROPOUT_H
+#define PEFT_OPS_DROPOUT_H
+
+#include <stdint.h>
+
+typedef struct peft_dropout_attributes {
+    double p;
+    uint64_t stream;
+    int64_t first_row;
+} peft_dropout_attributes;
+
+#endif

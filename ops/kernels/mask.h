@@ -1,0 +1,95 @@
+/* ops/kernels/mask.h - what dropout multiplies with: 0 with probability p, else 1 / (1 - p).
+ *
+ * The random bits are those of ops/rng.h: a key for each (seed, stream, step), a counter for each (columns, plane,
+ * row). A counter gives eight numbers of 16 bits. MASK_COUNTERS neighbouring ones are computed side by side for
+ * MASK_COLUMNS columns of a row; column 32 w + 2 b + h of these has the half h of word w of counter b. p is rounded to
+ * 1 / 65536. */
+#ifndef PEFT_OPS_KERNELS_MASK_H
+#define PEFT_OPS_KERNELS_MASK_H
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include "ops/kernels/kernel.h"
+#include "ops/rng.h"
+
+enum { MASK_COUNTERS = 16, MASK_COLUMNS = 8 * MASK_COUNTERS };
+
+typedef struct mask {
+    uint64_t key;
+    uint16_t threshold; /* a number below it is dropped */
+    real scale;
+} mask;
+
+/* 0 < p < 1 */
+static inline mask mask_of(const peft_context *ctx, double p, uint64_t stream)
+{
+    const double levels = 65536;
+    double threshold = fmin(floor(p * levels + 0.5), levels - 1);
+    return (mask){peft_random_u64(ctx->seed, stream, (uint64_t)ctx->step), (uint16_t)threshold,
+                  (real)(levels / (levels - threshold))};
+}
+
+/* A counter word in the lower half of each lane; the upper halves do not count. */
+typedef uint64_t words __attribute__((vector_size(VECTOR_BYTES)));
+enum { WORD_LANES = VECTOR_BYTES / 8 };
+
+static inline words same_words(uint64_t word)
+{
+    return word - (words){0};
+}
+
+/* 64-bit products of the lower halves: one instruction, which neither compiler finds by itself. */
+static inline words multiply_words(words a, uint32_t factor)
+{
+#if defined(__AVX512F__)
+    return (words)_mm512_mul_epu32((__m512i)a, (__m512i)same_words(factor));
+#elif defined(__AVX2__)
+    return (words)_mm256_mul_epu32((__m256i)a, (__m256i)same_words(factor));
+#elif defined(__SSE2__)
+    return (words)_mm_mul_epu32((__m128i)a, (__m128i)same_words(factor));
+#else
+    return (a & UINT32_MAX) * factor;
+#endif
+}
+
+/* peft_philox in every lane */
+static inline void philox_lanes(uint64_t key, words c[4])
+{
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int round = 0; round < PEFT_PHILOX_ROUNDS; round++, k0 += PEFT_PHILOX_W0, k1 += PEFT_PHILOX_W1) {
+        words p0 = multiply_words(c[0], PEFT_PHILOX_M0), p1 = multiply_words(c[2], PEFT_PHILOX_M1);
+        c[0] = (p1 >> 32) ^ c[1] ^ same_words(k0);
+        c[1] = p1;
+        c[2] = (p0 >> 32) ^ c[3] ^ same_words(k1);
+        c[3] = p0;
+    }
+}
+
+static inline void mask_bits(uint64_t key, uint64_t row, uint32_t plane, uint32_t counter, uint16_t out[MASK_COLUMNS])
+{
+    for (uint32_t b = 0; b < MASK_COUNTERS; b += 2 * WORD_LANES) {
+        words first;
+        for (uint32_t lane = 0; lane < WORD_LANES; lane++) first[lane] = counter + b + 2 * lane;
+        words even[4] = {first, same_words(plane), same_words(row), same_words(row >> 32)};
+        words odd[4] = {first + 1, even[1], even[2], even[3]};
+        philox_lanes(key, even);
+        philox_lanes(key, odd);
+        for (int w = 0; w < 4; w++) {
+            words both = (even[w] & UINT32_MAX) | (odd[w] << 32);
+            memcpy(out + 2 * (w * MASK_COUNTERS + b), &both, sizeof both);
+        }
+    }
+}
+
+/* The factors of columns block * MASK_COLUMNS and following. `row` counts in the global batch; `plane` tells several
+ * masks of a row apart. */
+static inline void mask_factors(const mask *m, uint64_t row, uint32_t plane, int64_t block, real out[MASK_COLUMNS])
+{
+    uint16_t bits[MASK_COLUMNS];
+    mask_bits(m->key, row, plane, (uint32_t)block * MASK_COUNTERS, bits);
+    for (int j = 0; j < MASK_COLUMNS; j++) out[j] = bits[j] < m->threshold ? 0 : m->scale;
+}
+
+#endif
