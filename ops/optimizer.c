@@ -4,39 +4,127 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_STATES = 2, PIECE_ELEMENTS = 1 << 16 };
+
+/* Elements begin ... end - 1 of a parameter: work for one thread, cut the same way for any number of them. */
+typedef struct piece {
+    size_t parameter;
+    int64_t begin, end;
+    double squares; /* of its gradients */
+} piece;
+
 struct peft_optimizer {
     peft_optimizer_options options;
     peft_optimizer_parameter *parameters;
-    float **states[2]; /* [count] arrays each: m, and v for AdamW */
-    float *memory;
-    size_t count, state_bytes;
+    size_t num_parameters;
+    piece *pieces;
+    int64_t num_pieces;
+    float *memory; /* of the states: the first of each parameter in turn, then the second */
+    float **states[MAX_STATES];
+    size_t state_bytes;
     int64_t steps;
 };
 
-peft_optimizer_options peft_optimizer_defaults(void)
+/* The order of the operations is that of torch.optim.adam._single_tensor_adam, with decoupled decay. */
+static void adamw(const peft_optimizer *o, const piece *part, double rate)
 {
-    return (peft_optimizer_options){.kind = PEFT_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    const peft_optimizer_options *options = &o->options;
+    const peft_optimizer_parameter *p = &o->parameters[part->parameter];
+    float *w = p->value, *m = o->states[0][part->parameter], *v = o->states[1][part->parameter];
+    const float keep = (float)(1 - rate * p->weight_decay);
+    const float beta2 = (float)options->beta2, eps = (float)options->eps;
+    const float rest1 = (float)(1 - options->beta1), rest2 = (float)(1 - options->beta2);
+    const float size = (float)(rate / (1 - pow(options->beta1, (double)o->steps)));
+    const float correction = (float)sqrt(1 - pow(options->beta2, (double)o->steps));
+    for (int64_t e = part->begin; e < part->end; e++) {
+        float g = p->gradient[e];
+        m[e] += rest1 * (g - m[e]);
+        v[e] = beta2 * v[e] + rest2 * g * g;
+        w[e] = keep * w[e] - size * m[e] / (sqrtf(v[e]) / correction + eps);
+    }
 }
 
-static int num_states(const peft_optimizer_options *options)
+/* m starts at 0, so that it is g' at t = 1. */
+static void sgd(const peft_optimizer *o, const piece *part, double rate)
 {
-    return options->kind == PEFT_ADAMW ? 2 : 1;
+    const peft_optimizer_parameter *p = &o->parameters[part->parameter];
+    float *w = p->value, *m = o->states[0][part->parameter];
+    const float size = (float)rate, decay = (float)p->weight_decay, momentum = (float)o->options.momentum;
+    for (int64_t e = part->begin; e < part->end; e++) {
+        float g = p->gradient[e] + decay * w[e];
+        m[e] = momentum * m[e] + g;
+        w[e] -= size * (o->options.nesterov ? g + momentum * m[e] : m[e]);
+    }
+}
+
+static const struct {
+    size_t num_states;
+    void (*update)(const peft_optimizer *o, const piece *part, double rate);
+} rules[] = {[PEFT_ADAMW] = {2, adamw}, [PEFT_SGD] = {1, sgd}};
+
+peft_optimizer_options peft_optimizer_defaults(void)
+{
+    return (peft_optimizer_options){.kind = PEFT_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .threads = 1};
+}
+
+static peft_status check_options(const peft_optimizer_options *o, peft_error *error)
+{
+    const struct {
+        const char *name;
+        double value;
+        bool fits;
+        const char *expected;
+    } checks[] = {
+        {"beta1", o->beta1, o->beta1 >= 0 && o->beta1 < 1, "0 <= beta1 < 1"},
+        {"beta2", o->beta2, o->beta2 >= 0 && o->beta2 < 1, "0 <= beta2 < 1"},
+        {"eps", o->eps, o->eps >= 0, "0 or more"},
+        {"momentum", o->momentum, o->momentum >= 0, "0 or more"},
+        {"momentum", o->momentum, !o->nesterov || o->momentum > 0, "more than 0 with nesterov"},
+        {"threads", o->threads, o->threads >= 1, "1 or more"},
+    };
+    for (size_t k = 0; k < sizeof checks / sizeof checks[0]; k++)
+        if (!checks[k].fits)
+            return peft_fail(error, PEFT_ERR_ARGUMENT, "optimizer: %s: expected %s, found %g", checks[k].name,
+                             checks[k].expected, checks[k].value);
+    return PEFT_OK;
+}
+
+static int64_t pieces_of(const peft_optimizer_parameter *p)
+{
+    return (p->count + PIECE_ELEMENTS - 1) / PIECE_ELEMENTS;
+}
+
+static void cut(peft_optimizer *o)
+{
+    piece *next = o->pieces;
+    for (size_t k = 0; k < o->num_parameters; k++)
+        for (int64_t begin = 0; begin < o->parameters[k].count; begin += PIECE_ELEMENTS) {
+            int64_t rest = o->parameters[k].count - begin;
+            *next++ = (piece){k, begin, begin + (rest < PIECE_ELEMENTS ? rest : PIECE_ELEMENTS), 0};
+        }
 }
 
 static bool allocate(peft_optimizer *o, const peft_optimizer_parameter *parameters, size_t count)
 {
-    size_t floats = 0, states = (size_t)num_states(&o->options);
-    for (size_t k = 0; k < count; k++) floats += (size_t)parameters[k].count;
-    o->count = count;
+    size_t floats = 0, states = rules[o->options.kind].num_states;
+    for (size_t k = 0; k < count; k++) {
+        floats += (size_t)parameters[k].count;
+        o->num_pieces += pieces_of(&parameters[k]);
+    }
+    o->num_parameters = count;
     o->state_bytes = floats * states * sizeof(float);
     o->parameters = calloc(count + 1, sizeof *o->parameters);
+    o->pieces = calloc((size_t)o->num_pieces + 1, sizeof *o->pieces);
     o->memory = calloc(floats * states + 1, sizeof *o->memory);
-    for (size_t s = 0; s < states; s++) o->states[s] = calloc(count + 1, sizeof *o->states[s]);
-    if (!o->parameters || !o->memory || !o->states[0] || (states > 1 && !o->states[1])) return false;
+    if (!o->parameters || !o->pieces || !o->memory) return false;
     memcpy(o->parameters, parameters, count * sizeof *parameters);
+    cut(o);
     float *at = o->memory;
-    for (size_t s = 0; s < states; s++)
+    for (size_t s = 0; s < states; s++) {
+        o->states[s] = calloc(count + 1, sizeof *o->states[s]);
+        if (!o->states[s]) return false;
         for (size_t k = 0; k < count; at += parameters[k++].count) o->states[s][k] = at;
+    }
     return true;
 }
 
@@ -44,8 +132,11 @@ peft_status peft_optimizer_create(peft_optimizer **optimizer, const peft_optimiz
                                   const peft_optimizer_parameter *parameters, size_t count, peft_error *error)
 {
     *optimizer = NULL;
+    peft_optimizer_options wanted = options ? *options : peft_optimizer_defaults();
+    peft_status status = check_options(&wanted, error);
+    if (status != PEFT_OK) return status;
     peft_optimizer *o = calloc(1, sizeof *o);
-    if (o) o->options = options ? *options : peft_optimizer_defaults();
+    if (o) o->options = wanted;
     if (!o || !allocate(o, parameters, count)) {
         peft_optimizer_free(o);
         return peft_fail(error, PEFT_ERR_MEMORY, "optimizer: out of memory for %zu parameters", count);
@@ -58,60 +149,45 @@ void peft_optimizer_free(peft_optimizer *o)
 {
     if (!o) return;
     free(o->parameters);
+    free(o->pieces);
     free(o->memory);
-    free(o->states[0]);
-    free(o->states[1]);
+    for (int s = 0; s < MAX_STATES; s++) free(o->states[s]);
     free(o);
+}
+
+static double gradient_norm(peft_optimizer *o)
+{
+#pragma omp parallel for schedule(dynamic, 1) num_threads(o->options.threads) if (o->num_pieces > 1)
+    for (int64_t k = 0; k < o->num_pieces; k++) {
+        piece *part = &o->pieces[k];
+        const float *gradient = o->parameters[part->parameter].gradient;
+        double squares = 0;
+        for (int64_t e = part->begin; e < part->end; e++) squares += (double)gradient[e] * (double)gradient[e];
+        part->squares = squares;
+    }
+    double squares = 0;
+    for (int64_t k = 0; k < o->num_pieces; k++) squares += o->pieces[k].squares;
+    return sqrt(squares);
+}
+
+static void scale_gradients(peft_optimizer *o, float factor)
+{
+#pragma omp parallel for schedule(dynamic, 1) num_threads(o->options.threads) if (o->num_pieces > 1)
+    for (int64_t k = 0; k < o->num_pieces; k++) {
+        const piece *part = &o->pieces[k];
+        float *gradient = o->parameters[part->parameter].gradient;
+        for (int64_t e = part->begin; e < part->end; e++) gradient[e] *= factor;
+    }
 }
 
 peft_status peft_optimizer_clip(peft_optimizer *o, double max_norm, double *norm, peft_error *error)
 {
-    double squares = 0;
-    for (size_t k = 0; k < o->count; k++)
-        for (int64_t e = 0; e < o->parameters[k].count; e++) {
-            double g = o->parameters[k].gradient[e];
-            squares += g * g;
-        }
-    *norm = sqrt(squares);
+    *norm = gradient_norm(o);
     if (!isfinite(*norm))
         return peft_fail(error, PEFT_ERR_NUMERIC, "gradient: expected a finite norm, found %g", *norm);
-    float factor = (float)(max_norm / (*norm + 1e-6));
-    if (max_norm <= 0 || factor >= 1) return PEFT_OK;
-    for (size_t k = 0; k < o->count; k++)
-        for (int64_t e = 0; e < o->parameters[k].count; e++) o->parameters[k].gradient[e] *= factor;
+    double factor = max_norm / (*norm + 1e-6);
+    if (max_norm > 0 && factor < 1) scale_gradients(o, (float)factor);
     return PEFT_OK;
-}
-
-static void adamw(const peft_optimizer *o, size_t k, double learning_rate)
-{
-    const peft_optimizer_options *options = &o->options;
-    const peft_optimizer_parameter *p = &o->parameters[k];
-    float *m = o->states[0][k], *v = o->states[1][k];
-    double rate = learning_rate * p->learning_rate_factor;
-    float keep = (float)(1 - rate * p->weight_decay);
-    float beta1 = (float)options->beta1, beta2 = (float)options->beta2, eps = (float)options->eps;
-    float rest1 = (float)(1 - options->beta1), rest2 = (float)(1 - options->beta2);
-    float size = (float)(rate / (1 - pow(options->beta1, (double)o->steps)));
-    float correction = (float)sqrt(1 - pow(options->beta2, (double)o->steps));
-    for (int64_t e = 0; e < p->count; e++) {
-        float g = p->gradient[e];
-        m[e] = beta1 * m[e] + rest1 * g;
-        v[e] = beta2 * v[e] + rest2 * g * g;
-        p->value[e] = keep * p->value[e] - size * (m[e] / (sqrtf(v[e]) / correction + eps));
-    }
-}
-
-static void sgd(const peft_optimizer *o, size_t k, double learning_rate)
-{
-    const peft_optimizer_parameter *p = &o->parameters[k];
-    float *m = o->states[0][k];
-    float rate = (float)(learning_rate * p->learning_rate_factor), decay = (float)p->weight_decay;
-    float momentum = (float)o->options.momentum;
-    for (int64_t e = 0; e < p->count; e++) {
-        float g = p->gradient[e] + decay * p->value[e];
-        m[e] = o->steps == 1 ? g : momentum * m[e] + g;
-        p->value[e] -= rate * (o->options.nesterov ? g + momentum * m[e] : momentum > 0 ? m[e] : g);
-    }
 }
 
 peft_status peft_optimizer_step(peft_optimizer *o, double learning_rate, peft_error *error)
@@ -119,7 +195,11 @@ peft_status peft_optimizer_step(peft_optimizer *o, double learning_rate, peft_er
     if (!isfinite(learning_rate) || learning_rate < 0)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "learning rate: expected 0 or more, found %g", learning_rate);
     o->steps++;
-    for (size_t k = 0; k < o->count; k++) (o->options.kind == PEFT_ADAMW ? adamw : sgd)(o, k, learning_rate);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(o->options.threads) if (o->num_pieces > 1)
+    for (int64_t k = 0; k < o->num_pieces; k++) {
+        const piece *part = &o->pieces[k];
+        rules[o->options.kind].update(o, part, learning_rate * o->parameters[part->parameter].learning_rate_factor);
+    }
     return PEFT_OK;
 }
 

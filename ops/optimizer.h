@@ -6,7 +6,7 @@
  *     m <- b1 m + (1 - b1) g        v <- b2 v + (1 - b2) g^2
  *     w <- w - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
  *
- * SGD (torch.optim.SGD):   g' = g + decay w;  m <- mu m + g' (m = g' at t = 1);  w <- w - lr m
+ * SGD (torch.optim.SGD):   g' = g + decay w;  m <- mu m + g' (m = 0 before t = 1);  w <- w - lr m
  *
  * The same bits for any number of threads: an element's update depends on that element alone, and the norm is summed
  * in double in a fixed order. */
@@ -26,9 +26,10 @@ typedef struct peft_optimizer_options {
     double beta1, beta2, eps; /* AdamW */
     double momentum;          /* SGD */
     bool nesterov;            /* SGD: w <- w - lr (g' + mu m) */
+    int threads;
 } peft_optimizer_options;
 
-/* AdamW as torch has it: betas 0.9 and 0.999, eps 1e-8. */
+/* AdamW as torch has it: betas 0.9 and 0.999, eps 1e-8; one thread. */
 PEFT_API peft_optimizer_options peft_optimizer_defaults(void);
 
 /* An array and its gradient, both the caller's. Groups of parameters differ in the last two. */
@@ -42,17 +43,16 @@ typedef struct peft_optimizer_parameter {
 
 typedef struct peft_optimizer peft_optimizer;
 
-/* `options` NULL: the defaults. The list is copied. */
+/* `options` NULL: the defaults. The list is copied. State starts at zero. PEFT_ERR_ARGUMENT: options out of range. */
 PEFT_API peft_status peft_optimizer_create(peft_optimizer **optimizer, const peft_optimizer_options *options,
                                            const peft_optimizer_parameter *parameters, size_t count, peft_error *error);
 PEFT_API void peft_optimizer_free(peft_optimizer *optimizer); /* NULL is allowed */
 
-/* The gradients' global norm before clipping, and the factor that the next step applies to them:
- * min(1, max_norm / (norm + 1e-6)) as torch.nn.utils.clip_grad_norm_; max_norm 0: 1. PEFT_ERR_NUMERIC where the norm
- * is not finite. The gradients themselves are scaled, as there. */
+/* Multiplies the gradients with min(1, max_norm / (norm + 1e-6)) as torch.nn.utils.clip_grad_norm_; max_norm 0: with
+ * 1. Their global norm before goes to *norm. PEFT_ERR_NUMERIC where it is not finite: nothing has changed. */
 PEFT_API peft_status peft_optimizer_clip(peft_optimizer *optimizer, double max_norm, double *norm, peft_error *error);
 
-/* One update. */
+/* One update. PEFT_ERR_ARGUMENT, and nothing has changed, where the rate is negative or not finite. */
 PEFT_API peft_status peft_optimizer_step(peft_optimizer *optimizer, double learning_rate, peft_error *error);
 
 /* State, for checkpoints: number of steps done, and two arrays for each parameter in its own size (SGD has the first

@@ -4,27 +4,27 @@
 
 #include "ops/optimizer.h"
 
-static double constant(double progress)
+/* After the warm-up, `left` of `length` steps before the end. */
+static double constant(double left, double length)
 {
-    (void)progress;
+    (void)left, (void)length;
     return 1;
 }
 
-static double linear(double progress)
+static double linear(double left, double length)
 {
-    return fmax(0, 1 - progress);
+    return left / length;
 }
 
-static double cosine(double progress)
+static double cosine(double left, double length)
 {
     const double pi = 3.14159265358979323846;
-    return fmax(0, 0.5 * (1 + cos(pi * progress)));
+    return 0.5 * (1 + cos(pi * ((length - left) / length)));
 }
 
-/* After the warm-up, from its end (progress 0) to the last step (1). */
 static const struct {
     const char *name;
-    double (*factor)(double progress);
+    double (*factor)(double left, double length);
 } schedules[] = {
     [PEFT_SCHEDULE_CONSTANT] = {"constant", constant},
     [PEFT_SCHEDULE_LINEAR] = {"linear", linear},
@@ -43,7 +43,8 @@ bool peft_schedule_find(const char *name, peft_schedule *schedule)
 
 double peft_schedule_factor(peft_schedule schedule, int64_t step, int64_t warmup_steps, int64_t total_steps)
 {
-    if (step < warmup_steps) return (double)step / (double)(warmup_steps > 1 ? warmup_steps : 1);
-    int64_t rest = total_steps - warmup_steps;
-    return schedules[schedule].factor((double)(step - warmup_steps) / (double)(rest > 1 ? rest : 1));
+    if (step < warmup_steps) return (double)step / (double)warmup_steps;
+    int64_t length = total_steps > warmup_steps ? total_steps - warmup_steps : 1;
+    int64_t left = total_steps > step ? total_steps - step : 0;
+    return schedules[schedule].factor((double)left, (double)length);
 }
