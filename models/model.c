@@ -305,6 +305,16 @@ size_t peft_model_mapped_bytes(const peft_model *model)
     return model->mapped_bytes;
 }
 
+size_t peft_model_num_files(const peft_model *model)
+{
+    return peft_weights_num_files(model->file);
+}
+
+const char *peft_model_file(const peft_model *model, size_t index)
+{
+    return peft_weights_path(model->file, index);
+}
+
 bool peft_model_has_trained_head(const peft_model *model)
 {
     return model->trained_head;

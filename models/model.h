@@ -44,6 +44,9 @@ PEFT_API int64_t peft_model_vocab_size(const peft_model *model);
 PEFT_API int64_t peft_model_max_length(const peft_model *model); /* tokens that a sequence may have */
 PEFT_API int64_t peft_model_num_layers(const peft_model *model); /* hidden layers */
 PEFT_API size_t peft_model_mapped_bytes(const peft_model *model);
+/* The files of its weights, for fingerprints. */
+PEFT_API size_t peft_model_num_files(const peft_model *model);
+PEFT_API const char *peft_model_file(const peft_model *model, size_t index);
 /* True: the head came from the file; false: it was drawn from the seed. */
 PEFT_API bool peft_model_has_trained_head(const peft_model *model);
 

@@ -1,6 +1,7 @@
 #include "ops/gemm.h"
 
 #include <blis.h>
+#include <string.h>
 
 /* BLIS keeps the blocks of a kernel family as a context; looking one up builds it on first use, under a lock. */
 static const cntx_t *context_of(peft_gemm_arch arch)
@@ -46,9 +47,17 @@ void peft_gemm_f64(peft_gemm_arch arch, const peft_gemm_shape *s, double alpha, 
                  (cntx_t *)(uintptr_t)context_of(arch), &runtime);
 }
 
-int64_t peft_gemm_buffer_bytes(peft_gemm_arch arch)
+static peft_gemm_arch find_arch(const char *backend)
 {
-    const cntx_t *context = context_of(arch);
+    static const char *const names[] = {[PEFT_GEMM_avx512] = "avx512", [PEFT_GEMM_avx2] = "avx2"};
+    for (int k = 0; k <= PEFT_GEMM_avx2; k++)
+        if (strcmp(names[k], backend) == 0) return (peft_gemm_arch)k;
+    return PEFT_GEMM_portable;
+}
+
+int64_t peft_gemm_buffer_bytes(const char *backend)
+{
+    const cntx_t *context = context_of(find_arch(backend));
     int64_t mc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_MC, (cntx_t *)(uintptr_t)context);
     int64_t kc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_KC, (cntx_t *)(uintptr_t)context);
     int64_t nc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_NC, (cntx_t *)(uintptr_t)context);

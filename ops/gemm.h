@@ -28,7 +28,7 @@ void peft_gemm_f64(peft_gemm_arch arch, const peft_gemm_shape *s, double alpha, 
                    double beta, double *c);
 
 /* Bytes that BLIS keeps for each thread to pack blocks of A and B, and name and version of the library. */
-int64_t peft_gemm_buffer_bytes(peft_gemm_arch arch);
+int64_t peft_gemm_buffer_bytes(const char *backend);
 const char *peft_gemm_version(void);
 
 #endif

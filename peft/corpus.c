@@ -58,16 +58,35 @@ const peft_option peft_data_option_table[] = {
      .initial = "false",
      .help = "the labels of own files are numbers, not classes",
      .group = "Data"},
-    {.name = "max_train",
-     .type = PEFT_OPTION_INT,
-     AT(max_train),
-     .initial = "0",
-     .min = 0,
-     .max = 1e9,
-     .placeholder = "N",
-     .help = "train on N examples only, drawn with the seed; 0: on all",
-     .group = "Data"},
     {0}};
+
+const peft_option peft_draw_option_table[] = {{.name = "max_train",
+                                               .type = PEFT_OPTION_INT,
+                                               AT(max_train),
+                                               .initial = "0",
+                                               .min = 0,
+                                               .max = 1e9,
+                                               .placeholder = "N",
+                                               .help = "train on N examples only, drawn with the seed; 0: on all",
+                                               .group = "Data"},
+                                              {0}};
+
+peft_status peft_data_options_check(const peft_data_options *o, peft_error *error)
+{
+    bool own = o->train || o->dev;
+    const peft_task *task = o->task ? peft_task_find(o->task, error) : NULL;
+    if (own && o->task)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--task %s and own files (--train, --dev) exclude each other",
+                         o->task);
+    if (!own && !o->task)
+        return peft_fail(error, PEFT_ERR_ARGUMENT,
+                         "no data: give --task NAME and --data DIR, or own files by --train FILE and --dev FILE");
+    if (o->task && !task) return PEFT_ERR_ARGUMENT;
+    if (task && !o->data)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--task %s needs --data DIR, the folder that holds %s/", o->task,
+                         task->folder);
+    return PEFT_OK;
+}
 
 static peft_status path_of(const peft_task *task, const char *data, const char *split_name, char **path,
                            peft_error *error)
@@ -86,9 +105,6 @@ static peft_status open_task(peft_corpus *c, const peft_data_options *o, const p
 {
     c->task = peft_task_find(o->task, error);
     if (!c->task) return PEFT_ERR_ARGUMENT;
-    if (!o->data)
-        return peft_fail(error, PEFT_ERR_ARGUMENT, "--task %s needs --data DIR, the folder that holds %s/", o->task,
-                         c->task->folder);
     c->name = c->task->name;
     c->regression = !c->task->labels;
     c->num_labels = (int64_t)c->task->num_labels;
@@ -129,11 +145,13 @@ static peft_status open_own(peft_corpus *c, const peft_data_options *o, const pe
     peft_dataset_columns columns = {.text = o->text_column,
                                     .text_pair = o->text_pair_column,
                                     .label = o->label_column,
-                                    .regression = o->regression};
+                                    .regression = o->regression,
+                                    .label_names = wanted->label_names,
+                                    .num_labels = wanted->num_labels};
     peft_status status = PEFT_OK;
     if (o->train) status = load_own(o->train, &columns, &c->train_path, &c->train, error);
     if (status == PEFT_OK && wanted->dev) {
-        if (c->train && !o->regression) {
+        if (c->train && !columns.label_names) {
             columns.label_names = (const char *const *)c->train->label_names;
             columns.num_labels = c->train->num_labels;
         }
@@ -164,15 +182,9 @@ peft_status peft_corpus_open(peft_corpus *c, const peft_data_options *o, const p
                              peft_error *error)
 {
     *c = (peft_corpus){0};
-    bool own = o->train || o->dev;
-    if (own && o->task)
-        return peft_fail(error, PEFT_ERR_ARGUMENT, "--task %s and own files (--train, --dev) exclude each other",
-                         o->task);
-    if (!own && !o->task)
-        return peft_fail(error, PEFT_ERR_ARGUMENT,
-                         "no data: give --task NAME and --data DIR, or own files by --train "
-                         "FILE and --dev FILE");
-    peft_status status = own ? open_own(c, o, wanted, error) : open_task(c, o, wanted, error);
+    peft_status status = peft_data_options_check(o, error);
+    if (status != PEFT_OK) return status;
+    status = o->task ? open_task(c, o, wanted, error) : open_own(c, o, wanted, error);
     if (status == PEFT_OK) status = cut_train(c, o->max_train, wanted->seed, error);
     if (status != PEFT_OK) peft_corpus_close(c);
     return status;

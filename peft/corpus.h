@@ -17,7 +17,11 @@ typedef struct peft_data_options {
     int64_t max_train; /* examples to train on, drawn with the seed; 0: all */
 } peft_data_options;
 
-PEFT_API extern const peft_option peft_data_option_table[];
+PEFT_API extern const peft_option peft_data_option_table[]; /* all but max_train */
+PEFT_API extern const peft_option peft_draw_option_table[]; /* max_train */
+
+/* PEFT_ERR_ARGUMENT: neither a task nor files, or both; a task without its folder. No file is looked at. */
+PEFT_API peft_status peft_data_options_check(const peft_data_options *options, peft_error *error);
 
 typedef struct peft_corpus {
     const peft_task *task; /* NULL: own files */
@@ -34,9 +38,14 @@ typedef struct peft_corpus_wanted {
     bool train;
     const char *dev; /* split of a known task to evaluate on: "dev"; NULL: none */
     uint64_t seed;   /* of the draw of max_train examples */
+
+    /* Classes of own files by id, where a trained head tells them; NULL: those of the training file, if there is one,
+     * else the distinct labels of the dev file. */
+    const char *const *label_names;
+    size_t num_labels;
 } peft_corpus_wanted;
 
-/* PEFT_ERR_ARGUMENT: neither a task nor files, or both. Release with peft_corpus_close. */
+/* Checks the options, and reads the files. Release with peft_corpus_close. */
 peft_status peft_corpus_open(peft_corpus *corpus, const peft_data_options *options, const peft_corpus_wanted *wanted,
                              peft_error *error);
 void peft_corpus_close(peft_corpus *corpus);

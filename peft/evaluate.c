@@ -10,9 +10,9 @@
 
 enum { DEFAULT_MAX_TOKENS = 4096 };
 
-static int64_t num_columns(const peft_predictor *p, peft_prediction what)
+int64_t peft_prediction_columns(const peft_model *model, peft_prediction what)
 {
-    return what == PEFT_PREDICT_LOGITS ? peft_model_num_labels(p->model) : peft_model_hidden_size(p->model);
+    return what == PEFT_PREDICT_LOGITS ? peft_model_num_labels(model) : peft_model_hidden_size(model);
 }
 
 static peft_tensor *describe(const peft_predictor *p, peft_prediction what, const peft_batch_memory *m)
@@ -41,7 +41,7 @@ static peft_status predict_batch(const peft_predictor *p, peft_prediction what, 
     status = peft_graph_status(p->g, error);
     if (status == PEFT_OK) status = peft_graph_run(p->g, p->ctx, error);
     if (status != PEFT_OK) return status;
-    int64_t columns = num_columns(p, what);
+    int64_t columns = peft_prediction_columns(p->model, what);
     for (int64_t s = 0; s < count; s++) {
         float *out = outputs + rows[s] * columns;
         memcpy(out, (const float *)result->data + s * columns, (size_t)columns * sizeof *out);

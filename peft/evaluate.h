@@ -19,8 +19,10 @@ typedef struct peft_predictor {
     peft_callback callback;
 } peft_predictor;
 
-/* Number of columns of what is predicted, and the tensor itself. */
 typedef enum peft_prediction { PEFT_PREDICT_LOGITS, PEFT_PREDICT_EMBEDDING } peft_prediction;
+
+/* Numbers for each example: num_labels, or hidden_size. */
+int64_t peft_prediction_columns(const peft_model *model, peft_prediction what);
 
 /* Outputs for every example in the order of the dataset: logits [count, num_labels], or sentence vectors
  * [count, hidden_size]: the mean over a sentence's tokens of the last hidden layer, of length 1.

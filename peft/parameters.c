@@ -55,6 +55,23 @@ void peft_parameters_free(peft_parameters *p)
     *p = (peft_parameters){0};
 }
 
+peft_status peft_parameters_optimizer(const peft_parameters *p, double weight_decay, peft_optimizer **optimizer,
+                                      peft_error *error)
+{
+    *optimizer = NULL;
+    peft_optimizer_parameter *list = calloc((size_t)p->num_items + 1, sizeof *list);
+    if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "optimizer: out of memory");
+    size_t count = 0;
+    for (int64_t k = 0; k < p->num_items; k++) {
+        const peft_trained *item = &p->items[k];
+        if (item->gradient)
+            list[count++] = (peft_optimizer_parameter){item->value, item->gradient, item->count, 1, weight_decay};
+    }
+    peft_status status = peft_optimizer_create(optimizer, NULL, list, count, error);
+    free(list);
+    return status;
+}
+
 void peft_parameters_clear_gradients(const peft_parameters *p)
 {
     for (int64_t k = 0; k < p->num_items; k++)

@@ -3,6 +3,7 @@
 #define PEFT_PEFT_PARAMETERS_H
 
 #include "models/model.h"
+#include "ops/optimizer.h"
 
 typedef struct peft_trained {
     char *name; /* "bert.encoder.layer.0.attention.self.query.lora_A.weight" */
@@ -22,6 +23,10 @@ typedef struct peft_parameters {
 peft_status peft_parameters_collect(peft_parameters *parameters, peft_adapters *adapters, peft_model *model,
                                     peft_error *error);
 void peft_parameters_free(peft_parameters *parameters);
+
+/* AdamW over what has a gradient, in the order of the list. */
+peft_status peft_parameters_optimizer(const peft_parameters *parameters, double weight_decay,
+                                      peft_optimizer **optimizer, peft_error *error);
 
 void peft_parameters_clear_gradients(const peft_parameters *parameters);
 

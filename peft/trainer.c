@@ -8,25 +8,6 @@
 #include "ops/ops.h"
 #include "ops/side.h"
 
-static peft_status create_optimizer(peft_trainer *t, peft_error *error)
-{
-    const peft_parameters *p = &t->parameters;
-    peft_optimizer_parameter *list = calloc((size_t)p->num_items + 1, sizeof *list);
-    if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "trainer: out of memory");
-    size_t count = 0;
-    for (int64_t k = 0; k < p->num_items; k++) {
-        if (!p->items[k].gradient) continue;
-        list[count++] = (peft_optimizer_parameter){.value = p->items[k].value,
-                                                   .gradient = p->items[k].gradient,
-                                                   .count = p->items[k].count,
-                                                   .learning_rate_factor = 1,
-                                                   .weight_decay = t->options->weight_decay};
-    }
-    peft_status status = peft_optimizer_create(&t->optimizer, NULL, list, count, error);
-    free(list);
-    return status;
-}
-
 peft_status peft_trainer_open(peft_trainer *t, const peft_train_options *options, peft_context *ctx, peft_model *model,
                               peft_adapters *adapters, const peft_tokens *train, bool regression, peft_error *error)
 {
@@ -44,7 +25,8 @@ peft_status peft_trainer_open(peft_trainer *t, const peft_train_options *options
     peft_status status = t->order ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "trainer: out of memory");
     if (status == PEFT_OK) status = peft_graph_create(&t->g, error);
     if (status == PEFT_OK) status = peft_parameters_collect(&t->parameters, adapters, model, error);
-    if (status == PEFT_OK) status = create_optimizer(t, error);
+    if (status == PEFT_OK)
+        status = peft_parameters_optimizer(&t->parameters, options->weight_decay, &t->optimizer, error);
     if (status != PEFT_OK) peft_trainer_close(t);
     return status;
 }

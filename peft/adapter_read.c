@@ -1,0 +1,195 @@
+#include "peft/adapter_read.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/file.h"
+#include "peft/adapter_tensors.h"
+
+typedef struct reading {
+    peft_adapter_contents *contents;
+    const char *folder;
+    peft_value_spec specs[PEFT_MAX_VALUES]; /* of any layer of the variant: names and roles, no sizes */
+    int32_t num_specs;
+    peft_layer *layers; /* [capacity], of which num_layers are filled */
+    int64_t num_layers;
+} reading;
+
+/* ---- which layers ---- */
+
+/* The module of "base_model.model.MODULE.VALUE" in *length bytes, and the value's spec; NULL: another tensor. */
+static const peft_value_spec *split_name(const reading *r, const char *name, const char **module, size_t *length)
+{
+    const size_t prefix = strlen(PEFT_MODEL_PREFIX), bytes = strlen(name);
+    if (strncmp(name, PEFT_MODEL_PREFIX, prefix) != 0) return NULL;
+    for (int32_t k = 0; k < r->num_specs; k++) {
+        size_t suffix = strlen(r->specs[k].name);
+        if (bytes < prefix + suffix + 2 || strcmp(name + bytes - suffix, r->specs[k].name) != 0) continue;
+        if (name[bytes - suffix - 1] != '.') continue;
+        *module = name + prefix;
+        *length = bytes - prefix - suffix - 1;
+        return &r->specs[k];
+    }
+    return NULL;
+}
+
+static peft_layer *layer_of(reading *r, const char *module, size_t length)
+{
+    for (int64_t k = 0; k < r->num_layers; k++)
+        if (strncmp(r->layers[k].module, module, length) == 0 && !r->layers[k].module[length]) return &r->layers[k];
+    char *copy = strndup(module, length);
+    if (!copy) return NULL;
+    r->layers[r->num_layers] = (peft_layer){.module = copy};
+    return &r->layers[r->num_layers++];
+}
+
+/* The side that reads the input ends in its size, the side that writes the output begins with it. */
+static void take_sizes(peft_layer *layer, const peft_value_spec *spec, const peft_shape *shape)
+{
+    if (shape->ndim < 1) return;
+    if (spec->role == PEFT_ROLE_DOWN) layer->in_features = shape->size[shape->ndim - 1];
+    if (spec->role == PEFT_ROLE_UP) layer->out_features = shape->size[0];
+}
+
+static int by_module(const void *a, const void *b)
+{
+    return strverscmp(((const peft_layer *)a)->module, ((const peft_layer *)b)->module);
+}
+
+static peft_status find_layers(reading *r, peft_error *error)
+{
+    const peft_safetensors *file = r->contents->file;
+    size_t count = peft_safetensors_count(file);
+    r->layers = calloc(count + 1, sizeof *r->layers);
+    if (!r->layers) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
+    for (size_t k = 0; k < count; k++) {
+        const peft_file_tensor *tensor = peft_safetensors_at(file, k);
+        const char *module;
+        size_t length;
+        const peft_value_spec *spec = split_name(r, tensor->name, &module, &length);
+        if (!spec) continue;
+        peft_layer *layer = layer_of(r, module, length);
+        if (!layer) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
+        take_sizes(layer, spec, &tensor->shape);
+    }
+    qsort(r->layers, (size_t)r->num_layers, sizeof *r->layers, by_module);
+    for (int64_t k = 0; k < r->num_layers; k++)
+        if (!r->layers[k].in_features || !r->layers[k].out_features)
+            return peft_fail(error, PEFT_ERR_FORMAT, "%s: module %s: tensors of one side of the adapter are missing",
+                             peft_safetensors_path(file), r->layers[k].module);
+    return r->num_layers ? PEFT_OK
+                         : peft_fail(error, PEFT_ERR_FORMAT, "%s: no tensors of a %s adapter",
+                                     peft_safetensors_path(file), r->contents->config.variant->name);
+}
+
+/* ---- values ---- */
+
+static peft_status read_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+{
+    const peft_safetensors *file = argument;
+    char name[512], expected[PEFT_SHAPE_TEXT], found[PEFT_SHAPE_TEXT];
+    if (value->spec.kind == PEFT_VALUE_STATE) return PEFT_OK;
+    snprintf(name, sizeof name, "%s%s%s%s", *module ? PEFT_MODEL_PREFIX : "base_model.", module, *module ? "." : "",
+             value->spec.name);
+    const peft_file_tensor *tensor = peft_safetensors_find(file, name);
+    if (!tensor) return peft_fail(error, PEFT_ERR_FORMAT, "%s: tensor %s: missing", peft_safetensors_path(file), name);
+    if (!peft_shape_equal(&tensor->shape, &value->spec.shape))
+        return peft_fail(error, PEFT_ERR_FORMAT,
+                         "%s: tensor %s: expected %s, found %s; is the rank in adapter_config.json right?",
+                         peft_safetensors_path(file), name, peft_shape_text(&value->spec.shape, expected),
+                         peft_shape_text(&tensor->shape, found));
+    return peft_file_tensor_read_f32(tensor, value->data, error);
+}
+
+static bool is_value(const reading *r, const peft_file_tensor *tensor)
+{
+    const char *module;
+    size_t length;
+    if (split_name(r, tensor->name, &module, &length)) return true;
+    return strncmp(tensor->name, PEFT_MODEL_PREFIX, strlen(PEFT_MODEL_PREFIX)) != 0;
+}
+
+static peft_status list_others(reading *r, peft_error *error)
+{
+    peft_adapter_contents *c = r->contents;
+    size_t count = peft_safetensors_count(c->file);
+    c->others = calloc(count + 1, sizeof *c->others);
+    if (!c->others) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
+    for (size_t k = 0; k < count; k++) {
+        const peft_file_tensor *tensor = peft_safetensors_at(c->file, k);
+        if (!is_value(r, tensor)) c->others[c->num_others++] = tensor;
+    }
+    return PEFT_OK;
+}
+
+static peft_status read_adapters(reading *r, peft_error *error)
+{
+    peft_adapter_contents *c = r->contents;
+    const peft_variant *variant = c->config.variant;
+    const peft_adapters all = {.variant = variant, .options = c->config.options};
+    const peft_adapter any = {.all = &all, .module = "", .in_features = 1, .out_features = 1, .rank = 1};
+    r->num_specs = variant->layer_values(&any, r->specs);
+    peft_status status = find_layers(r, error);
+    if (status == PEFT_OK)
+        status = peft_adapters_create(&c->adapters, variant, c->config.options, r->layers, r->num_layers, 0, error);
+    return status == PEFT_OK ? peft_adapters_each_value(c->adapters, read_value, c->file, error) : status;
+}
+
+static peft_status open_file(const char *folder, peft_safetensors **file, peft_error *error)
+{
+    char *path = NULL;
+    peft_status status = peft_path_join(folder, "adapter_model.safetensors", &path, error);
+    if (status == PEFT_OK) status = peft_safetensors_open(path, file, error);
+    free(path);
+    return status;
+}
+
+static peft_status read_all(reading *r, const peft_load_options *options, peft_error *error)
+{
+    peft_adapter_contents *c = r->contents;
+    char *path = NULL;
+    peft_status status = peft_path_join(r->folder, "adapter_config.json", &path, error);
+    if (status == PEFT_OK) status = peft_adapter_config_load(&c->config, path, options, error);
+    free(path);
+    if (status == PEFT_OK) status = open_file(r->folder, &c->file, error);
+    if (status == PEFT_OK && c->config.variant) status = read_adapters(r, error);
+    return status == PEFT_OK ? list_others(r, error) : status;
+}
+
+peft_status peft_adapter_read(peft_adapter_contents *contents, const char *folder, const peft_load_options *options,
+                              peft_error *error)
+{
+    *contents = (peft_adapter_contents){0};
+    reading r = {.contents = contents, .folder = folder};
+    peft_status status = read_all(&r, options, error);
+    for (int64_t k = 0; k < r.num_layers; k++) free((void *)(uintptr_t)r.layers[k].module);
+    free(r.layers);
+    if (status != PEFT_OK) peft_adapter_contents_free(contents);
+    return status;
+}
+
+void peft_adapter_contents_free(peft_adapter_contents *c)
+{
+    peft_adapters_free(c->adapters);
+    peft_safetensors_close(c->file);
+    peft_adapter_config_free(&c->config);
+    free(c->others);
+    *c = (peft_adapter_contents){0};
+}
+
+/* ---- the head ---- */
+
+peft_status peft_adapter_head_labels(const char *folder, int64_t *num_labels, peft_error *error)
+{
+    static const char *const names[] = {PEFT_MODEL_PREFIX "classifier.weight", PEFT_MODEL_PREFIX "score.weight"};
+    peft_safetensors *file = NULL;
+    *num_labels = 0;
+    peft_status status = open_file(folder, &file, error);
+    for (size_t k = 0; status == PEFT_OK && k < sizeof names / sizeof names[0]; k++) {
+        const peft_file_tensor *tensor = peft_safetensors_find(file, names[k]);
+        if (tensor && tensor->shape.ndim == 2) *num_labels = tensor->shape.size[0];
+    }
+    peft_safetensors_close(file);
+    return status;
+}

@@ -1,0 +1,34 @@
+/* peft/adapter_read.h - an adapter folder without its base model: what is in it, for those who only look. */
+#ifndef PEFT_PEFT_ADAPTER_READ_H
+#define PEFT_PEFT_ADAPTER_READ_H
+
+#include "io/safetensors.h"
+#include "peft/config.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct peft_adapter_contents {
+    peft_adapter_config config;
+    peft_safetensors *file;
+    peft_adapters *adapters; /* NULL: no adapter, weights trained in full alone */
+
+    /* Tensors of the file that are no values of the adapter: the head, modules to save, biases. */
+    const peft_file_tensor **others; /* [num_others] */
+    size_t num_others;
+} peft_adapter_contents;
+
+/* Reads both files. The layers are those that the tensors name, layer 2 before layer 10; their sizes are taken from the
+ * shapes of the sides that read the input and write the output. Errors as peft_adapter_load has them. */
+PEFT_API peft_status peft_adapter_read(peft_adapter_contents *contents, const char *folder,
+                                       const peft_load_options *options, peft_error *error);
+PEFT_API void peft_adapter_contents_free(peft_adapter_contents *contents); /* a struct of zeros is allowed */
+
+/* Number of outputs of the head that a folder holds; 0: it holds none. */
+PEFT_API peft_status peft_adapter_head_labels(const char *folder, int64_t *num_labels, peft_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

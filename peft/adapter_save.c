@@ -1,0 +1,163 @@
+/* peft/adapter_save.c - writing the folder of adapter_folder.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/file.h"
+#include "io/safetensors.h"
+#include "peft/adapter_folder.h"
+#include "peft/adapter_tensors.h"
+#include "peft/inject.h"
+#include "variants/module_name.h"
+
+/* A file of the folder, and the name that its new content has until both are complete. */
+typedef struct new_file {
+    char *path, *draft;
+} new_file;
+
+static peft_status name_file(new_file *file, const char *folder, const char *name, peft_error *error)
+{
+    char draft[64];
+    snprintf(draft, sizeof draft, ".peft-new-%s", name);
+    peft_status status = peft_path_join(folder, name, &file->path, error);
+    return status == PEFT_OK ? peft_path_join(folder, draft, &file->draft, error) : status;
+}
+
+static void free_file(new_file *file)
+{
+    if (file->draft) remove(file->draft); /* it is there only after a failure */
+    free(file->path);
+    free(file->draft);
+}
+
+static peft_status put_in_place(const new_file *file, peft_error *error)
+{
+    if (rename(file->draft, file->path) == 0) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_FILE, "%s: cannot replace it: %s", file->path, strerror(errno));
+}
+
+/* ---- tensors ---- */
+
+static peft_status write_tensors(const char *path, const peft_adapter_tensors *tensors, const peft_variant *variant,
+                                 peft_error *error)
+{
+    const peft_key_value metadata[] = {{"format", "pt"},
+                                       {"method", variant ? variant->name : ""},
+                                       {"method_version", variant ? variant->own_format : ""}};
+    peft_file_tensor *list = calloc(tensors->count + 1, sizeof *list);
+    if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    size_t count = 0;
+    for (size_t i = 0; i < tensors->count; i++) {
+        const peft_adapter_tensor *t = &tensors->items[i];
+        if (t->data)
+            list[count++] = (peft_file_tensor){.name = t->key,
+                                               .dtype = PEFT_F32,
+                                               .shape = t->shape,
+                                               .data = t->data,
+                                               .bytes = (size_t)peft_shape_count(&t->shape) * sizeof(float)};
+    }
+    peft_status status =
+        peft_safetensors_write(path, list, count, metadata, variant && variant->own_format ? 3 : 1, error);
+    free(list);
+    return status;
+}
+
+/* ---- configuration ---- */
+
+static bool append_name(json_t *list, const char *name, size_t length)
+{
+    return json_array_append_new(list, json_stringn(name, length)) == 0;
+}
+
+static json_t *names_of_layers(const peft_adapters *adapters)
+{
+    json_t *list = json_array();
+    bool complete = list != NULL;
+    for (int64_t i = 0; complete && i < adapters->num_layers; i++)
+        complete = append_name(list, adapters->layers[i].module, strlen(adapters->layers[i].module));
+    if (complete) return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* The last part of a module that PEFT would name: the head as a whole, else what has the weight. */
+static size_t saved_module(const peft_model *model, const char *weight, const char **module)
+{
+    const char *head = peft_model_head(model), *dot = strrchr(weight, '.');
+    *module = peft_module_lies_in(weight, head) ? head : weight;
+    return *module == head || !dot ? strlen(*module) : (size_t)(dot - weight);
+}
+
+/* All that is trained in full has to be in the list, also what was trained for other reasons than the list. */
+static json_t *names_of_saved(peft_model *model, const peft_adapters *adapters, const peft_target_options *targets)
+{
+    int64_t count;
+    const peft_weight *weights = peft_model_weights(model, &count);
+    peft_target_options so_far = *targets;
+    so_far.modules_to_save = targets->modules_to_save ? json_copy(targets->modules_to_save) : json_array();
+    bool complete = so_far.modules_to_save != NULL;
+    for (int64_t k = 0; complete && k < count; k++) {
+        const char *module;
+        size_t length = saved_module(model, weights[k].name, &module);
+        if (weights[k].value && !peft_is_saved_weight(&so_far, weights[k].name, adapters))
+            complete = append_name(so_far.modules_to_save, module, length);
+    }
+    if (complete) return so_far.modules_to_save;
+    json_decref(so_far.modules_to_save);
+    return NULL;
+}
+
+static peft_status write_config(const char *path, peft_model *model, const peft_adapters *adapters,
+                                const peft_target_options *targets, peft_error *error)
+{
+    peft_adapter_config config = {
+        .variant = adapters ? adapters->variant : NULL,
+        .options = adapters ? adapters->options : NULL,
+        .targets = *targets,
+        .task_type = (char[]){"SEQ_CLS"},
+        .base_model_name_or_path = (char *)(uintptr_t)peft_model_dir(model), /* only read */
+        .inference_mode = true,
+    };
+    json_t *names =
+        adapters && !targets->target_modules ? names_of_layers(adapters) : json_incref(targets->target_modules);
+    json_t *saved = names_of_saved(model, adapters, targets);
+    peft_status status = PEFT_OK;
+    if ((adapters && !names) || !saved) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    config.targets.target_modules = names;
+    config.targets.modules_to_save = saved;
+    if (status == PEFT_OK) status = peft_adapter_config_save(&config, path, error);
+    json_decref(names);
+    json_decref(saved);
+    return status;
+}
+
+/* ---- the folder ---- */
+
+static peft_status write_both(const new_file files[2], peft_model *model, peft_adapters *adapters,
+                              const peft_target_options *targets, peft_error *error)
+{
+    peft_adapter_tensors tensors;
+    peft_status status = peft_adapter_tensors_list(&tensors, model, adapters, error);
+    if (status) return status;
+    status = write_tensors(files[0].draft, &tensors, adapters ? adapters->variant : NULL, error);
+    if (status == PEFT_OK) status = write_config(files[1].draft, model, adapters, targets, error);
+    if (status == PEFT_OK) status = put_in_place(&files[0], error);
+    if (status == PEFT_OK) status = put_in_place(&files[1], error);
+    peft_adapter_tensors_free(&tensors);
+    return status;
+}
+
+peft_status peft_adapter_save(peft_model *model, peft_adapters *adapters, const peft_target_options *targets,
+                              const char *folder, peft_error *error)
+{
+    const peft_target_options none = {.bias = (char[]){"none"}};
+    new_file files[2] = {{0}};
+    peft_status status = peft_make_directories(folder, error);
+    if (status == PEFT_OK) status = name_file(&files[0], folder, "adapter_model.safetensors", error);
+    if (status == PEFT_OK) status = name_file(&files[1], folder, "adapter_config.json", error);
+    if (status == PEFT_OK) status = write_both(files, model, adapters, targets ? targets : &none, error);
+    free_file(&files[0]);
+    free_file(&files[1]);
+    return status;
+}

@@ -1,0 +1,31 @@
+/* peft/adapter_tensors.h - what belongs into adapter_model.safetensors, with the names that it has there. */
+#ifndef PEFT_PEFT_ADAPTER_TENSORS_H
+#define PEFT_PEFT_ADAPTER_TENSORS_H
+
+#include "models/model.h"
+
+#define PEFT_MODEL_PREFIX "base_model.model."
+
+/* One tensor: a value of an adapter, or a weight trained in full. */
+typedef struct peft_adapter_tensor {
+    char *key;
+    peft_shape shape;
+    float *data;         /* where it lives; NULL: a weight that is not trained yet */
+    peft_weight *weight; /* NULL: a value */
+    bool filled;         /* of loading: the file has it */
+} peft_adapter_tensor;
+
+typedef struct peft_adapter_tensors {
+    peft_adapter_tensor *items;
+    size_t count;
+} peft_adapter_tensors;
+
+/* All values but the states of schedules, and all weights of the model, in the order of their keys. `adapters` may be
+ * NULL. Release with peft_adapter_tensors_free. */
+peft_status peft_adapter_tensors_list(peft_adapter_tensors *tensors, peft_model *model, peft_adapters *adapters,
+                                      peft_error *error);
+void peft_adapter_tensors_free(peft_adapter_tensors *tensors);
+
+peft_adapter_tensor *peft_adapter_tensors_find(const peft_adapter_tensors *tensors, const char *key);
+
+#endif

@@ -1,0 +1,79 @@
+#include "peft/cli/job.h"
+
+#include <string.h>
+
+static const peft_option run_table[] = {
+    {.name = "model",
+     .type = PEFT_OPTION_STRING,
+     .offset = offsetof(peft_job_options, model),
+     .placeholder = "DIR",
+     .help = "folder of the base model: config.json, model.safetensors, tokenizer.json",
+     .group = "Run"},
+    {.name = "variant",
+     .type = PEFT_OPTION_STRING,
+     .offset = offsetof(peft_job_options, variant),
+     .initial = "lora",
+     .placeholder = "NAME",
+     .help = "method, one of `peft variants`; head: no adapter, only the head is trained",
+     .group = "Run"},
+    {.name = "output",
+     .type = PEFT_OPTION_STRING,
+     .offset = offsetof(peft_job_options, output),
+     .placeholder = "DIR",
+     .help = "folder of the run: adapter, run.json, log.jsonl, checkpoint",
+     .group = "Run"},
+    {.name = "force",
+     .type = PEFT_OPTION_BOOL,
+     .offset = offsetof(peft_job_options, force),
+     .initial = "false",
+     .help = "start anew where the folder holds a run",
+     .group = "Run"},
+    {.name = "resume",
+     .type = PEFT_OPTION_BOOL,
+     .offset = offsetof(peft_job_options, resume),
+     .initial = "false",
+     .help = "go on from the folder's last checkpoint",
+     .group = "Run"},
+    {.name = "dry_run",
+     .type = PEFT_OPTION_BOOL,
+     .offset = offsetof(peft_job_options, dry_run),
+     .initial = "false",
+     .help = "show the plan of memory and stop",
+     .group = "Run"},
+    {0}};
+
+const peft_command_part peft_job_parts[] = {{run_table, 0},
+                                            {peft_data_option_table, offsetof(peft_job_options, data)},
+                                            {peft_draw_option_table, offsetof(peft_job_options, data)},
+                                            {peft_target_option_table, offsetof(peft_job_options, targets)},
+                                            {peft_train_option_table, offsetof(peft_job_options, train)},
+                                            {0}};
+
+bool peft_variant_extension(size_t index, peft_command_extension *extension)
+{
+    static const peft_option none[] = {{0}};
+    const peft_variant *variant = index ? peft_variant_at(index - 1) : NULL;
+    if (index && !variant) return false;
+    *extension = variant ? (peft_command_extension){variant->name, variant->options, variant->options_bytes}
+                         : (peft_command_extension){"head", none, sizeof(char)};
+    return true;
+}
+
+peft_status peft_job_fill(peft_train_job *job, peft_job_options *options, const peft_arguments *arguments,
+                          json_t **settings, peft_error *error)
+{
+    *settings = peft_arguments_to_json(arguments);
+    if (!*settings) return peft_fail(error, PEFT_ERR_MEMORY, "settings: out of memory");
+    *job = (peft_train_job){.model = options->model,
+                            .output = options->output,
+                            .force = options->force,
+                            .resume = options->resume,
+                            .threads = arguments->shared.threads,
+                            .train = &options->train,
+                            .data = &options->data,
+                            .targets = &options->targets,
+                            .settings = *settings};
+    if (strcmp(options->variant, "head") == 0) return PEFT_OK;
+    job->variant_options = peft_arguments_extension(arguments, options->variant);
+    return peft_variant_get(options->variant, &job->variant, error);
+}

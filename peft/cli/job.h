@@ -1,0 +1,27 @@
+/* peft/cli/job.h - the settings of a training run on the command line: train, plan and compare share them. */
+#ifndef PEFT_CLI_JOB_H
+#define PEFT_CLI_JOB_H
+
+#include "peft/cli/arguments.h"
+#include "peft/train.h"
+
+typedef struct peft_job_options {
+    char *model, *variant, *output;
+    bool force, resume, dry_run;
+    peft_data_options data;
+    peft_target_options targets;
+    peft_train_options train;
+} peft_job_options;
+
+/* The parts of peft_job_options, for peft_command.parts. */
+extern const peft_command_part peft_job_parts[];
+
+/* The variants with their options, for peft_command.extension; the selector is "variant". */
+bool peft_variant_extension(size_t index, peft_command_extension *extension);
+
+/* Fills a job from parsed arguments. The pointers go into `options` and `arguments`; *settings is the caller's
+ * (json_decref). "head" as variant trains the head alone. */
+peft_status peft_job_fill(peft_train_job *job, peft_job_options *options, const peft_arguments *arguments,
+                          json_t **settings, peft_error *error);
+
+#endif

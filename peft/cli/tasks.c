@@ -1,0 +1,134 @@
+/* peft/cli/tasks.c - `peft tasks [NAME]`: the tasks that are known, and the default ones built from WordNet. */
+#include <string.h>
+
+#include "peft/cli/arguments.h"
+#include "peft/cli/commands.h"
+#include "peft/cli/table.h"
+#include "tasks/task.h"
+#include "tasks/wordnet.h"
+
+typedef struct tasks_options {
+    char *build_wordnet, *wordnet;
+    int64_t seed;
+} tasks_options;
+
+static const peft_option table[] = {{.name = "build_wordnet",
+                                     .type = PEFT_OPTION_STRING,
+                                     .offset = offsetof(tasks_options, build_wordnet),
+                                     .placeholder = "DIR",
+                                     .help = "write the tasks wn-class, wn-entail and wn-sense into this folder"},
+                                    {.name = "wordnet",
+                                     .type = PEFT_OPTION_STRING,
+                                     .offset = offsetof(tasks_options, wordnet),
+                                     .initial = "/usr/share/wordnet",
+                                     .placeholder = "DIR",
+                                     .help = "files of WordNet 3.0 (Debian package wordnet-base)"},
+                                    {.name = "seed",
+                                     .type = PEFT_OPTION_INT,
+                                     .offset = offsetof(tasks_options, seed),
+                                     .initial = "0",
+                                     .min = 0,
+                                     .max = 1e15,
+                                     .placeholder = "N",
+                                     .help = "which synsets are drawn"},
+                                    {0}};
+
+static const peft_command_part parts[] = {{table, 0}, {0}};
+
+static void joined(const char *const *words, char *text, size_t bytes)
+{
+    size_t used = 0;
+    *text = 0;
+    for (; *words && used < bytes; words++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s", used ? ", " : "", *words);
+}
+
+static void labels_text(const peft_task *task, char *text, size_t bytes)
+{
+    const char *names[32] = {0};
+    for (size_t k = 0; task->labels && k < task->num_labels && k < 31; k++) names[k] = task->labels[k].name;
+    if (task->labels)
+        joined(names, text, bytes);
+    else
+        snprintf(text, bytes, "a score");
+}
+
+static json_t *task_json(const peft_task *task)
+{
+    json_t *metrics = json_array(), *labels = json_array(), *splits = json_array();
+    for (int k = 0; task->metrics[k]; k++) json_array_append_new(metrics, json_string(task->metrics[k]));
+    for (size_t k = 0; task->labels && k < task->num_labels; k++)
+        json_array_append_new(labels, json_string(task->labels[k].name));
+    for (const peft_split *split = task->splits; split->name; split++)
+        json_array_append_new(splits, json_string(split->name));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "name", task->name, "folder", task->folder, "help",
+                     task->help, "source", task->source, "metrics", metrics, "labels", labels, "splits", splits);
+}
+
+static peft_status print_json(const peft_task *one, peft_output *output, peft_error *error)
+{
+    json_t *document = one ? task_json(one) : json_array();
+    for (size_t k = 0; !one && k < peft_num_tasks(); k++) json_array_append_new(document, task_json(peft_task_at(k)));
+    if (!document) return peft_fail(error, PEFT_ERR_MEMORY, "tasks: out of memory");
+    peft_status status = peft_output_json(output, document, error);
+    json_decref(document);
+    return status;
+}
+
+static peft_status print_list(peft_output *output, peft_error *error)
+{
+    static const char *const headings[] = {"task", "folder", "metrics", "question"};
+    peft_text_table list;
+    peft_text_table_init(&list, headings, 4);
+    for (size_t k = 0; k < peft_num_tasks(); k++) {
+        const peft_task *task = peft_task_at(k);
+        char metrics[128];
+        joined(task->metrics, metrics, sizeof metrics);
+        peft_text_table_cell(&list, "%s", task->name);
+        peft_text_table_cell(&list, "%s", task->folder);
+        peft_text_table_cell(&list, "%s", metrics);
+        peft_text_table_cell(&list, "%s", task->help);
+    }
+    peft_status status = peft_text_table_print(&list, output->results, error);
+    peft_text_table_free(&list);
+    return status;
+}
+
+static void print_one(const peft_task *task, FILE *out)
+{
+    char metrics[128], labels[512];
+    joined(task->metrics, metrics, sizeof metrics);
+    labels_text(task, labels, sizeof labels);
+    fprintf(out, "%s: %s\n\nLabels:  %s\nMetrics: %s\nColumns: %s%s%s -> %s\nSource:  %s\nFiles:  ", task->name,
+            task->help, labels, metrics, task->text, task->text_pair ? ", " : "",
+            task->text_pair ? task->text_pair : "", task->label, task->source);
+    for (const peft_split *split = task->splits; split->name; split++)
+        fprintf(out, " %s/%s%s", task->folder, split->file, split->labelled ? "" : " (no labels)");
+    fputc('\n', out);
+}
+
+static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
+{
+    const tasks_options *options = arguments->values;
+    const peft_task *one = NULL;
+    if (arguments->num_operands && !(one = peft_task_find(arguments->operands[0], error))) return PEFT_ERR_ARGUMENT;
+    if (options->build_wordnet)
+        return peft_wordnet_build(options->wordnet, options->build_wordnet, (uint64_t)options->seed, error);
+    if (output->json) return print_json(one, output, error);
+    if (!one) return print_list(output, error);
+    print_one(one, output->results);
+    return PEFT_OK;
+}
+
+const peft_command peft_command_tasks = {
+    .name = "tasks",
+    .summary = "list the tasks, or build the default ones from WordNet",
+    .example = "peft tasks\npeft tasks rte\npeft tasks --build-wordnet data",
+    .description = "Without a name, all tasks; with one, its labels, metrics, columns and files.\n"
+                   "--build-wordnet makes three tasks that need no download; the same seed gives the same bytes.",
+    .operands = "[NAME]",
+    .max_operands = 1,
+    .parts = parts,
+    .bytes = sizeof(tasks_options),
+    .run = run,
+};

@@ -1,0 +1,76 @@
+/* peft/cli/train.c - `peft train`. */
+#include "peft/cli/commands.h"
+#include "peft/cli/job.h"
+#include "peft/cli/job_progress.h"
+#include "peft/cli/plan_table.h"
+
+static peft_status print_summary(const json_t *summary, const peft_job_options *o, peft_output *output,
+                                 peft_error *error)
+{
+    if (output->json) return peft_output_json(output, summary, error);
+    FILE *out = output->results;
+    const char *name;
+    json_t *value;
+    fprintf(out, "%s, %s, seed %lld:", json_string_value(json_object_get(summary, "task")),
+            json_string_value(json_object_get(summary, "variant")), (long long)o->train.seed);
+    json_object_foreach(json_object_get(summary, "metrics"), name, value)
+        fprintf(out, " %s %.4f", name, json_number_value(value));
+    const double megabyte = 1e6;
+    fprintf(out, "\n%lld trainable parameters, %.1f s, %.0f tokens/s, peak memory %.0f MB\nadapter: %s\n",
+            (long long)json_integer_value(json_object_get(summary, "trainable_parameters")),
+            json_number_value(json_object_get(summary, "train_seconds")),
+            json_number_value(json_object_get(summary, "tokens_per_second")),
+            json_number_value(json_object_get(summary, "peak_memory_bytes")) / megabyte, o->output);
+    return PEFT_OK;
+}
+
+static peft_status dry_run(const peft_train_job *job, peft_output *output, peft_error *error)
+{
+    peft_plan plan;
+    peft_status status = peft_train_plan(job, &plan, error);
+    return status == PEFT_OK ? peft_plan_print(&plan, output, error) : status;
+}
+
+static peft_status train(peft_train_job *job, const peft_job_options *options, peft_output *output, peft_error *error)
+{
+    peft_job_progress progress;
+    peft_job_progress_attach(&progress, output, job);
+    json_t *summary = NULL;
+    peft_status status = peft_train(job, &summary, error);
+    peft_job_progress_finish(&progress);
+    if (status == PEFT_OK) status = print_summary(summary, options, output, error);
+    json_decref(summary);
+    return status;
+}
+
+static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
+{
+    peft_job_options *options = arguments->values;
+    peft_train_job job;
+    json_t *settings = NULL;
+    if (!options->output && !options->dry_run)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--output DIR is missing: where should the run go?");
+    peft_status status = peft_job_fill(&job, options, arguments, &settings, error);
+    if (status == PEFT_OK)
+        status = options->dry_run ? dry_run(&job, output, error) : train(&job, options, output, error);
+    json_decref(settings);
+    return status;
+}
+
+static const char *const required[] = {"model", NULL};
+
+const peft_command peft_command_train = {
+    .name = "train",
+    .summary = "fine-tune a model with an adapter",
+    .example = "peft train --model minilm --task wn-entail --data data --variant lora --rank 8 --output runs/entail\n"
+               "peft train --model minilm --train my.csv --dev my-dev.csv --output runs/mine",
+    .description = "Trains an adapter and the head on a task's train split and reports its dev split.\n"
+                   "The output folder holds the adapter in Hugging Face PEFT's files, run.json, log.jsonl and a "
+                   "checkpoint; Ctrl-C saves one and stops, --resume goes on to the same bits.",
+    .parts = peft_job_parts,
+    .bytes = sizeof(peft_job_options),
+    .required = required,
+    .selector = "variant",
+    .extension = peft_variant_extension,
+    .run = run,
+};

@@ -1,0 +1,33 @@
+/* peft/peft.h - all of libpeft: parameter-efficient fine-tuning of transformers.
+ *
+ *     from below                                            from above
+ *     ops/tensor.h   element types and shapes               peft/target.h          which layers are adapted
+ *     ops/graph.h    describe, differentiate, plan, run     peft/inject.h          adapters onto a model, and off
+ *     ops/ops.h      what a graph is described with         peft/config.h          adapter_config.json
+ *     variants/      LoRA and its family                    peft/adapter_folder.h  adapters as files
+ *     models/        transformers                           peft/merge.h           adapters folded into weights
+ *
+ * Every function that can fail returns a status and explains itself in a peft_error (ops/status.h). */
+#ifndef PEFT_PEFT_PEFT_H
+#define PEFT_PEFT_PEFT_H
+
+#include "io/option.h"
+#include "models/model.h"
+#include "ops/batch.h"
+#include "ops/context.h"
+#include "ops/graph.h"
+#include "ops/ops.h"
+#include "ops/rng.h"
+#include "ops/side.h"
+#include "ops/status.h"
+#include "ops/tensor.h"
+#include "ops/weight.h"
+#include "peft/adapter_folder.h"
+#include "peft/config.h"
+#include "peft/inject.h"
+#include "peft/merge.h"
+#include "peft/target.h"
+#include "variants/adapter.h"
+#include "variants/variant.h"
+
+#endif

@@ -1,0 +1,44 @@
+#include "ops/gemm.h"
+#include "peft/machine.h"
+#include "peft/session.h"
+
+static void line(peft_plan *plan, const char *name, size_t bytes, bool mapped, const char *meaning)
+{
+    plan->lines[plan->num_lines++] = (peft_plan_line){name, meaning, bytes, mapped};
+    if (!mapped) plan->total += bytes;
+}
+
+/* Values, gradients and averages lie in memory that is taken but not yet touched when the process is measured, so
+ * gradients and averages are counted apart from it. */
+static peft_status fill(peft_plan *plan, peft_session *s, peft_error *error)
+{
+    size_t activations, trained = (size_t)s->trainer.parameters.num_trained * sizeof(float);
+    size_t values = (size_t)peft_parameters_floats(&s->trainer.parameters) * sizeof(float);
+    size_t process = peft_machine_memory().anonymous;
+    peft_status status = peft_trainer_plan(&s->trainer, &activations, &plan->largest_batch_tokens, error);
+    if (status != PEFT_OK) return status;
+    size_t threads = (size_t)peft_context_threads(s->ctx);
+    plan->trained = s->trainer.parameters.num_trained;
+    plan->steps = s->trainer.num_steps;
+    line(plan, "weights", peft_model_mapped_bytes(s->model), true, "frozen weights of the base model");
+    line(plan, "process", process > values ? process - values : process, false,
+         "measured: program, libraries, tokenizer, data");
+    line(plan, "adapter", values, false, "what is trained: adapter and head");
+    line(plan, "gradients", trained, false, "of what is trained");
+    line(plan, "optimizer", peft_optimizer_state_bytes(s->trainer.optimizer), false, "two averages of each gradient");
+    line(plan, "activations", activations, false, "all tensors and work memory of the largest batch");
+    line(plan, "packing", threads * (size_t)peft_gemm_buffer_bytes(peft_context_backend(s->ctx)), false,
+         "blocks that BLIS copies, for each thread");
+    return PEFT_OK;
+}
+
+peft_status peft_train_plan(const peft_train_job *job, peft_plan *plan, peft_error *error)
+{
+    *plan = (peft_plan){0};
+    peft_session session;
+    peft_status status = peft_session_open(&session, job, error);
+    if (status != PEFT_OK) return status;
+    status = fill(plan, &session, error);
+    peft_session_close(&session);
+    return status;
+}

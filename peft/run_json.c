@@ -1,0 +1,60 @@
+#include "peft/run_json.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io/file.h"
+#include "peft/machine.h"
+
+json_t *peft_scores_json(const peft_scores *scores)
+{
+    json_t *object = json_object();
+    for (int k = 0; k < scores->num_metrics; k++)
+        json_object_set_new(object, scores->names[k], json_real(scores->values[k]));
+    return object;
+}
+
+static json_int_t file_bytes(const char *folder, const char *name)
+{
+    char *path = NULL;
+    struct stat info;
+    bool known = peft_path_join(folder, name, &path, NULL) == PEFT_OK && stat(path, &info) == 0;
+    free(path);
+    return known ? (json_int_t)info.st_size : 0;
+}
+
+static json_t *split_json(const peft_session *s)
+{
+    return json_pack("{s:s?, s:s?, s:I, s:I, s:I}", "reported", s->dev ? "dev" : NULL, "chosen_on",
+                     s->held_out ? "held out of train" : NULL, "train_examples", (json_int_t)s->train->count,
+                     "held_out_examples", (json_int_t)(s->held_out ? s->held_out->count : 0), "truncated_examples",
+                     (json_int_t)(s->train->num_truncated + (s->dev ? s->dev->num_truncated : 0)));
+}
+
+/* By class id, as `peft predict` shows them; null for a score. */
+static json_t *label_names_json(const peft_dataset *dataset)
+{
+    if (!dataset->label_names) return json_null();
+    json_t *names = json_array();
+    for (size_t k = 0; k < dataset->num_labels; k++) json_array_append_new(names, json_string(dataset->label_names[k]));
+    return names;
+}
+
+peft_status peft_run_json(const peft_session *s, const peft_progress_state *state, const peft_scores *scores,
+                          json_t **summary, peft_error *error)
+{
+    const peft_train_job *job = s->job;
+    double rate = state->seconds > 0 ? (double)state->tokens / state->seconds : 0;
+    *summary = json_pack(
+        "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:O, s:O?}", "task",
+        s->corpus.name, "variant", job->variant ? job->variant->name : "head", "seed", (json_int_t)job->train->seed,
+        "model", job->model, "trainable_parameters", (json_int_t)s->trainer.parameters.num_trained, "adapter_bytes",
+        file_bytes(job->output, "adapter_model.safetensors"), "peak_memory_bytes",
+        (json_int_t)peft_machine_memory().peak, "train_seconds", state->seconds, "tokens_per_second", rate, "tokens",
+        (json_int_t)state->tokens, "metrics", scores ? peft_scores_json(scores) : json_object(), "best_step",
+        (json_int_t)state->best_step, "steps", (json_int_t)s->trainer.step, "splits", split_json(s), "label_names",
+        label_names_json(s->corpus.train), "versions", peft_machine_versions(), "cpu", peft_machine_cpu(s->ctx),
+        "fingerprints", s->fingerprints, "options", job->settings);
+    return *summary ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "run.json: out of memory");
+}

@@ -1,0 +1,168 @@
+#include "peft/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/file.h"
+#include "peft/machine.h"
+
+static void note(const peft_session *s, const char *format, ...) PEFT_PRINTF(2, 3);
+
+static void note(const peft_session *s, const char *format, ...)
+{
+    if (!s->job->note) return;
+    char text[PEFT_MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    s->job->note(s->job->note_argument, text);
+}
+
+static peft_status open_corpus(peft_session *s, peft_error *error)
+{
+    const peft_corpus_wanted wanted = {true, s->job->data->task || s->job->data->dev ? "dev" : NULL,
+                                       (uint64_t)s->job->train->seed};
+    return peft_corpus_open(&s->corpus, s->job->data, &wanted, error);
+}
+
+/* --keep best chooses on examples that are neither trained on nor reported. */
+static peft_status hold_out(peft_session *s, peft_error *error)
+{
+    enum { TENTH = 10, MOST = 1000 };
+    const peft_train_options *o = s->job->train;
+    if (strcmp(o->keep, "best") != 0) return PEFT_OK;
+    size_t count = s->corpus.train->count, held = count / TENTH < MOST ? count / TENTH : MOST;
+    if (o->hold_out) held = (size_t)o->hold_out;
+    return peft_dataset_hold_out(s->corpus.train, held ? held : 1, (uint64_t)o->seed, &s->held, &s->rest, error);
+}
+
+static peft_status encode(peft_session *s, const char *what, const peft_dataset *dataset, peft_tokens **tokens,
+                          peft_error *error)
+{
+    if (!dataset) return PEFT_OK;
+    int64_t limit = peft_model_max_length(s->model), max_length = s->job->train->max_length;
+    peft_status status =
+        peft_tokens_encode(tokens, s->tokenizer, dataset, max_length < limit ? max_length : limit, error);
+    if (status == PEFT_OK && (*tokens)->num_truncated)
+        note(s, "%s: %" PRId64 " of %" PRId64 " examples are longer than %" PRId64 " tokens and were cut", what,
+             (*tokens)->num_truncated, (*tokens)->count, max_length < limit ? max_length : limit);
+    return status;
+}
+
+static peft_status encode_all(peft_session *s, peft_error *error)
+{
+    peft_status status = peft_tokenizer_open(&s->tokenizer, s->job->model, error);
+    if (status == PEFT_OK && peft_tokenizer_vocab_size(s->tokenizer) > peft_model_vocab_size(s->model))
+        status =
+            peft_fail(error, PEFT_ERR_FORMAT, "%s: the tokenizer has ids up to %d, the model %" PRId64 " embeddings",
+                      s->job->model, peft_tokenizer_vocab_size(s->tokenizer) - 1, peft_model_vocab_size(s->model));
+    if (status == PEFT_OK) status = encode(s, "train", s->rest ? s->rest : s->corpus.train, &s->train, error);
+    if (status == PEFT_OK) status = encode(s, "held out", s->held, &s->held_out, error);
+    if (status == PEFT_OK) status = encode(s, "dev", s->corpus.dev, &s->dev, error);
+    return status;
+}
+
+static peft_status open_model(peft_session *s, peft_error *error)
+{
+    const peft_model_options options = {
+        .num_labels = s->corpus.num_labels, .regression = s->corpus.regression, .seed = (uint64_t)s->job->train->seed};
+    peft_status status = peft_model_open(&s->model, s->job->model, &options, error);
+    if (status == PEFT_OK && !peft_model_has_trained_head(s->model))
+        note(s, "the model has no head for %" PRId64 " labels; it starts from random values", s->corpus.num_labels);
+    return status;
+}
+
+static peft_status attach_adapters(peft_session *s, peft_error *error)
+{
+    if (!s->job->variant) return PEFT_OK;
+    return peft_inject(s->model, s->job->variant, s->job->variant_options, s->job->targets,
+                       (uint64_t)s->job->train->seed, &s->adapters, NULL, error);
+}
+
+static peft_status add_fingerprint(json_t *object, const char *key, const char *path, peft_error *error)
+{
+    char text[PEFT_FINGERPRINT_TEXT];
+    peft_status status = peft_file_fingerprint(path, text, error);
+    if (status == PEFT_OK && json_object_set_new(object, key, json_string(text)) != 0)
+        status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    return status;
+}
+
+static peft_status take_fingerprints(peft_session *s, peft_error *error)
+{
+    s->fingerprints = json_object();
+    if (!s->fingerprints) return peft_fail(error, PEFT_ERR_MEMORY, "fingerprints: out of memory");
+    peft_status status = add_fingerprint(s->fingerprints, "train", s->corpus.train_path, error);
+    if (status == PEFT_OK && s->corpus.dev_path)
+        status = add_fingerprint(s->fingerprints, "dev", s->corpus.dev_path, error);
+    for (size_t k = 0; status == PEFT_OK && k < peft_model_num_files(s->model); k++) {
+        char key[32];
+        snprintf(key, sizeof key, k ? "model_%zu" : "model", k);
+        status = add_fingerprint(s->fingerprints, key, peft_model_file(s->model, k), error);
+    }
+    return status;
+}
+
+/* The text that a checkpoint must agree with: settings, and what the files held. Where a run lies and how many threads
+ * it has does not change it. */
+static peft_status describe_settings(peft_session *s, peft_error *error)
+{
+    static const char *const without[] = {
+        "output", "threads", "force", "resume", "quiet",  "verbose",          "json",
+        "model",  "data",    "train", "dev",    "config", "checkpoint_every", "dry_run"};
+    json_t *all = s->job->settings ? json_deep_copy(s->job->settings) : json_object();
+    for (size_t k = 0; k < sizeof without / sizeof without[0]; k++) json_object_del(all, without[k]);
+    json_object_set(all, "fingerprints", s->fingerprints);
+    json_object_set_new(all, "backend", json_string(peft_context_backend(s->ctx)));
+    s->settings = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(all);
+    return s->settings ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "settings: out of memory");
+}
+
+static peft_status open_all(peft_session *s, peft_error *error)
+{
+    const peft_train_options *o = s->job->train;
+    const peft_context_options context = {(int)s->job->threads, o->backend, (uint64_t)o->seed};
+    peft_status status = peft_train_options_check(o, error);
+    if (status == PEFT_OK) status = peft_context_open(&s->ctx, &context, error);
+    if (status == PEFT_OK) status = open_corpus(s, error);
+    if (status == PEFT_OK) status = hold_out(s, error);
+    if (status == PEFT_OK) status = open_model(s, error);
+    if (status == PEFT_OK) status = attach_adapters(s, error);
+    if (status == PEFT_OK) status = encode_all(s, error);
+    if (status == PEFT_OK) status = take_fingerprints(s, error);
+    if (status == PEFT_OK) status = describe_settings(s, error);
+    if (status == PEFT_OK)
+        status =
+            peft_trainer_open(&s->trainer, o, s->ctx, s->model, s->adapters, s->train, s->corpus.regression, error);
+    return status;
+}
+
+peft_status peft_session_open(peft_session *s, const peft_train_job *job, peft_error *error)
+{
+    *s = (peft_session){.job = job, .base_bytes = peft_machine_memory().anonymous};
+    peft_status status = open_all(s, error);
+    if (status != PEFT_OK) peft_session_close(s);
+    return status;
+}
+
+void peft_session_close(peft_session *s)
+{
+    peft_trainer_close(&s->trainer);
+    peft_tokens_free(s->train);
+    peft_tokens_free(s->dev);
+    peft_tokens_free(s->held_out);
+    peft_tokenizer_close(s->tokenizer);
+    peft_adapters_free(s->adapters);
+    peft_model_close(s->model);
+    peft_dataset_free(s->held);
+    peft_dataset_free(s->rest);
+    peft_corpus_close(&s->corpus);
+    peft_context_close(s->ctx);
+    json_decref(s->fingerprints);
+    free(s->settings);
+    *s = (peft_session){0};
+}

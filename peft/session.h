@@ -1,0 +1,28 @@
+/* peft/session.h - everything that a training run opens, in the order in which it is opened. */
+#ifndef PEFT_PEFT_SESSION_H
+#define PEFT_PEFT_SESSION_H
+
+#include "peft/inject.h"
+#include "peft/train.h"
+#include "peft/trainer.h"
+
+typedef struct peft_session {
+    const peft_train_job *job;
+    peft_corpus corpus;
+    peft_dataset *held, *rest; /* with --keep best: what the best step is chosen on, and what is trained on */
+    peft_tokenizer *tokenizer;
+    peft_tokens *train, *dev, *held_out; /* held_out NULL: nothing is chosen */
+    peft_model *model;
+    peft_adapters *adapters; /* NULL: the head alone is trained */
+    peft_context *ctx;
+    peft_trainer trainer;
+    json_t *fingerprints; /* of model and data files */
+    char *settings;       /* all that the result depends on, as text */
+    size_t base_bytes;    /* of the process before the model and the data came */
+} peft_session;
+
+/* PEFT_ERR_*: the message of whatever could not be opened. Release with peft_session_close, also after a failure. */
+peft_status peft_session_open(peft_session *session, const peft_train_job *job, peft_error *error);
+void peft_session_close(peft_session *session);
+
+#endif

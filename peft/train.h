@@ -1,0 +1,67 @@
+/* peft/train.h - a training run from files to files: what `peft train` and examples/03_train.c do. */
+#ifndef PEFT_PEFT_TRAIN_H
+#define PEFT_PEFT_TRAIN_H
+
+#include "peft/corpus.h"
+#include "peft/progress.h"
+#include "peft/target.h"
+#include "peft/train_options.h"
+#include "variants/adapter.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What to train, and where the result goes. All pointers stay the caller's. */
+typedef struct peft_train_job {
+    const char *model;  /* folder */
+    const char *output; /* folder of the run; made where it does not exist */
+    bool force;         /* start anew in a folder that holds a run */
+    bool resume;        /* go on from its checkpoint where it has one */
+    int64_t threads;    /* 0: as many as there are processors */
+    peft_train_options *train;
+    peft_data_options *data;
+    peft_target_options *targets;
+    const peft_variant *variant; /* NULL: the head alone */
+    const void *variant_options;
+    const json_t *settings; /* an object with all settings, for run.json; may be NULL */
+    peft_callback callback;
+    /* What the caller should know and is no error: examples that were cut, a head that starts anew. May be NULL. */
+    void (*note)(void *argument, const char *text);
+    void *note_argument;
+} peft_train_job;
+
+/* Trains, evaluates, and leaves in the output folder:
+ *
+ *     adapter_config.json adapter_model.safetensors   the adapter and the head, as Hugging Face PEFT has them
+ *     run.json                                        settings, metrics, costs, versions, fingerprints
+ *     log.jsonl                                       a line for each step and evaluation (peft/log.h)
+ *     checkpoint/                                     what resuming needs; stays after the end
+ *
+ * *summary is the content of run.json (json_decref). PEFT_ERR_CANCELLED: stopped by the callback, after a checkpoint.
+ * PEFT_ERR_NUMERIC: the loss was not finite; the last checkpoint is good. */
+PEFT_API peft_status peft_train(const peft_train_job *job, json_t **summary, peft_error *error);
+
+/* What memory the run will take; nothing is trained and nothing is written. */
+typedef struct peft_plan_line {
+    const char *name, *meaning;
+    size_t bytes;
+    bool mapped; /* pages of files, which the system may drop: not counted in the total */
+} peft_plan_line;
+
+enum { PEFT_PLAN_LINES = 10 };
+
+typedef struct peft_plan {
+    peft_plan_line lines[PEFT_PLAN_LINES];
+    int num_lines;
+    size_t total;
+    int64_t trained, adapter_parameters; /* floats */
+    int64_t steps, largest_batch_tokens;
+} peft_plan;
+
+PEFT_API peft_status peft_train_plan(const peft_train_job *job, peft_plan *plan, peft_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
