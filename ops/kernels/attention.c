@@ -166,7 +166,7 @@ static void drop(const attention *a, const sequence *s, const tile *t, int64_t r
     for (int64_t block = 0; block < t->width && a->dropout; block += MASK_COLUMNS) {
         real M[MASK_COLUMNS];
         mask_block(a, s, t, row, block, M);
-        for (int64_t j = block; j < block_end(t, block); j += LANES) store(P + j, load(P + j) * load(M + j - block));
+        for (int64_t j = block; j < block_end(t, block); j += LANES) store(P + j, load(P + j) * load(M + (j - block)));
     }
 }
 
@@ -181,7 +181,7 @@ static void forward_tile(const peft_node *node, const attention *a, const sequen
         range seen = seen_in_tile(a, s, t, i);
         bool blind = seen.begin == seen.end;
         real *row = P + i * s->stride;
-        set_unseen(row, seen, t->width, blind ? 0 : -INFINITY);
+        set_unseen(row, seen, t->width, blind ? 0 : NOTHING);
         factor[i] = blind ? 0 : 1 / exp_row(t->width, a->scale, row, row, &z[i * a->heads]);
         drop(a, s, t, i, row);
     }
@@ -225,7 +225,7 @@ static void score_gradient(const attention *a, const sequence *s, const tile *t,
         real M[MASK_COLUMNS];
         mask_block(a, s, t, row, block, M);
         for (int64_t j = block; j < block_end(t, block); j += LANES) {
-            vec m = load(M + j - block), p = vec_exp(a->scale * load(P + j) - z);
+            vec m = load(M + (j - block)), p = vec_exp(a->scale * load(P + j) - z);
             store(P + j, m * p);
             store(dS + j, a->scale * p * (m * load(dS + j) - delta));
         }
