@@ -13,11 +13,12 @@
 
 static const double TOLERANCE = 1e-5;
 
-enum { MAX_PATH = 512 };
+enum { MAX_PATH = 1024, MAX_NAME = 256 };
 
 static void fixture(char path[MAX_PATH], const char *name)
 {
-    snprintf(path, MAX_PATH, "%s/goldens/%s", getenv("PEFT_FIXTURES"), name);
+    int length = snprintf(path, MAX_PATH, "%s/goldens/%s", getenv("PEFT_FIXTURES"), name);
+    ck_assert_int_lt(length, MAX_PATH);
 }
 
 /* The padded batch of a golden file, without its padding. */
@@ -74,16 +75,17 @@ static void check_equal(const golden *x, const char *name, const float *found)
 }
 
 /* The golden's name of a trained tensor's gradient. */
-static void gradient_name(char name[MAX_PATH], const peft_trained *item)
+static void gradient_name(char name[MAX_NAME], const peft_trained *item)
 {
     if (strncmp(item->name, "classifier.", strlen("classifier.")) == 0)
-        snprintf(name, MAX_PATH, "grad.base_model.model.classifier.modules_to_save.%s", strchr(item->name, '.') + 1);
+        snprintf(name, MAX_NAME, "grad.base_model.model.classifier.modules_to_save.%s", strchr(item->name, '.') + 1);
     else
-        snprintf(name, MAX_PATH, "grad.base_model.model.%s", item->name);
+        snprintf(name, MAX_NAME, "grad.base_model.model.%s", item->name);
 }
 
-static void run_model(const golden *x, peft_model *model, peft_context *ctx, bool backward, const char *prefix)
+static void run_model(golden *x, peft_model *model, peft_context *ctx, bool backward, const char *prefix)
 {
+    x->batch.training = backward; /* the fixtures' dropout is 0 */
     peft_error error = {0};
     peft_graph *g;
     ck_assert(!peft_graph_create(&g, &error));
@@ -94,7 +96,7 @@ static void run_model(const golden *x, peft_model *model, peft_context *ctx, boo
     ck_assert_msg(!peft_graph_status(g, &error), "%s", error.message);
     if (backward) ck_assert_msg(!peft_graph_differentiate(g, loss, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    char name[MAX_PATH];
+    char name[MAX_NAME];
     snprintf(name, sizeof name, "%s.logits", prefix);
     check_equal(x, name, logits->data);
     snprintf(name, sizeof name, "%s.loss", prefix);
@@ -127,7 +129,7 @@ static peft_adapters *load_adapter(peft_model *model, const char *folder)
 
 START_TEST(logits_loss_and_gradients_are_those_of_peft)
 {
-    char name[MAX_PATH], path[MAX_PATH];
+    char name[MAX_NAME], path[MAX_PATH];
     snprintf(name, sizeof name, "%s/golden.safetensors", adapters_of[_i]);
     fixture(path, name);
     static golden x;
@@ -139,7 +141,7 @@ START_TEST(logits_loss_and_gradients_are_those_of_peft)
         const peft_context_options options = {.threads = 2, .backend = peft_backend_name(k)};
         ck_assert(!peft_context_open(&ctx, &options, &error));
         peft_model *model = open_model();
-        run_model(&x, model, ctx, false, "base");
+        if (peft_safetensors_find(x.file, "base.logits")) run_model(&x, model, ctx, false, "base");
         snprintf(name, sizeof name, "%s/adapter", adapters_of[_i]);
         peft_adapters *adapters = load_adapter(model, name);
         peft_parameters parameters;
