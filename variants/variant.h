@@ -165,6 +165,7 @@ struct peft_variant {
     const char *summary;   /* one line for `peft variants` */
     const char *peft_type; /* of adapter_config.json */
     const char *peft_flag; /* optional: the boolean in it that tells this variant from others of its type */
+    const char *own_format; /* optional: "1", the version of our form of its files, where PEFT has no such method */
     size_t options_bytes;
     const peft_option *options;
     const peft_json_name *json_names;   /* optional; ends with {0} */
