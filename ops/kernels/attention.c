@@ -235,13 +235,6 @@ static void score_gradient(const attention *a, const sequence *s, const tile *t,
     set_unseen(dS, seen, t->width, 0);
 }
 
-static real dot(int64_t count, const real *x, const real *y)
-{
-    real sum = 0;
-    for (int64_t k = 0; k < count; k++) sum += x[k] * y[k];
-    return sum;
-}
-
 /* (2) */
 static void backward_tile(const peft_node *node, const attention *a, const sequence *s, const tile *t, const real *Kt,
                           const real *Vt, real *P, real *dS)
@@ -252,7 +245,9 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
     products(a, s, t, node->in[Q]->data, Kt, P);
     products(a, s, t, node->dout->data, Vt, dS);
     for (int64_t i = 0; i < t->rows; i++) {
-        real delta = dot(a->head_size, dy + i * a->query_row, y + i * a->query_row);
+        int64_t at = i * a->query_row;
+        real delta;
+        dot_tile(1, 1, a->head_size, dy + at, 0, y + at, 0, &delta, 0);
         score_gradient(a, s, t, i, z[i * a->heads], delta, P + i * s->stride, dS + i * s->stride);
     }
     if (node->din[Q])

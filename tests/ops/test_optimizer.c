@@ -249,7 +249,7 @@ START_TEST(options_out_of_range_are_refused)
     } wrong[] = {
         {{.beta1 = 1, .threads = 1}, "optimizer: beta1: expected 0 <= beta1 < 1, found 1"},
         {{.beta2 = -0.5, .threads = 1}, "optimizer: beta2: expected 0 <= beta2 < 1, found -0.5"},
-        {{.eps = NAN, .threads = 1}, "optimizer: eps: expected 0 or more, found "},
+        {{.eps = (double)NAN, .threads = 1}, "optimizer: eps: expected 0 or more, found "},
         {{PEFT_SGD, .momentum = -1, .threads = 1}, "optimizer: momentum: expected 0 or more, found -1"},
         {{PEFT_SGD, .nesterov = true, .threads = 1},
          "optimizer: momentum: expected more than 0 with nesterov, found 0"},
