@@ -57,12 +57,19 @@ static json_t *literal(const char *text)
     return json_loads(text, JSON_DECODE_ANY, NULL);
 }
 
-static bool equals_literal(const json_t *value, const char *text)
+static peft_status parse_literal(const char *text, json_t **value, peft_error *error)
 {
-    json_t *other = literal(text);
-    bool equal = json_equal(value, other);
+    *value = literal(text);
+    return *value ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
+}
+
+static peft_status equals_literal(const json_t *value, const char *text, bool *equal, peft_error *error)
+{
+    json_t *other;
+    peft_status status = parse_literal(text, &other, error);
+    *equal = json_equal(value, other);
     json_decref(other);
-    return equal;
+    return status;
 }
 
 /* null, false, {} and [] say that something is not used. */
@@ -99,9 +106,12 @@ static peft_status read_option(const reader *r, const peft_option *option, const
     const peft_json_name *name = name_of_option(variant, option->name);
     if (!name || !name->values)
         return peft_options_set_json(variant->options, r->config->options, option->name, value, error);
-    for (const struct peft_json_value *v = name->values; v->json; v++)
-        if (equals_literal(value, v->json))
-            return peft_options_set_text(variant->options, r->config->options, option->name, v->text, error);
+    for (const struct peft_json_value *v = name->values; v->json; v++) {
+        bool equal;
+        peft_status status = equals_literal(value, v->json, &equal, error);
+        if (status) return status;
+        if (equal) return peft_options_set_text(variant->options, r->config->options, option->name, v->text, error);
+    }
     char text[PEFT_JSON_TEXT];
     return peft_note(r->options, error,
                      "%s: %s: %s is not offered here; the adapter is right only if the base model it was trained on "
@@ -111,12 +121,13 @@ static peft_status read_option(const reader *r, const peft_option *option, const
 
 static peft_status check_field(const peft_json_field *field, const json_t *value, peft_error *error)
 {
-    json_t *initial = literal(field->initial);
-    bool fits =
-        field->rule == PEFT_FIELD_IGNORE || json_equal(value, initial) || (is_nothing(value) && is_nothing(initial));
-    json_decref(initial);
+    json_t *initial;
     char text[PEFT_JSON_TEXT];
-    if (fits) return PEFT_OK;
+    peft_status status = parse_literal(field->initial, &initial, error);
+    if (status) return status;
+    bool same = json_equal(value, initial) || (is_nothing(value) && is_nothing(initial));
+    json_decref(initial);
+    if (same || field->rule == PEFT_FIELD_IGNORE) return PEFT_OK;
     return peft_fail(error, PEFT_ERR_UNSUPPORTED, "is not offered here: expected %s, found %s", field->initial,
                      peft_json_text(value, text));
 }
@@ -176,8 +187,10 @@ static peft_status set_initials(const reader *r, peft_error *error)
     peft_status status = PEFT_OK;
     for (const peft_json_name *n = variant ? variant->json_names : NULL; n && n->option && status == PEFT_OK; n++) {
         if (!n->initial) continue;
-        json_t *value = literal(n->initial);
-        status = peft_options_set_json(variant->options, r->config->options, n->option, value, error);
+        json_t *value;
+        status = parse_literal(n->initial, &value, error);
+        if (status == PEFT_OK)
+            status = peft_options_set_json(variant->options, r->config->options, n->option, value, error);
         json_decref(value);
     }
     return status;

@@ -1,10 +1,10 @@
 /* peft/peft.h - all of libpeft: parameter-efficient fine-tuning of transformers.
  *
  *     from below                                            from above
- *     ops/tensor.h   element types and shapes               peft/target.h          which layers are adapted
- *     ops/graph.h    describe, differentiate, plan, run     peft/inject.h          adapters onto a model, and off
- *     ops/ops.h      what a graph is described with         peft/config.h          adapter_config.json
- *     variants/      LoRA and its family                    peft/adapter_folder.h  adapters as files
+ *     ops/tensor.h   element types and shapes               peft/train.h           a training run, from files to files
+ *     ops/graph.h    describe, differentiate, plan, run     peft/target.h          which layers are adapted
+ *     ops/ops.h      what a graph is described with         peft/inject.h          adapters onto a model, and off
+ *     variants/      LoRA and its family                    peft/adapter_folder.h  adapters as files (peft/config.h)
  *     models/        transformers                           peft/merge.h           adapters folded into weights
  *
  * Every function that can fail returns a status and explains itself in a peft_error (ops/status.h). */
@@ -17,6 +17,7 @@
 #include "ops/context.h"
 #include "ops/graph.h"
 #include "ops/ops.h"
+#include "ops/optimizer.h"
 #include "ops/rng.h"
 #include "ops/side.h"
 #include "ops/status.h"
@@ -27,6 +28,7 @@
 #include "peft/inject.h"
 #include "peft/merge.h"
 #include "peft/target.h"
+#include "peft/train.h"
 #include "variants/adapter.h"
 #include "variants/variant.h"
 

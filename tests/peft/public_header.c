@@ -1,7 +1,10 @@
-/* The public header compiles alone, as C11 and as C++17 (public_header.cpp includes this file). */
+/* The public header compiles alone, as C11 and, from public_header.cpp, as C++17; the installed library has what it
+ * promises. */
 #include "peft/peft.h"
 
 int main(void)
 {
-    return peft_variant_at(0) ? 0 : 1;
+    peft_error error = {PEFT_OK, ""};
+    const peft_variant *variant;
+    return peft_variant_get("lora", &variant, &error) == PEFT_OK && peft_variant_at(0) ? 0 : 1;
 }
