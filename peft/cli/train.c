@@ -3,24 +3,14 @@
 #include "peft/cli/job.h"
 #include "peft/cli/job_progress.h"
 #include "peft/cli/plan_table.h"
+#include "peft/cli/run_summary.h"
 
 static peft_status print_summary(const json_t *summary, const peft_job_options *o, peft_output *output,
                                  peft_error *error)
 {
     if (output->json) return peft_output_json(output, summary, error);
-    FILE *out = output->results;
-    const char *name;
-    json_t *value;
-    fprintf(out, "%s, %s, seed %lld:", json_string_value(json_object_get(summary, "task")),
-            json_string_value(json_object_get(summary, "variant")), (long long)o->train.seed);
-    json_object_foreach(json_object_get(summary, "metrics"), name, value)
-        fprintf(out, " %s %.4f", name, json_number_value(value));
-    const double megabyte = 1e6;
-    fprintf(out, "\n%lld trainable parameters, %.1f s, %.0f tokens/s, peak memory %.0f MB\nadapter: %s\n",
-            (long long)json_integer_value(json_object_get(summary, "trainable_parameters")),
-            json_number_value(json_object_get(summary, "train_seconds")),
-            json_number_value(json_object_get(summary, "tokens_per_second")),
-            json_number_value(json_object_get(summary, "peak_memory_bytes")) / megabyte, o->output);
+    peft_run_summary_print(summary, output->results);
+    fprintf(output->results, "adapter: %s\n", o->output);
     return PEFT_OK;
 }
 

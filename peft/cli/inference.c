@@ -1,0 +1,115 @@
+#include "peft/cli/inference.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define AT(field) .offset = offsetof(peft_inference_options, field)
+
+const peft_option peft_inference_option_table[] = {
+    {.name = "model",
+     .type = PEFT_OPTION_STRING,
+     AT(model),
+     .placeholder = "DIR",
+     .help = "folder of the base model: config.json, model.safetensors, tokenizer.json",
+     .group = "Model"},
+    {.name = "adapter",
+     .type = PEFT_OPTION_STRING,
+     AT(adapter),
+     .placeholder = "DIR",
+     .help = "folder of an adapter: adapter_config.json, adapter_model.safetensors",
+     .group = "Model"},
+    {.name = "max_length",
+     .type = PEFT_OPTION_INT,
+     AT(max_length),
+     .initial = "256",
+     .min = 2,
+     .max = 1 << 20,
+     .placeholder = "N",
+     .help = "tokens that longer texts are cut to; never more than the model has positions for",
+     .group = "Computation"},
+    {.name = "batch_tokens",
+     .type = PEFT_OPTION_INT,
+     AT(batch_tokens),
+     .initial = "4096",
+     .min = 1,
+     .max = 1 << 24,
+     .placeholder = "N",
+     .help = "tokens computed at once: more take more memory",
+     .group = "Computation"},
+    {.name = "backend",
+     .type = PEFT_OPTION_STRING,
+     AT(backend),
+     .placeholder = "NAME",
+     .help = "kernels: avx512, avx2 or portable; the fastest that this CPU has if not set",
+     .group = "Computation"},
+    {0}};
+
+static peft_status load(peft_inference *i, peft_head_use head, peft_error *error)
+{
+    const peft_load_options options = {.notes = json_array()};
+    if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
+    peft_status status = peft_load(&i->loaded, i->options->model, i->options->adapter, head, &options, error);
+    size_t index;
+    json_t *note;
+    json_array_foreach(options.notes, index, note)
+        peft_output_say(i->output, PEFT_SAY_NOTE, "%s", json_string_value(note));
+    json_decref(options.notes);
+    return status;
+}
+
+peft_status peft_inference_open(peft_inference *i, const peft_inference_options *options, peft_head_use head,
+                                const peft_arguments *arguments, peft_output *output, peft_error *error)
+{
+    *i = (peft_inference){.options = options, .output = output};
+    const peft_context_options context = {.threads = (int)arguments->shared.threads, .backend = options->backend};
+    peft_status status = peft_context_open(&i->ctx, &context, error);
+    if (status == PEFT_OK) status = peft_graph_create(&i->graph, error);
+    if (status == PEFT_OK) status = load(i, head, error);
+    i->predictor = (peft_predictor){.ctx = i->ctx,
+                                    .g = i->graph,
+                                    .model = i->loaded.model,
+                                    .max_tokens = options->batch_tokens,
+                                    .callback = peft_job_progress_callback(&i->progress, output)};
+    return status;
+}
+
+void peft_inference_close(peft_inference *i)
+{
+    peft_job_progress_finish(&i->progress);
+    peft_tokens_free(i->tokens);
+    peft_loaded_close(&i->loaded);
+    peft_graph_free(i->graph);
+    peft_context_close(i->ctx);
+    *i = (peft_inference){0};
+}
+
+peft_status peft_inference_encode(peft_inference *i, const peft_dataset *dataset, peft_error *error)
+{
+    int64_t most = peft_model_max_length(i->loaded.model);
+    int64_t max_length = i->options->max_length < most ? i->options->max_length : most;
+    peft_status status = peft_tokens_encode(&i->tokens, i->loaded.tokenizer, dataset, max_length, error);
+    if (status != PEFT_OK) return status;
+    if (i->tokens->offsets[i->tokens->count] <= i->options->batch_tokens)
+        i->predictor.callback = (peft_callback){0}; /* a single batch has no progress to show */
+    if (i->tokens->num_truncated)
+        peft_output_say(i->output, PEFT_SAY_NOTE,
+                        "%" PRId64 " of %" PRId64 " texts are longer than %" PRId64 " tokens and were cut",
+                        i->tokens->num_truncated, i->tokens->count, max_length);
+    return PEFT_OK;
+}
+
+peft_status peft_inference_run(peft_inference *i, peft_prediction what, const peft_dataset *dataset, float **outputs,
+                               peft_error *error)
+{
+    *outputs = NULL;
+    peft_status status = peft_inference_encode(i, dataset, error);
+    if (status != PEFT_OK) return status;
+    *outputs = calloc((size_t)i->tokens->count, (size_t)peft_prediction_columns(i->loaded.model, what) * sizeof(float));
+    status = *outputs ? peft_predict(&i->predictor, what, i->tokens, *outputs, error)
+                      : peft_fail(error, PEFT_ERR_MEMORY, "out of memory for the results");
+    peft_job_progress_finish(&i->progress);
+    if (status == PEFT_OK) return status;
+    free(*outputs);
+    *outputs = NULL;
+    return status;
+}

@@ -1,0 +1,96 @@
+/* peft/cli/inspect.c - `peft inspect PATH`: what an adapter, model or run folder holds. */
+#include "peft/cli/inspect.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "io/file.h"
+#include "peft/cli/arguments.h"
+#include "peft/cli/commands.h"
+
+/* A run folder holds an adapter, too, and both are shown. */
+static const peft_inspector *const inspectors[] = {&peft_inspect_run, &peft_inspect_adapter, &peft_inspect_model};
+enum { NUM_INSPECTORS = sizeof inspectors / sizeof inspectors[0] };
+
+json_t *peft_inspect_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_int_t peft_inspect_file_bytes(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? (json_int_t)info.st_size : 0;
+}
+
+static peft_status applies(const peft_inspector *inspector, const char *folder, bool *answer, peft_error *error)
+{
+    *answer = false;
+    for (int k = 0; k < 2 && inspector->files[k] && !*answer; k++) {
+        char *path;
+        peft_status status = peft_path_join(folder, inspector->files[k], &path, error);
+        if (status != PEFT_OK) return status;
+        *answer = peft_file_exists(path);
+        free(path);
+    }
+    return PEFT_OK;
+}
+
+static peft_status describe_all(const char *folder, json_t *all, peft_error *error)
+{
+    for (int k = 0; k < NUM_INSPECTORS; k++) {
+        bool does;
+        json_t *document = NULL;
+        peft_status status = applies(inspectors[k], folder, &does, error);
+        if (status == PEFT_OK && does) status = inspectors[k]->describe(folder, &document, error);
+        if (status != PEFT_OK) return status;
+        if (does && json_object_set_new(all, inspectors[k]->kind, document) != 0)
+            return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
+    }
+    if (json_object_size(all)) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_FILE,
+                     "%s: expected the folder of an adapter (adapter_config.json), a model (config.json) or a run "
+                     "(run.json, log.jsonl)",
+                     folder);
+}
+
+static peft_status print_all(const json_t *all, peft_output *output, peft_error *error)
+{
+    if (output->json) return peft_output_json(output, all, error);
+    peft_status status = PEFT_OK;
+    bool first = true;
+    for (int k = 0; status == PEFT_OK && k < NUM_INSPECTORS; k++) {
+        const json_t *document = json_object_get(all, inspectors[k]->kind);
+        if (!document) continue;
+        if (!first) putc('\n', output->results);
+        status = inspectors[k]->print(document, output->results, error);
+        first = false;
+    }
+    return status;
+}
+
+static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
+{
+    json_t *all = json_object();
+    if (!all) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
+    peft_status status = describe_all(arguments->operands[0], all, error);
+    if (status == PEFT_OK) status = print_all(all, output, error);
+    json_decref(all);
+    return status;
+}
+
+const peft_command peft_command_inspect = {
+    .name = "inspect",
+    .summary = "show what an adapter, model or run folder holds",
+    .example = "peft inspect runs/entail\npeft inspect minilm --json",
+    .description =
+        "An adapter: its method, the modules with ranks, sizes and norms, what is trained in full. Norms are "
+        "Frobenius norms; that of the update tells how far a module was moved.\n"
+        "A model: its sizes and the linear modules that an adapter can be put on.\n"
+        "A run: its metrics and costs, and how the loss went.",
+    .operands = "PATH",
+    .min_operands = 1,
+    .max_operands = 1,
+    .run = run,
+};

@@ -1,0 +1,267 @@
+#!/usr/bin/env bats
+# embed, predict, eval: what they compute, what they print, and what they refuse.
+# shellcheck disable=SC2154 # bats sets output and stderr, tiny.bash the paths
+
+load helpers
+load tiny
+
+setup_file() {
+    tiny_model "$BATS_FILE_TMPDIR/tiny"
+}
+
+setup() {
+    model=$BATS_FILE_TMPDIR/tiny
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+# close A B: numbers that differ by less than 2e-6, the rounding of six digits and of float32
+close() {
+    awk -v a="$1" -v b="$2" 'BEGIN { exit (a - b)^2 >= 4e-12 }' || { echo "$1, expected $2"; return 1; }
+}
+
+# closes EXPECTED...: the numbers in $output, one a line
+closes() {
+    local numbers
+    mapfile -t numbers <<< "$output"
+    [ "${#numbers[@]}" -eq $# ]
+    for expected in "$@"; do
+        close "${numbers[0]}" "$expected"
+        numbers=("${numbers[@]:1}")
+    done
+}
+
+probabilities() {
+    run bash -c "jq '.[0].probabilities[]'" <<< "$output"
+}
+
+# ---- predict ----
+
+# The known sequence is 118 69 25 8 93; transformers and PEFT give the logits -1.004220, 0.306577, 0.567106 without and
+# -1.490763, -0.026199, 1.034275 with the adapter.
+@test "predict agrees with transformers on the model's own head" {
+    works predict --model "$model" --text "w69 w25 w8" --json
+    [ -z "$stderr" ]
+    holds '.[0].label == "LABEL_2"'
+    probabilities
+    closes 0.1050177 0.3895265 0.5054558
+}
+
+@test "predict agrees with PEFT on an adapter, on every backend" {
+    for backend in avx512 avx2 portable; do
+        grep -q "${backend/portable/flags}" /proc/cpuinfo || continue
+        works predict --model "$model" --adapter "$lora" --text "w69 w25 w8" --json --backend "$backend"
+        probabilities
+        closes 0.0561261 0.2427821 0.7010918
+    done
+}
+
+@test "predict prints a table: a heading, then a row for each text" {
+    printf 'w69 w25 w8\n\nw5\n' > texts.txt
+    works predict --model "$model" --adapter "$lora" --input texts.txt
+    [ "${lines[0]}" = "label"$'\t'"LABEL_0"$'\t'"LABEL_1"$'\t'"LABEL_2" ]
+    [ "${lines[1]}" = "LABEL_2"$'\t'"0.056126"$'\t'"0.242782"$'\t'"0.701092" ]
+    [ "${#lines[@]}" -eq 4 ]
+}
+
+@test "predict takes pairs from words, lines and columns alike" {
+    works predict --model "$model" --text "w5 w6" --text-pair "w7"
+    expected=$output
+    printf 'w5 w6\tw7\n' > pairs.txt
+    works predict --model "$model" --input pairs.txt
+    [ "$output" = "$expected" ]
+    printf 'a\tb\nw5 w6\tw7\n' > pairs.tsv
+    works predict --model "$model" --input pairs.tsv --text-column a --text-pair-column b
+    [ "$output" = "$expected" ]
+    printf '{"a": "w5 w6", "b": "w7"}\n' > pairs.jsonl
+    works predict --model "$model" --input pairs.jsonl --text-column a --text-pair-column b
+    [ "$output" = "$expected" ]
+    works predict --model "$model" --text "w5 w6 w7"
+    [ "$output" != "$expected" ]
+}
+
+@test "a head that nobody trained is refused" {
+    # The same file with the head under names of equal length that a pre-training head may have.
+    tiny_model headless
+    LC_ALL=C sed 's/"classifier.weight"/"predictions.weigh"/; s/"classifier.bias"/"predictions.bia"/' \
+        "$model/model.safetensors" > headless/model.safetensors
+    peft predict --model headless --text w5
+    fails 2 "headless has no trained head (classifier)"
+    works predict --model headless --adapter "$lora" --text "w69 w25 w8" --json
+    probabilities
+    closes 0.0561261 0.2427821 0.7010918
+    works embed --model headless --text w5
+}
+
+# ---- embed ----
+
+@test "embed: a row for each line, also for an empty one and without a last line end; each of length 1" {
+    printf 'w5 w6\n\nw7' > texts.txt
+    works embed --model "$model" --input texts.txt
+    [ -z "$stderr" ]
+    [ "${#lines[@]}" -eq 3 ]
+    for line in "${lines[@]}"; do
+        [ "$(wc -w <<< "$line")" -eq 32 ]
+        close "$(awk '{ for (k = 1; k <= NF; k++) s += $k * $k; print s }' <<< "$line")" 1
+    done
+    empty=${lines[1]}
+    works embed --model "$model" --text ""
+    [ "$output" = "$empty" ]
+}
+
+@test "embed: standard input, a file, CR LF and a byte-order mark give the same numbers" {
+    printf 'w5 w6\nw7\n' > unix.txt
+    printf '\xef\xbb\xbfw5 w6\r\nw7\r\n' > windows.txt
+    works embed --model "$model" --input unix.txt
+    expected=$output
+    works embed --model "$model" --input windows.txt
+    [ "$output" = "$expected" ]
+    works embed --model "$model" --input - < unix.txt
+    [ "$output" = "$expected" ]
+}
+
+@test "embed: what stands beside a text in a batch does not change its vector" {
+    for k in $(seq 1 100); do echo "w$k w$((k % 7)) w$((k % 13))"; done > texts.txt
+    "$PEFT" embed --model "$model" --input texts.txt --quiet > together
+    "$PEFT" embed --model "$model" --input texts.txt --quiet --batch-tokens 8 --threads 1 > apart
+    cmp together apart
+}
+
+@test "embed --json is one document with the same numbers" {
+    printf 'w5 w6\nw7\n' > texts.txt
+    works embed --model "$model" --input texts.txt
+    rows=$output
+    works embed --model "$model" --input texts.txt --json
+    holds '.embeddings | length == 2'
+    [ "$(tr -d '[],{}' <<< "$output" | sed '1d; $d; s/  */ /g')" = "$rows" ]
+}
+
+@test "embed with an adapter is another vector, and long texts are cut with a note" {
+    works embed --model "$model" --text "w5 w6 w7"
+    base=$output
+    works embed --model "$model" --adapter "$lora" --text "w5 w6 w7"
+    [ "$output" != "$base" ]
+    works embed --model "$model" --text "w5 w6 w7" --max-length 4
+    [[ "$stderr" == "peft: 1 of 1 texts are longer than 4 tokens and were cut" ]]
+    cut=$output
+    works embed --model "$model" --text "w5 w6"
+    [ "$output" = "$cut" ]
+}
+
+@test "embed, predict: what is asked for has to be clear" {
+    peft embed --model "$model"
+    fails 2 "either --text S or --input FILE, found neither"
+    peft embed --model "$model" --text a --input b
+    fails 2 "found both"
+    peft embed --text a
+    fails 2 "--model"
+    peft embed --model "$model" --text a --max-lenght 3
+    fails 2 "did you mean --max-length?"
+    peft predict --model "$model" --input a.txt --text-pair b
+    fails 2 "--text-pair goes with --text"
+    peft predict --model "$model" --input a.txt --text-pair-column b
+    fails 2 "--text-pair-column goes with"
+    peft embed --model "$model" --text a --backend abacus
+    fails 2 "abacus"
+}
+
+@test "bad texts: code 3, file and line" {
+    peft embed --model "$model" --input none.txt
+    fails 3 "none.txt"
+    : > empty.txt
+    peft embed --model "$model" --input empty.txt
+    fails 3 "empty.txt: the file is empty"
+    printf 'w5\nw\x00x\n' > nul.txt
+    peft embed --model "$model" --input nul.txt
+    fails 3 "nul.txt:2: byte 2 of the line: a NUL byte"
+    printf 'w5\nw\xff\n' > latin.txt
+    peft embed --model "$model" --input latin.txt
+    fails 3 "latin.txt:2: byte 2 of the line: expected UTF-8, found 0xFF"
+    peft embed --model "$model" --text $'w\xff'
+    fails 2 "--text: the value is not valid UTF-8"
+    printf 'text\tother\nw5\tw6\n' > table.tsv
+    peft embed --model "$model" --input table.tsv --text-column txet
+    fails 3 'table.tsv:1: column "txet": unknown; did you mean "text"?'
+    printf 'w5\tw6\nw7\n' > pairs.txt
+    peft predict --model "$model" --input pairs.txt
+    fails 3 "pairs.txt:2: expected two texts with one tab between them, found 0 tabs"
+    peft embed --model "$model" --input - < /dev/null
+    fails 3 "standard input: the file is empty"
+}
+
+@test "bad models and adapters: code 3, the file" {
+    peft embed --model nowhere --text a
+    fails 3 "nowhere/config.json"
+    tiny_model cut
+    head -c 50000 "$model/model.safetensors" > cut/model.safetensors
+    peft embed --model cut --text a
+    fails 3 "cut/model.safetensors"
+    peft predict --model "$model" --adapter nowhere --text a
+    fails 3 "nowhere/adapter_model.safetensors"
+    cp -r "$lora" damaged
+    chmod -R u+w damaged
+    head -c 100 "$lora/adapter_model.safetensors" > damaged/adapter_model.safetensors
+    peft predict --model "$model" --adapter damaged --text a
+    fails 3 "damaged/adapter_model.safetensors"
+    # An adapter of another model: this one has a layer less.
+    tiny_model shallow
+    jq '.num_hidden_layers = 1' "$model/config.json" > shallow/config.json
+    peft embed --model shallow --text a
+    fails 3 "unexpected in a bert model of 1 layers"
+    tiny_model wordy
+    printf 'w%s\n' $(seq 120 140) >> wordy/vocab.txt
+    peft embed --model wordy --text a
+    fails 3 "the tokenizer has ids up to 140, the model 120 embeddings"
+}
+
+# ---- eval ----
+
+@test "eval says of a trained run what the run said of itself" {
+    works train --model "$model" --task rte --data "$fixtures/glue" --output run --rank 2 --steps 3 --quiet
+    works eval --model "$model" --adapter run --task rte --data "$fixtures/glue" --json
+    holds "(.metrics.accuracy - $(jq .metrics.accuracy run/run.json)) | fabs < 1e-12"
+    holds '([.examples, .task, .split, .truncated_examples]) == [3,"rte","dev",0]'
+    works eval --model "$model" --adapter run --task rte --data "$fixtures/glue"
+    [[ "$output" == "rte, dev, 3 examples: accuracy "* ]]
+    works eval --model "$model" --adapter run --task rte --data "$fixtures/glue" --split train
+    [[ "$output" == "rte, train, 2 examples: accuracy "* ]]
+
+    # run.json names the classes: predict shows them, and own files may have them in any number and order.
+    works predict --model "$model" --adapter run --text w5
+    [ "${lines[0]}" = "label"$'\t'"entailment"$'\t'"not_entailment" ]
+    predicted=${lines[1]%%$'\t'*}
+    printf 'text\tlabel\nw5\t%s\n' "$predicted" > own.tsv
+    works eval --model "$model" --adapter run --dev own.tsv --json
+    holds '([.metrics.accuracy, .task, .examples]) == [1.0,"own",1]'
+    printf 'text\tlabel\nw5\tentialment\n' > own.tsv
+    peft eval --model "$model" --adapter run --dev own.tsv
+    fails 3 'own.tsv:2: label "entialment": unknown; did you mean "entailment"?'
+}
+
+@test "eval and predict of a score" {
+    works train --model "$model" --task stsb --data "$fixtures/glue" --output run --rank 2 --steps 2 --quiet
+    works predict --model "$model" --adapter run --text w5 --text-pair w6
+    [ "${lines[0]}" = score ]
+    [[ "${lines[1]}" =~ ^-?[0-9.]+$ ]]
+    works predict --model "$model" --adapter run --text w5 --text-pair w6 --json
+    holds '.[0].score | type == "number"'
+    printf 'text\tlabel\nw5\t1.5\nw6 w7\t0.5\nw8\t2\n' > own.tsv
+    works eval --model "$model" --adapter run --dev own.tsv --regression --json
+    holds '(.metrics | keys) == ["pearson","spearman"]'
+}
+
+@test "eval: the data and the head have to fit, and to be there" {
+    peft eval --model "$model" --adapter "$lora"
+    fails 2 "no data"
+    peft eval --model "$model" --adapter "$lora" --task rte
+    fails 2 "--task rte needs --data DIR"
+    peft eval --model "$model" --adapter "$lora" --task rtee --data "$fixtures/glue"
+    fails 2 'did you mean "rte"?'
+    peft eval --model "$model" --adapter "$lora" --task rte --data "$fixtures/glue"
+    fails 3 "task rte has 2 classes, the model's head has 3 classes"
+    peft eval --model "$model" --task mnli --data "$fixtures/glue" --split devv
+    fails 2 "devv"
+    peft eval --model "$model" --task mnli --data "$fixtures/glue" --split test
+    fails 2 "no labels"
+    peft eval --model "$model" --dev x.tsv --split test
+    fails 2 "--split test goes with --task"
+}

@@ -1,0 +1,81 @@
+#!/usr/bin/env bats
+# inspect: adapters, models, runs.
+# shellcheck disable=SC2154 # bats sets output and stderr, tiny.bash the paths
+
+load helpers
+load tiny
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+@test "an adapter: modules, sizes, norms, what is saved in full" {
+    works inspect "$lora" --json
+    [ -z "$stderr" ]
+    holds '(.adapter | [.variant, .task_type, .base_model, .parameters]) == ["lora","SEQ_CLS","..",1123]'
+    holds '(.adapter.modules[0] | [.rank, .alpha, .scaling, .in_features, .out_features, .parameters]) == [4,8.0,2.0,32,32,256]'
+    holds '([.adapter.saved_in_full[].shape]) == [[3],[3,32]]'
+    [ "$(jq .adapter.bytes <<< "$output")" -eq "$(stat -c %s "$lora/adapter_model.safetensors")" ]
+    # |B A| <= |B| |A|, and the scaling is in the update's norm
+    holds '[.adapter.modules[] | .norm_update > 0 and .norm_update <= 2 * .norm_A * .norm_B] | all'
+    works inspect "$lora"
+    [[ "$output" == *"4 modules, 1123 parameters"* ]]
+}
+
+@test "an adapter with ranks of its own for some modules, and layers in the order of numbers" {
+    works inspect "$fixtures/goldens/variants/rank-pattern/adapter" --json
+    holds '([.adapter.modules[].rank] | unique | length) > 1'
+    holds '[.adapter.modules[] | (.tensors[0].shape[0] == .rank)] | all'
+}
+
+@test "a start without training moves nothing" {
+    works inspect "$fixtures/goldens/train/lora-start" --json
+    holds '[.adapter.modules[] | .norm_B == 0 and .norm_update == 0] | all'
+}
+
+@test "a model: sizes and linear modules" {
+    tiny_model tiny
+    works inspect tiny --json
+    holds '(.model | [.type, .layers, .hidden_size, .vocab_size, .max_length, .num_labels, .trained_head]) == ["bert",2,32,120,64,3,true]'
+    holds '(.model.linear_modules | length) == 14'
+    holds '.adapter == null'
+    works inspect tiny
+    [[ "$output" == *"bert.encoder.layer.*.attention.self.query "*" 2 "* ]]
+}
+
+@test "a run: its summary, the loss, the adapter; also one that is not finished" {
+    tiny_model tiny
+    works train --model tiny --task rte --data "$fixtures/glue" --output run --rank 2 --steps 4 --eval-every 2 --quiet
+    works inspect run --json
+    holds '([.run.summary.task, .run.log.last_step, (.run.log.loss_curve | length)]) == ["rte",4,4]'
+    holds '([.run.log.evaluations[].step]) == [2,4]'
+    holds '.adapter.variant == "lora"'
+    works inspect run
+    [[ "${lines[0]}" == "run: rte, lora, seed 0: accuracy "* ]]
+    [[ "$output" == *"loss "*"█"*" -> "* ]]
+
+    mkdir killed
+    head -c -5 run/log.jsonl > killed/log.jsonl
+    works inspect killed
+    [[ "${lines[0]}" == "run: not finished; 4 steps done" ]]
+}
+
+@test "what is no such folder, or damaged: code 3, the file" {
+    peft inspect
+    fails 2 "PATH"
+    peft inspect nowhere
+    fails 3 "nowhere: expected the folder of an adapter"
+    cp -r "$lora" damaged
+    chmod -R u+w damaged
+    head -c 500 "$lora/adapter_model.safetensors" > damaged/adapter_model.safetensors
+    peft inspect damaged
+    fails 3 "damaged/adapter_model.safetensors"
+    cp "$lora/adapter_model.safetensors" damaged/
+    jq '.r = 5' "$lora/adapter_config.json" > damaged/adapter_config.json
+    peft inspect damaged
+    fails 3 "expected [5, 32], found [4, 32]"
+    mkdir log
+    echo '{"step": }' > log/log.jsonl
+    peft inspect log
+    fails 3 "log/log.jsonl:1"
+}
