@@ -19,9 +19,9 @@ static inline int64_t piece_rows(int64_t columns)
 static inline vec load_some(const real *p, int64_t count, real padding)
 {
     if (count >= LANES) return load(p);
-    vec v = broadcast(padding);
-    for (int i = 0; i < count; i++) v[i] = p[i];
-    return v;
+    real lane[LANES];
+    for (int i = 0; i < LANES; i++) lane[i] = i < count ? p[i] : padding;
+    return load(lane);
 }
 
 static inline void store_some(real *p, int64_t count, vec v)
@@ -29,7 +29,7 @@ static inline void store_some(real *p, int64_t count, vec v)
     if (count >= LANES)
         store(p, v);
     else
-        for (int i = 0; i < count; i++) p[i] = v[i];
+        memcpy(p, &v, (size_t)count * sizeof v[0]);
 }
 
 /* p = v, or p += v */

@@ -23,7 +23,7 @@ static reduction reduction_of(const peft_node *node);
 
 static inline double sum_products(const real *x, const real *z, int64_t count)
 {
-    enum { SUMS = 8 };
+    enum { SUMS = 32 };
     double sums[SUMS] = {0}, total = 0;
     int64_t n = 0;
     for (; n + SUMS <= count; n += SUMS)
