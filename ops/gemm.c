@@ -55,13 +55,13 @@ static peft_gemm_arch find_arch(const char *backend)
     return PEFT_GEMM_portable;
 }
 
-int64_t peft_gemm_buffer_bytes(const char *backend)
+int64_t peft_gemm_buffer_bytes(const char *backend, int64_t columns)
 {
     const cntx_t *context = context_of(find_arch(backend));
     int64_t mc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_MC, (cntx_t *)(uintptr_t)context);
     int64_t kc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_KC, (cntx_t *)(uintptr_t)context);
     int64_t nc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_NC, (cntx_t *)(uintptr_t)context);
-    return (mc + nc) * kc * (int64_t)sizeof(float);
+    return (mc + (columns < nc ? columns : nc)) * kc * (int64_t)sizeof(float);
 }
 
 const char *peft_gemm_version(void)

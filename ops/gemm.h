@@ -27,8 +27,8 @@ void peft_gemm_f32(peft_gemm_arch arch, const peft_gemm_shape *s, float alpha, c
 void peft_gemm_f64(peft_gemm_arch arch, const peft_gemm_shape *s, double alpha, const double *a, const double *b,
                    double beta, double *c);
 
-/* Bytes that BLIS keeps for each thread to pack blocks of A and B, and name and version of the library. */
-int64_t peft_gemm_buffer_bytes(const char *backend);
+/* Bytes that BLIS touches in each thread to pack blocks of A and B, for products of at most `columns` columns. */
+int64_t peft_gemm_buffer_bytes(const char *backend, int64_t columns);
 const char *peft_gemm_version(void);
 
 #endif

@@ -19,6 +19,7 @@ typedef struct peft_progress_state {
     float *best;    /* [peft_parameters_floats], NULL where the best is not kept */
     double seconds; /* of training, over all its sessions */
     int64_t tokens;
+    size_t planned, peak_anonymous; /* bytes: of peft_train_plan, and the most seen in this session; not saved */
 } peft_progress_state;
 
 peft_status peft_checkpoint_save(const char *path, peft_trainer *trainer, const peft_progress_state *state,

@@ -8,10 +8,22 @@ static void line(peft_plan *plan, const char *name, size_t bytes, bool mapped, c
     if (!mapped) plan->total += bytes;
 }
 
+static int64_t widest(peft_model *model)
+{
+    int64_t count, most = 0;
+    const peft_linear_layer *linears = peft_model_linears(model, &count);
+    for (int64_t k = 0; k < count; k++) {
+        if (linears[k].in_features > most) most = linears[k].in_features;
+        if (linears[k].out_features > most) most = linears[k].out_features;
+    }
+    return most;
+}
+
 /* Values, gradients and averages lie in memory that is taken but not yet touched when the process is measured, so
  * gradients and averages are counted apart from it. */
-static peft_status fill(peft_plan *plan, peft_session *s, peft_error *error)
+peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *error)
 {
+    *plan = (peft_plan){0};
     size_t activations, trained = (size_t)s->trainer.parameters.num_trained * sizeof(float);
     size_t values = (size_t)peft_parameters_floats(&s->trainer.parameters) * sizeof(float);
     size_t process = peft_machine_memory().anonymous;
@@ -27,8 +39,8 @@ static peft_status fill(peft_plan *plan, peft_session *s, peft_error *error)
     line(plan, "gradients", trained, false, "of what is trained");
     line(plan, "optimizer", peft_optimizer_state_bytes(s->trainer.optimizer), false, "two averages of each gradient");
     line(plan, "activations", activations, false, "all tensors and work memory of the largest batch");
-    line(plan, "packing", threads * (size_t)peft_gemm_buffer_bytes(peft_context_backend(s->ctx)), false,
-         "blocks that BLIS copies, for each thread");
+    line(plan, "packing", threads * (size_t)peft_gemm_buffer_bytes(peft_context_backend(s->ctx), widest(s->model)),
+         false, "blocks that BLIS copies, for each thread");
     return PEFT_OK;
 }
 
@@ -38,7 +50,7 @@ peft_status peft_train_plan(const peft_train_job *job, peft_plan *plan, peft_err
     peft_session session;
     peft_status status = peft_session_open(&session, job, error);
     if (status != PEFT_OK) return status;
-    status = fill(plan, &session, error);
+    status = peft_session_plan(&session, plan, error);
     peft_session_close(&session);
     return status;
 }

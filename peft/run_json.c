@@ -47,10 +47,12 @@ peft_status peft_run_json(const peft_session *s, const peft_progress_state *stat
     const peft_train_job *job = s->job;
     double rate = state->seconds > 0 ? (double)state->tokens / state->seconds : 0;
     *summary = json_pack(
-        "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:O, s:O?}", "task",
-        s->corpus.name, "variant", job->variant ? job->variant->name : "head", "seed", (json_int_t)job->train->seed,
-        "model", job->model, "trainable_parameters", (json_int_t)s->trainer.parameters.num_trained, "adapter_bytes",
-        file_bytes(job->output, "adapter_model.safetensors"), "peak_memory_bytes",
+        "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:O, s:O?}",
+        "task", s->corpus.name, "variant", job->variant ? job->variant->name : "head", "seed",
+        (json_int_t)job->train->seed, "model", job->model, "trainable_parameters",
+        (json_int_t)s->trainer.parameters.num_trained, "adapter_bytes",
+        file_bytes(job->output, "adapter_model.safetensors"), "planned_memory_bytes", (json_int_t)state->planned,
+        "peak_anonymous_bytes", (json_int_t)state->peak_anonymous, "peak_memory_bytes",
         (json_int_t)peft_machine_memory().peak, "train_seconds", state->seconds, "tokens_per_second", rate, "tokens",
         (json_int_t)state->tokens, "metrics", scores ? peft_scores_json(scores) : json_object(), "best_step",
         (json_int_t)state->best_step, "steps", (json_int_t)s->trainer.step, "splits", split_json(s), "label_names",

@@ -23,8 +23,9 @@ static void note(const peft_session *s, const char *format, ...)
 
 static peft_status open_corpus(peft_session *s, peft_error *error)
 {
-    const peft_corpus_wanted wanted = {true, s->job->data->task || s->job->data->dev ? "dev" : NULL,
-                                       (uint64_t)s->job->train->seed};
+    const peft_corpus_wanted wanted = {.train = true,
+                                       .dev = s->job->data->task || s->job->data->dev ? "dev" : NULL,
+                                       .seed = (uint64_t)s->job->train->seed};
     return peft_corpus_open(&s->corpus, s->job->data, &wanted, error);
 }
 

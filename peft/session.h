@@ -21,8 +21,11 @@ typedef struct peft_session {
     size_t base_bytes;    /* of the process before the model and the data came */
 } peft_session;
 
-/* PEFT_ERR_*: the message of whatever could not be opened. Release with peft_session_close, also after a failure. */
+/* The message of whatever could not be opened. Release with peft_session_close, also after a failure. */
 peft_status peft_session_open(peft_session *session, const peft_train_job *job, peft_error *error);
+
+/* What memory its training takes. */
+peft_status peft_session_plan(peft_session *session, peft_plan *plan, peft_error *error);
 void peft_session_close(peft_session *session);
 
 #endif

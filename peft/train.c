@@ -10,6 +10,7 @@
 #include "peft/checkpoint.h"
 #include "peft/evaluate.h"
 #include "peft/log.h"
+#include "peft/machine.h"
 #include "peft/run_folder.h"
 #include "peft/run_json.h"
 #include "peft/session.h"
@@ -101,6 +102,8 @@ static peft_status one_step(run *r, peft_step_record *record, peft_error *error)
     peft_status status = peft_trainer_step(t, record, error);
     if (status == PEFT_OK) status = log_step(r, record, now() - began, error);
     if (status == PEFT_OK && due(t->step, o->eval_every, t)) status = evaluate_all(r, error);
+    size_t anonymous = peft_machine_memory().anonymous;
+    if (anonymous > r->state.peak_anonymous) r->state.peak_anonymous = anonymous;
     r->state.seconds += now() - began;
     r->state.tokens += record->tokens;
     if (status == PEFT_OK && due(t->step, o->checkpoint_every, t)) status = save_checkpoint(r, error);
@@ -166,8 +169,11 @@ static peft_status start(run *r, const peft_train_job *job, peft_error *error)
     if (job->resume && r->folder.has_checkpoint)
         status = peft_checkpoint_load(r->folder.checkpoint, t, &r->state, r->session.settings, error);
     if (status == PEFT_OK) status = peft_log_open(&r->log, r->folder.log, t->step, error);
-    size_t bytes;
-    return status == PEFT_OK ? peft_trainer_plan(t, &bytes, &r->max_tokens, error) : status;
+    peft_plan plan = {0};
+    if (status == PEFT_OK) status = peft_session_plan(&r->session, &plan, error);
+    r->max_tokens = plan.largest_batch_tokens;
+    r->state.planned = plan.total;
+    return status;
 }
 
 peft_status peft_train(const peft_train_job *job, json_t **summary, peft_error *error)
