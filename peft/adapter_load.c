@@ -48,20 +48,11 @@ static char *encoder_prefix(peft_model *model)
     return strndup(first, dot ? (size_t)(dot - first) + 1 : 0);
 }
 
-static bool has_head(peft_model *model)
-{
-    int64_t count;
-    const peft_weight *weights = peft_model_weights(model, &count);
-    for (int64_t k = 0; k < count; k++)
-        if (peft_module_lies_in(weights[k].name, peft_model_head(model))) return true;
-    return false;
-}
-
 /* A model opened for its hidden states alone takes adapters that were trained with a head. */
 static bool may_leave_out(const loading *l, const char *key)
 {
     const size_t common = strlen(PEFT_MODEL_PREFIX);
-    if (has_head(l->model) || strncmp(key, PEFT_MODEL_PREFIX, common) != 0) return false;
+    if (peft_has_head(l->model) || strncmp(key, PEFT_MODEL_PREFIX, common) != 0) return false;
     return peft_module_lies_in(key + common, peft_model_head(l->model)) ||
            peft_is_saved_weight(&l->config->targets, key + common, NULL);
 }
@@ -244,14 +235,33 @@ static peft_status load_config(peft_adapter_config *config, const char *folder, 
     return status;
 }
 
+/* With allow_unmatched: what the settings name and the model lacks. */
+static peft_status note_unmatched(const json_t *report, const char *folder, const peft_load_options *options,
+                                  peft_error *error)
+{
+    peft_status status = PEFT_OK;
+    for (size_t i = 0; i < json_array_size(report) && status == PEFT_OK; i++) {
+        const json_t *rule = json_array_get(report, i);
+        const char *setting = json_string_value(json_object_get(rule, "setting"));
+        if (json_array_size(json_object_get(rule, "modules")) || strcmp(setting, "modules_to_save") == 0) continue;
+        status = peft_note(options, error, "%s: %s: \"%s\" matches no linear layer", folder, setting,
+                           json_string_value(json_object_get(rule, "pattern")));
+    }
+    return status;
+}
+
 static peft_status load(peft_model *model, const char *folder, const peft_load_options *options,
                         const peft_adapter_config *config, peft_adapters **adapters, peft_error *error)
 {
+    json_t *report;
     peft_status status =
-        peft_inject(model, config->variant, config->options, &config->targets, 0, adapters, NULL, error);
+        peft_inject(model, config->variant, config->options, &config->targets, 0, adapters, &report, error);
     if (status) return peft_fail_in(error, status, folder);
-    status = load_tensors(&(loading){.model = model, .options = options, .config = config, .adapters = *adapters},
-                          folder, error);
+    status = note_unmatched(report, folder, options, error);
+    json_decref(report);
+    if (status == PEFT_OK)
+        status = load_tensors(&(loading){.model = model, .options = options, .config = config, .adapters = *adapters},
+                              folder, error);
     if (status == PEFT_OK) return PEFT_OK;
     peft_detach(model, *adapters);
     peft_adapters_free(*adapters);

@@ -115,7 +115,7 @@ static peft_status write_config(const char *path, peft_model *model, const peft_
         .variant = adapters ? adapters->variant : NULL,
         .options = adapters ? adapters->options : NULL,
         .targets = *targets,
-        .task_type = (char[]){"SEQ_CLS"},
+        .task_type = peft_has_head(model) ? (char[]){"SEQ_CLS"} : NULL,
         .base_model_name_or_path = (char *)(uintptr_t)peft_model_dir(model), /* only read */
         .inference_mode = true,
     };

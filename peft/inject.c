@@ -118,6 +118,15 @@ static peft_status train_saved(peft_model *model, const peft_target_options *tar
     return status;
 }
 
+bool peft_has_head(peft_model *model)
+{
+    int64_t count;
+    const peft_weight *weights = peft_model_weights(model, &count);
+    for (int64_t k = 0; k < count; k++)
+        if (peft_module_lies_in(weights[k].name, peft_model_head(model))) return true;
+    return false;
+}
+
 /* ---- making ---- */
 
 /* The head is trained in full, whether or not the list says so. */

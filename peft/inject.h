@@ -27,6 +27,9 @@ PEFT_API void peft_detach(peft_model *model, const peft_adapters *adapters);
  * of bias "lora_only". */
 bool peft_is_saved_weight(const peft_target_options *targets, const char *weight, const peft_adapters *adapters);
 
+/* Was the model opened with its head? */
+bool peft_has_head(peft_model *model);
+
 #ifdef __cplusplus
 }
 #endif

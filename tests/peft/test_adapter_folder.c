@@ -481,6 +481,24 @@ START_TEST(full_weights_beyond_the_list_are_taken_and_noted)
 }
 END_TEST
 
+START_TEST(targets_of_other_models_may_be_passed_over)
+{
+    peft_load_options options = {.notes = json_array(), .allow_unmatched = true};
+    peft_adapters *adapters;
+    read_copy("rslora");
+    json_object_set_new(copied.config, "target_modules", json_pack("[s, s, s]", "query", "value", "q_proj"));
+    const char *folder = write_copy();
+    ck_assert_msg(!peft_adapter_load(model, folder, &options, &adapters, NULL, &error), "%s", error.message);
+    ck_assert_uint_eq(json_array_size(options.notes), 1);
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(options.notes, 0)), "\"q_proj\" matches no linear"));
+    unload(adapters);
+    options.strict = true;
+    ck_assert_int_eq(peft_adapter_load(model, folder, &options, &adapters, NULL, &error), PEFT_ERR_UNSUPPORTED);
+    ck_assert_int_eq(num_attached(), 0);
+    json_decref(options.notes);
+}
+END_TEST
+
 START_TEST(half_precision_is_read_exactly)
 {
     static const uint16_t halves[3] = {0x3F80, 0xC000, 0x0000}; /* BF16: 1, -2, 0 */
@@ -560,6 +578,7 @@ TEST_MAIN("adapter_folder", tcase_add_checked_fixture(tc, setup, teardown);
           tcase_add_loop_test(tc, missing_and_malformed_files_are_named, 0, sizeof unreadable / sizeof *unreadable);
           tcase_add_test(tc, names_of_the_bare_encoder_are_taken_and_noted);
           tcase_add_test(tc, full_weights_beyond_the_list_are_taken_and_noted);
+          tcase_add_test(tc, targets_of_other_models_may_be_passed_over);
           tcase_add_test(tc, half_precision_is_read_exactly);
           tcase_add_test(tc, a_second_adapter_on_the_same_layers_is_refused);
           tcase_add_test(tc, a_failed_save_leaves_the_old_files);
