@@ -11,6 +11,8 @@
 static const peft_model_kind *const kinds[] = {&peft_model_bert};
 enum { NUM_KINDS = sizeof kinds / sizeof kinds[0], MAX_NAME = 256 };
 
+static char *formatted(peft_arena *arena, const char *suffix, const char *format, va_list arguments) PEFT_PRINTF(3, 0);
+
 static char *formatted(peft_arena *arena, const char *suffix, const char *format, va_list arguments)
 {
     char text[MAX_NAME];
@@ -272,7 +274,7 @@ const char *peft_model_type(const peft_model *model)
 
 const char *peft_model_dir(const peft_model *model)
 {
-    return model->dir;
+    return model ? model->dir : NULL;
 }
 
 int64_t peft_model_num_labels(const peft_model *model)
@@ -328,8 +330,8 @@ peft_linear_layer *peft_model_linears(peft_model *model, int64_t *count)
 
 peft_weight *peft_model_weights(peft_model *model, int64_t *count)
 {
-    *count = model->num_weights;
-    return model->weights;
+    *count = model ? model->num_weights : 0;
+    return model ? model->weights : NULL;
 }
 
 const char *const *peft_model_default_targets(const peft_model *model)

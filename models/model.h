@@ -37,7 +37,7 @@ PEFT_API peft_status peft_model_open(peft_model **model, const char *dir, const 
 PEFT_API void peft_model_close(peft_model *model); /* NULL is allowed */
 
 PEFT_API const char *peft_model_type(const peft_model *model); /* "bert" */
-PEFT_API const char *peft_model_dir(const peft_model *model);
+PEFT_API const char *peft_model_dir(const peft_model *model); /* NULL of NULL */
 PEFT_API int64_t peft_model_num_labels(const peft_model *model);
 PEFT_API int64_t peft_model_hidden_size(const peft_model *model);
 PEFT_API int64_t peft_model_vocab_size(const peft_model *model);
@@ -50,7 +50,8 @@ PEFT_API const char *peft_model_file(const peft_model *model, size_t index);
 /* True: the head came from the file; false: it was drawn from the seed. */
 PEFT_API bool peft_model_has_trained_head(const peft_model *model);
 
-/* All linear layers in the order of the model, and all weights. The arrays live as long as the model. */
+/* All linear layers in the order of the model, and all weights, of which NULL has none. The arrays live as long as the
+ * model. */
 PEFT_API peft_linear_layer *peft_model_linears(peft_model *model, int64_t *count);
 PEFT_API peft_weight *peft_model_weights(peft_model *model, int64_t *count);
 

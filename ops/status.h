@@ -55,7 +55,8 @@ PEFT_API const char *peft_status_text(peft_status status);
  * end with `return peft_fail(error, PEFT_ERR_SHAPE, "lora_A: expected [8, 768], found [16, 768]");`. A message that is
  * too long is cut, its end marked by "...". */
 PEFT_API peft_status peft_fail(peft_error *error, peft_status status, const char *format, ...) PEFT_PRINTF(3, 4);
-PEFT_API peft_status peft_fail_va(peft_error *error, peft_status status, const char *format, va_list arguments);
+PEFT_API peft_status peft_fail_va(peft_error *error, peft_status status, const char *format, va_list arguments)
+    PEFT_PRINTF(3, 0);
 
 /* Puts "where: " before the message that a call further down has left in `error`. Returns error's status, or `status`
  * where error is NULL. */

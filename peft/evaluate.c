@@ -75,7 +75,7 @@ peft_status peft_predict(const peft_predictor *p, peft_prediction what, const pe
         int64_t size = batch_size(tokens, rows, first, max_tokens);
         status = predict_batch(p, what, tokens, rows + first, size, &memory, outputs, error);
         first += size;
-        const peft_event event = {"eval", first, tokens->count, NAN};
+        const peft_event event = {"eval", first, tokens->count, nan("")};
         if (status == PEFT_OK && p->callback.report && !p->callback.report(p->callback.argument, &event))
             status = peft_fail(error, PEFT_ERR_CANCELLED, "predict: stopped after %" PRId64 " of %" PRId64 " examples",
                                first, tokens->count);

@@ -1,4 +1,4 @@
-/* peft/train.h - a training run from files to files: what `peft train` and examples/03_train.c do. */
+/* peft/train.h - a training run from files to files: what `peft train` and examples/02_train.c do. */
 #ifndef PEFT_PEFT_TRAIN_H
 #define PEFT_PEFT_TRAIN_H
 
