@@ -15,13 +15,10 @@ static peft_status remove_file(const char *path, peft_error *error)
 
 static peft_status join_all(peft_run_folder *f, const char *path, peft_error *error)
 {
-    char *checkpoints = NULL;
     peft_status status = peft_path_join(path, "run.json", &f->run_json, error);
     if (status == PEFT_OK) status = peft_path_join(path, "log.jsonl", &f->log, error);
-    if (status == PEFT_OK) status = peft_path_join(path, "checkpoint", &checkpoints, error);
-    if (status == PEFT_OK) status = peft_path_join(checkpoints, "checkpoint.safetensors", &f->checkpoint, error);
-    if (status == PEFT_OK) status = peft_make_directories(checkpoints, error);
-    free(checkpoints);
+    if (status == PEFT_OK) status = peft_path_join(path, "checkpoint", &f->checkpoints, error);
+    if (status == PEFT_OK) status = peft_path_join(f->checkpoints, "checkpoint.safetensors", &f->checkpoint, error);
     return status;
 }
 
@@ -45,18 +42,23 @@ peft_status peft_run_folder_open(peft_run_folder *f, const char *path, bool forc
                 peft_fail(error, PEFT_ERR_ARGUMENT,
                           "%s: holds a run already; give --resume to go on with it or --force to start anew", path);
     }
-    if (status == PEFT_OK && force && !resume) {
-        status = start_anew(f, error);
-        f->has_checkpoint = f->is_finished = false;
-    }
     if (status != PEFT_OK) peft_run_folder_close(f);
     return status;
+}
+
+peft_status peft_run_folder_prepare(peft_run_folder *f, bool resume, peft_error *error)
+{
+    peft_status status = peft_make_directories(f->checkpoints, error);
+    if (status != PEFT_OK || resume) return status;
+    f->has_checkpoint = f->is_finished = false;
+    return start_anew(f, error);
 }
 
 void peft_run_folder_close(peft_run_folder *f)
 {
     free(f->run_json);
     free(f->log);
+    free(f->checkpoints);
     free(f->checkpoint);
     *f = (peft_run_folder){0};
 }

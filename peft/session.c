@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "peft/load.h"
 #include "peft/machine.h"
 
 static void note(const peft_session *s, const char *format, ...) PEFT_PRINTF(2, 3);
@@ -40,29 +41,24 @@ static peft_status hold_out(peft_session *s, peft_error *error)
     return peft_dataset_hold_out(s->corpus.train, held ? held : 1, (uint64_t)o->seed, &s->held, &s->rest, error);
 }
 
-static peft_status encode(peft_session *s, const char *what, const peft_dataset *dataset, peft_tokens **tokens,
-                          peft_error *error)
+/* Tokens that an example may have: as asked for, or as the model takes. */
+static int64_t max_length(const peft_session *s)
 {
-    if (!dataset) return PEFT_OK;
-    int64_t limit = peft_model_max_length(s->model), max_length = s->job->train->max_length;
-    peft_status status =
-        peft_tokens_encode(tokens, s->tokenizer, dataset, max_length < limit ? max_length : limit, error);
-    if (status == PEFT_OK && (*tokens)->num_truncated)
-        note(s, "%s: %" PRId64 " of %" PRId64 " examples are longer than %" PRId64 " tokens and were cut", what,
-             (*tokens)->num_truncated, (*tokens)->count, max_length < limit ? max_length : limit);
-    return status;
+    int64_t limit = peft_model_max_length(s->model), wanted = s->job->train->max_length;
+    return wanted < limit ? wanted : limit;
+}
+
+static peft_status encode(const peft_session *s, const peft_dataset *dataset, peft_tokens **tokens, peft_error *error)
+{
+    return dataset ? peft_tokens_encode(tokens, s->tokenizer, dataset, max_length(s), error) : PEFT_OK;
 }
 
 static peft_status encode_all(peft_session *s, peft_error *error)
 {
-    peft_status status = peft_tokenizer_open(&s->tokenizer, s->job->model, error);
-    if (status == PEFT_OK && peft_tokenizer_vocab_size(s->tokenizer) > peft_model_vocab_size(s->model))
-        status =
-            peft_fail(error, PEFT_ERR_FORMAT, "%s: the tokenizer has ids up to %d, the model %" PRId64 " embeddings",
-                      s->job->model, peft_tokenizer_vocab_size(s->tokenizer) - 1, peft_model_vocab_size(s->model));
-    if (status == PEFT_OK) status = encode(s, "train", s->rest ? s->rest : s->corpus.train, &s->train, error);
-    if (status == PEFT_OK) status = encode(s, "held out", s->held, &s->held_out, error);
-    if (status == PEFT_OK) status = encode(s, "dev", s->corpus.dev, &s->dev, error);
+    peft_status status = peft_load_tokenizer(&s->tokenizer, s->model, error);
+    if (status == PEFT_OK) status = encode(s, s->rest ? s->rest : s->corpus.train, &s->train, error);
+    if (status == PEFT_OK) status = encode(s, s->held, &s->held_out, error);
+    if (status == PEFT_OK) status = encode(s, s->corpus.dev, &s->dev, error);
     return status;
 }
 
@@ -70,10 +66,7 @@ static peft_status open_model(peft_session *s, peft_error *error)
 {
     const peft_model_options options = {
         .num_labels = s->corpus.num_labels, .regression = s->corpus.regression, .seed = (uint64_t)s->job->train->seed};
-    peft_status status = peft_model_open(&s->model, s->job->model, &options, error);
-    if (status == PEFT_OK && !peft_model_has_trained_head(s->model))
-        note(s, "the model has no head for %" PRId64 " labels; it starts from random values", s->corpus.num_labels);
-    return status;
+    return peft_model_open(&s->model, s->job->model, &options, error);
 }
 
 static peft_status attach_adapters(peft_session *s, peft_error *error)
@@ -142,11 +135,31 @@ static peft_status open_all(peft_session *s, peft_error *error)
     return status;
 }
 
+static void note_cut(const peft_session *s, const char *what, const peft_tokens *tokens)
+{
+    if (tokens && tokens->num_truncated)
+        note(s, "%s: %" PRId64 " of %" PRId64 " examples are longer than %" PRId64 " tokens and were cut", what,
+             tokens->num_truncated, tokens->count, max_length(s));
+}
+
+/* Said only when nothing has failed: an error stands alone. */
+static void give_notes(const peft_session *s)
+{
+    if (!peft_model_has_trained_head(s->model))
+        note(s, "the model has no head for %" PRId64 " labels; it starts from random values", s->corpus.num_labels);
+    note_cut(s, "train", s->train);
+    note_cut(s, "held out", s->held_out);
+    note_cut(s, "dev", s->dev);
+}
+
 peft_status peft_session_open(peft_session *s, const peft_train_job *job, peft_error *error)
 {
     *s = (peft_session){.job = job, .base_bytes = peft_machine_memory().anonymous};
     peft_status status = open_all(s, error);
-    if (status != PEFT_OK) peft_session_close(s);
+    if (status == PEFT_OK)
+        give_notes(s);
+    else
+        peft_session_close(s);
     return status;
 }
 

@@ -159,8 +159,9 @@ static peft_status finish(run *r, json_t **summary, peft_error *error)
 
 static peft_status start(run *r, const peft_train_job *job, peft_error *error)
 {
-    peft_status status = peft_session_open(&r->session, job, error);
-    if (status == PEFT_OK) status = peft_run_folder_open(&r->folder, job->output, job->force, job->resume, error);
+    peft_status status = peft_run_folder_open(&r->folder, job->output, job->force, job->resume, error);
+    if (status == PEFT_OK) status = peft_session_open(&r->session, job, error);
+    if (status == PEFT_OK) status = peft_run_folder_prepare(&r->folder, job->resume, error);
     if (status != PEFT_OK) return status;
     peft_trainer *t = &r->session.trainer;
     if (r->session.held_out &&

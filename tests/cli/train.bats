@@ -1,0 +1,236 @@
+#!/usr/bin/env bats
+# train and plan: the same bits for any number of threads and after a kill, and one clear line for every bad input.
+# shellcheck disable=SC2154 # bats sets status, output and stderr; tiny.bash the paths
+
+load helpers
+load tiny
+
+setup_file() {
+    tiny_model "$BATS_FILE_TMPDIR/model"
+    mkdir -p "$BATS_FILE_TMPDIR/data/SST-2"
+    rows 64 > "$BATS_FILE_TMPDIR/data/SST-2/train.tsv"
+    rows 16 > "$BATS_FILE_TMPDIR/data/SST-2/dev.tsv"
+}
+
+# rows N: a table of N examples whose first word tells the label
+rows() {
+    awk -v n="$1" 'BEGIN {
+        print "sentence\tlabel"
+        for (i = 0; i < n; i++)
+            print "w" (i % 2 ? 7 : 8) " w" (9 + i % 7) (i % 3 ? " w" (20 + i % 11) : "") "\t" i % 2
+    }'
+}
+
+setup() {
+    model=$BATS_FILE_TMPDIR/model
+    data=$BATS_FILE_TMPDIR/data
+    common=(--model "$model" --task sst2 --data "$data" --batch-size 8 --rank 2 --target-modules all-linear)
+    mkdir "$BATS_TEST_TMPDIR/here" && cd "$BATS_TEST_TMPDIR/here" || return
+}
+
+trains() {
+    works train "${common[@]}" "$@"
+}
+
+same_files() {
+    cmp "$1/adapter_model.safetensors" "$2/adapter_model.safetensors"
+    cmp "$1/adapter_config.json" "$2/adapter_config.json"
+}
+
+# ---- what comes out ----
+
+@test "a run folder: adapter, run.json with its stable keys, a line a step" {
+    trains --output run --epochs 2 --json
+    holds '[.task, .variant, .seed, .steps, .best_step] == ["sst2", "lora", 0, 16, 16]'
+    holds '[.model, .options, .trainable_parameters, .adapter_bytes, .peak_memory_bytes, .train_seconds,
+        .tokens_per_second, .metrics.accuracy, .versions.libpeft, .cpu.model, .fingerprints.train] | all(. != null)'
+    jq -e . run/run.json
+    [ "$(jq -s '[.[] | select(.loss)] | length' run/log.jsonl)" -eq 16 ]
+    [ "$(jq -s '[.[] | select(.split == "dev")] | length' run/log.jsonl)" -eq 2 ]
+    # 6 % of 16 steps are no warm-up; then down along a line that ends at 0
+    [ "$(jq -s '[.[] | select(.loss) | .learning_rate] | .[0] == 0.001 and .[8] == 0.0005' run/log.jsonl)" = true ]
+}
+
+@test "training learns what the data say" {
+    trains --output run --epochs 20 --learning-rate 1e-2 --json
+    holds '.metrics.accuracy == 1'
+}
+
+@test "gradients of two half batches are those of one batch" {
+    trains --output whole --steps 3 --weight-decay 0
+    trains --output halves --steps 3 --weight-decay 0 --batch-size 4 --gradient-accumulation 2
+    paste <(jq .loss whole/log.jsonl) <(jq .loss halves/log.jsonl) |
+        awk '$1 != "null" && ($1 - $2) ^ 2 > 1e-12 { print; bad = 1 } END { exit bad }'
+}
+
+@test "the best step is chosen on held out examples, and both splits are named" {
+    trains --output run --epochs 4 --keep best --json
+    holds '[.splits.chosen_on, .splits.reported, .splits.held_out_examples, .splits.train_examples] ==
+        ["held out of train", "dev", 6, 58]'
+    [ "$(jq -s '[.[] | select(.split == "held_out")] | length' run/log.jsonl)" -eq 4 ]
+}
+
+@test "--early-stop ends a run that gets no better" {
+    trains --output run --epochs 30 --keep best --early-stop 2 --learning-rate 0 --json
+    holds '.steps == 24 and .best_step == 8'
+}
+
+# ---- the same bits ----
+
+@test "1 and 2 threads: the same files; another seed: others" {
+    trains --output one --steps 6 --threads 1
+    trains --output two --steps 6 --threads 2
+    same_files one two
+    trains --output other --steps 6 --seed 1
+    run ! cmp -s one/adapter_model.safetensors other/adapter_model.safetensors
+}
+
+@test "layers computed again in the backward pass: the same files" {
+    trains --output stored --steps 4
+    trains --output again --steps 4 --checkpoint-layers
+    same_files stored again
+}
+
+@test "killed at any step and resumed: the files of a run that was not" {
+    trains --output whole --steps 60 --keep best --eval-every 7
+    for wait in 0.05 0.15 0.3; do
+        rm -rf cut
+        "$PEFT" train "${common[@]}" --output cut --steps 60 --keep best --eval-every 7 --checkpoint-every 1 2> /dev/null 3>&- &
+        sleep "$wait"
+        kill -9 $! 2> /dev/null || true
+        wait $! || true
+        trains --output cut --steps 60 --keep best --eval-every 7 --checkpoint-every 1 --resume
+        same_files whole cut
+        cmp <(jq -c 'del(.seconds)' whole/log.jsonl) <(jq -c 'del(.seconds)' cut/log.jsonl)
+    done
+}
+
+@test "Ctrl-C: a checkpoint, exit code 130, --resume goes on to the same files" {
+    trains --output whole --steps 400 --eval-every 1000
+    "$PEFT" train "${common[@]}" --output cut --steps 400 --eval-every 1000 2> messages 3>&- &
+    for _ in $(seq 100); do [ "$(wc -l < cut/log.jsonl)" -gt 3 ] 2> /dev/null && break; sleep 0.02; done
+    kill -INT $!
+    code=0
+    wait $! || code=$?
+    [ "$code" -eq 130 ]
+    grep -q 'stopped after step .* of 400; go on with --resume' messages
+    [ -s cut/checkpoint/checkpoint.safetensors ]
+    [ ! -e cut/run.json ]
+    trains --output cut --steps 400 --eval-every 1000 --resume
+    same_files whole cut
+}
+
+@test "--resume refuses other settings, and a folder that holds a run needs --resume or --force" {
+    trains --output run --steps 4
+    peft train "${common[@]}" --output run --steps 4
+    fails 2 'run: holds a run already; give --resume to go on with it or --force to start anew'
+    peft train "${common[@]}" --output run --steps 5 --resume --quiet
+    fails 2 'the run was started with other settings, data or model'
+    trains --output run --steps 5 --force
+}
+
+# ---- plan ----
+
+@test "plan and --dry-run: lines that add up, and nothing is written" {
+    works plan "${common[@]}" --json
+    holds '.total_bytes == ([.lines[] | select(.mapped | not) | .bytes] | add)'
+    holds '.steps == 24 and .trainable_parameters == 2114'
+    works train "${common[@]}" --dry-run
+    [[ "$output" == *activations* ]]
+    [ -z "$(ls -A)" ]
+    stored=$("$PEFT" plan "${common[@]}" --json | jq '.lines[] | select(.name == "activations") | .bytes')
+    again=$("$PEFT" plan "${common[@]}" --checkpoint-layers --json | jq '.lines[] | select(.name == "activations") | .bytes')
+    [ "$again" -lt "$stored" ]
+}
+
+# ---- bad input ----
+
+@test "a loss that is not finite: the step, exit code 1, the last good checkpoint stays" {
+    peft train "${common[@]}" --output run --steps 400 --learning-rate 1000 --max-grad-norm 0 --warmup 0 --checkpoint-every 1 \
+        --quiet --schedule constant
+    if [ "$status" -ne 1 ]; then
+        skip "this model does not diverge"
+    fi
+    [[ "$stderr" == *"step "*" is "*"the last checkpoint is good"* ]]
+    [ -s run/checkpoint/checkpoint.safetensors ]
+    [ ! -e run/run.json ]
+}
+
+@test "unknown task, variant, option, target: the nearest known word" {
+    peft train --model "$model" --task sst --data "$data" --output run
+    fails 2 'sst2'
+    peft train "${common[@]}" --variant lorra --output run
+    fails 2 'lora'
+    peft train "${common[@]}" --ranc 3 --output run
+    fails 2 '--rank'
+    peft train --model "$model" --task sst2 --data "$data" --target-modules qery --output run
+    fails 2 'query'
+    [ ! -e run ]
+}
+
+@test "rank 0, rank text, a learning rate below 0: out of range" {
+    peft train "${common[@]}" --rank 0 --output run
+    fails 2 'rank'
+    peft train "${common[@]}" --rank two --output run
+    fails 2 'rank'
+    peft train "${common[@]}" --learning-rate -1 --output run
+    fails 2 'learning-rate'
+}
+
+# bad_data CODE MESSAGE: the training file on standard input is refused
+bad_data() {
+    mkdir -p bad/SST-2
+    cat > bad/SST-2/train.tsv
+    cp "$data/SST-2/dev.tsv" bad/SST-2
+    peft train --model "$model" --task sst2 --data bad --output run
+    fails "$1" "$2"
+    [ ! -e run ]
+}
+
+@test "bad data: file and line" {
+    : | bad_data 3 'train.tsv'
+    printf 'sentence\tlabel\nw7 w8\n' | bad_data 3 'train.tsv:2'
+    printf 'sentence\tlabel\nw7\t2\n' | bad_data 3 'train.tsv:2'
+    printf 'sentence\tscore\nw7\t1\n' | bad_data 3 'label'
+    printf 'sentence\tlabel\nw7\0\t1\n' | bad_data 3 'train.tsv:2'
+    printf 'sentence\tlabel\nw\xff\t1\n' | bad_data 3 'train.tsv:2'
+    peft train --model "$model" --task sst2 --data nowhere --output run
+    fails 3 'nowhere/SST-2/train.tsv'
+}
+
+@test "texts longer than the model takes are cut, and counted" {
+    mkdir -p long/SST-2
+    { rows 10; awk 'BEGIN { for (i = 0; i < 200; i++) printf "w9 "; print "\t1" }'; } > long/SST-2/train.tsv
+    cp "$data/SST-2/dev.tsv" long/SST-2
+    works train --model "$model" --task sst2 --data long --output run --steps 2 --max-length 500 --json
+    holds '.splits.truncated_examples == 1'
+    [[ "$stderr" == *"1 of 11 examples are longer than 64 tokens and were cut"* ]]
+}
+
+@test "a model that is missing, cut short or lies in its header" {
+    peft train --model nowhere --task sst2 --data "$data" --output run
+    fails 3 'nowhere/config.json'
+    cp -r "$model" short
+    truncate -s 1000 short/model.safetensors
+    peft train --model short --task sst2 --data "$data" --output run
+    fails 3 'short/model.safetensors'
+    cp -r "$model" liar
+    printf '\377\377\377\377\377\377\377\177' | dd of=liar/model.safetensors conv=notrunc status=none
+    peft train --model liar --task sst2 --data "$data" --output run
+    fails 3 'liar/model.safetensors'
+    [ ! -e run ]
+}
+
+@test "a folder that cannot be written, a full disk: one line, nothing half-written" {
+    : > occupied
+    peft train "${common[@]}" --output occupied/run --steps 2
+    [ "$status" -ne 0 ]
+    [[ "$stderr" == *occupied* ]]
+    # ulimit stands for the disk: the adapter fits in neither
+    run --separate-stderr bash -c 'trap "" XFSZ; ulimit -f 2; exec "$@"' - "$PEFT" train "${common[@]}" --output full --steps 2 --quiet
+    [ "$status" -ne 0 ]
+    [[ "$stderr" == *full/* ]]
+    [ ! -e full/adapter_model.safetensors ]
+    [ ! -e full/run.json ]
+    [ -z "$(find full -name '.peft-*')" ]
+}
