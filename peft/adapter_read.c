@@ -12,7 +12,8 @@ typedef struct reading {
     const char *folder;
     peft_value_spec specs[PEFT_MAX_VALUES]; /* of any layer of the variant: names and roles, no sizes */
     int32_t num_specs;
-    peft_layer *layers; /* [capacity], of which num_layers are filled */
+    char **modules;     /* [num_layers] what the layers' names point to */
+    peft_layer *layers; /* [num_layers] */
     int64_t num_layers;
 } reading;
 
@@ -37,9 +38,10 @@ static const peft_value_spec *split_name(const reading *r, const char *name, con
 static peft_layer *layer_of(reading *r, const char *module, size_t length)
 {
     for (int64_t k = 0; k < r->num_layers; k++)
-        if (strncmp(r->layers[k].module, module, length) == 0 && !r->layers[k].module[length]) return &r->layers[k];
+        if (strncmp(r->modules[k], module, length) == 0 && !r->modules[k][length]) return &r->layers[k];
     char *copy = strndup(module, length);
     if (!copy) return NULL;
+    r->modules[r->num_layers] = copy;
     r->layers[r->num_layers] = (peft_layer){.module = copy};
     return &r->layers[r->num_layers++];
 }
@@ -61,8 +63,10 @@ static peft_status find_layers(reading *r, peft_error *error)
 {
     const peft_safetensors *file = r->contents->file;
     size_t count = peft_safetensors_count(file);
+    r->modules = calloc(count + 1, sizeof *r->modules);
     r->layers = calloc(count + 1, sizeof *r->layers);
-    if (!r->layers) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
+    r->num_layers = 0;
+    if (!r->modules || !r->layers) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
     for (size_t k = 0; k < count; k++) {
         const peft_file_tensor *tensor = peft_safetensors_at(file, k);
         const char *module;
@@ -118,7 +122,7 @@ static peft_status list_others(reading *r, peft_error *error)
     if (!c->others) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
     for (size_t k = 0; k < count; k++) {
         const peft_file_tensor *tensor = peft_safetensors_at(c->file, k);
-        if (!is_value(r, tensor)) c->others[c->num_others++] = tensor;
+        if (!is_value(r, tensor)) c->others[c->num_others++] = *tensor;
     }
     return PEFT_OK;
 }
@@ -163,7 +167,8 @@ peft_status peft_adapter_read(peft_adapter_contents *contents, const char *folde
     *contents = (peft_adapter_contents){0};
     reading r = {.contents = contents, .folder = folder};
     peft_status status = read_all(&r, options, error);
-    for (int64_t k = 0; k < r.num_layers; k++) free((void *)(uintptr_t)r.layers[k].module);
+    for (int64_t k = 0; k < r.num_layers; k++) free(r.modules[k]);
+    free(r.modules);
     free(r.layers);
     if (status != PEFT_OK) peft_adapter_contents_free(contents);
     return status;

@@ -15,7 +15,7 @@ typedef struct peft_adapter_contents {
     peft_adapters *adapters; /* NULL: no adapter, weights trained in full alone */
 
     /* Tensors of the file that are no values of the adapter: the head, modules to save, biases. */
-    const peft_file_tensor **others; /* [num_others] */
+    peft_file_tensor *others; /* [num_others] */
     size_t num_others;
 } peft_adapter_contents;
 

@@ -78,8 +78,9 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
     return status;
 }
 
-static const peft_command_part parts[] = {{peft_inference_option_table, offsetof(embed_options, inference)},
+static const peft_command_part parts[] = {{peft_inference_model_table, offsetof(embed_options, inference)},
                                           {peft_text_option_table, offsetof(embed_options, texts)},
+                                          {peft_inference_computation_table, offsetof(embed_options, inference)},
                                           {0}};
 
 static const char *const required[] = {"model", NULL};

@@ -87,9 +87,10 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
     return status;
 }
 
-static const peft_command_part parts[] = {{peft_inference_option_table, offsetof(eval_options, inference)},
+static const peft_command_part parts[] = {{peft_inference_model_table, offsetof(eval_options, inference)},
                                           {peft_data_option_table, offsetof(eval_options, data)},
                                           {table, 0},
+                                          {peft_inference_computation_table, offsetof(eval_options, inference)},
                                           {0}};
 
 static const char *const required[] = {"model", NULL};
@@ -100,7 +101,9 @@ const peft_command peft_command_eval = {
     .example = "peft eval --model minilm --adapter runs/entail --task wn-entail --data data\n"
                "peft eval --model minilm --adapter runs/mine --dev my-dev.csv",
     .description = "Prints the task's metrics on one of its splits, or on a file of your own.\n"
-                   "The head is the adapter's; a model that has a trained head needs no adapter.",
+                   "The head is the adapter's; a model that has a trained head needs no adapter.\n"
+                   "The classes of own files are those that the adapter's run.json names, else those of --train, else "
+                   "those found in --dev, sorted.",
     .parts = parts,
     .bytes = sizeof(eval_options),
     .required = required,

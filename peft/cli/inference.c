@@ -5,7 +5,7 @@
 
 #define AT(field) .offset = offsetof(peft_inference_options, field)
 
-const peft_option peft_inference_option_table[] = {
+const peft_option peft_inference_model_table[] = {
     {.name = "model",
      .type = PEFT_OPTION_STRING,
      AT(model),
@@ -18,6 +18,9 @@ const peft_option peft_inference_option_table[] = {
      .placeholder = "DIR",
      .help = "folder of an adapter: adapter_config.json, adapter_model.safetensors",
      .group = "Model"},
+    {0}};
+
+const peft_option peft_inference_computation_table[] = {
     {.name = "max_length",
      .type = PEFT_OPTION_INT,
      AT(max_length),

@@ -12,7 +12,8 @@ typedef struct peft_inference_options {
     int64_t max_length, batch_tokens;
 } peft_inference_options;
 
-extern const peft_option peft_inference_option_table[];
+extern const peft_option peft_inference_model_table[];       /* model, adapter */
+extern const peft_option peft_inference_computation_table[]; /* the others */
 
 typedef struct peft_inference {
     const peft_inference_options *options;

@@ -52,7 +52,7 @@ static json_t *tensor_json(const char *name, const peft_shape *shape, const floa
 /* Norms of the plain LoRA that the adapter equals; null where there is none. */
 static peft_status add_norms(json_t *object, const peft_adapter *a, peft_error *error)
 {
-    double norms[] = {NAN, NAN, NAN};
+    double norms[] = {nan(""), nan(""), nan("")};
     if (a->all->variant->to_lora) {
         peft_lora_factors f;
         peft_status status = peft_adapter_to_lora(a, &f, error);
@@ -113,7 +113,7 @@ static peft_status fill(json_t *document, const peft_adapter_contents *c, peft_e
     peft_status status = PEFT_OK;
     for (int64_t k = 0; status == PEFT_OK && c->adapters && k < c->adapters->num_layers; k++)
         status = add_module(modules, &c->adapters->layers[k], error);
-    for (size_t k = 0; status == PEFT_OK && k < c->num_others; k++) status = add_saved(saved, c->others[k], error);
+    for (size_t k = 0; status == PEFT_OK && k < c->num_others; k++) status = add_saved(saved, &c->others[k], error);
     return status;
 }
 

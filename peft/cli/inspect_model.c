@@ -72,8 +72,12 @@ static void without_numbers(const char *module, char *pattern, size_t bytes)
     while (*module && used + 1 < bytes) {
         size_t digits = strspn(module, "0123456789");
         bool whole = digits && (used == 0 || pattern[used - 1] == '.') && (!module[digits] || module[digits] == '.');
-        pattern[used++] = whole ? '*' : *module;
-        module += whole ? digits : 1;
+        if (whole) {
+            pattern[used++] = '*';
+            module += digits;
+        } else {
+            pattern[used++] = *module++;
+        }
     }
     pattern[used] = '\0';
 }

@@ -94,9 +94,10 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
     return status;
 }
 
-static const peft_command_part parts[] = {{peft_inference_option_table, offsetof(predict_options, inference)},
+static const peft_command_part parts[] = {{peft_inference_model_table, offsetof(predict_options, inference)},
                                           {peft_text_option_table, offsetof(predict_options, texts)},
                                           {peft_text_pair_option_table, offsetof(predict_options, texts)},
+                                          {peft_inference_computation_table, offsetof(predict_options, inference)},
                                           {0}};
 
 static const char *const required[] = {"model", NULL};
@@ -104,10 +105,10 @@ static const char *const required[] = {"model", NULL};
 const peft_command peft_command_predict = {
     .name = "predict",
     .summary = "classify texts, or score them, with a trained adapter",
-    .example =
-        "peft predict --model minilm --adapter runs/entail --text 'A cat sleeps.' --text-pair 'An animal rests.'\n"
-        "peft predict --model minilm --adapter runs/entail --input pairs.tsv --text-column sentence1 "
-        "--text-pair-column sentence2",
+    .example = "peft predict --model minilm --adapter runs/entail \\\n"
+               "    --text 'A cat sleeps.' --text-pair 'An animal rests.'\n"
+               "peft predict --model minilm --adapter runs/entail --input pairs.tsv \\\n"
+               "    --text-column sentence1 --text-pair-column sentence2",
     .description = "Prints a table with tabs between its columns: for each text the class and the probability of every "
                    "class, or the score; with --json an array of objects.\n"
                    "The head is the adapter's; a model that has a trained head needs no adapter.",

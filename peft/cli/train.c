@@ -52,7 +52,7 @@ static const char *const required[] = {"model", NULL};
 const peft_command peft_command_train = {
     .name = "train",
     .summary = "fine-tune a model with an adapter",
-    .example = "peft train --model minilm --task wn-entail --data data --variant lora --rank 8 --output runs/entail\n"
+    .example = "peft train --model minilm --task wn-entail --data data --rank 8 --output runs/entail\n"
                "peft train --model minilm --train my.csv --dev my-dev.csv --output runs/mine",
     .description = "Trains an adapter and the head on a task's train split and reports its dev split.\n"
                    "The output folder holds the adapter in Hugging Face PEFT's files, run.json, log.jsonl and a "

@@ -238,6 +238,93 @@ START_TEST(running_out_of_memory_is_reported)
 }
 END_TEST
 
+/* ---- plain text ---- */
+
+START_TEST(every_line_is_a_row)
+{
+    static const char text[] = "\xEF\xBB\xBFone\ttwo\r\n\n three \n\n";
+    peft_table table;
+    ck_assert_int_eq(peft_table_from_lines(text, sizeof text - 1, "a.txt", false, &table, &error), PEFT_OK);
+    static const char *const expected[] = {"one\ttwo", "", " three ", ""};
+    ck_assert_uint_eq(table.num_rows, 4);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_str_eq(table.columns[0][i].text, expected[i]);
+        ck_assert_uint_eq(table.lines[i], i + 1);
+    }
+    ck_assert_ptr_null(table.columns[1]);
+    peft_table_free(&table);
+}
+END_TEST
+
+START_TEST(a_tab_on_the_first_line_makes_pairs)
+{
+    static const char text[] = "one\ttwo\n\t\nthree\t";
+    peft_table table;
+    ck_assert_int_eq(peft_table_from_lines(text, sizeof text - 1, "a.txt", true, &table, &error), PEFT_OK);
+    static const char *const expected[][2] = {{"one", "two"}, {"", ""}, {"three", ""}};
+    ck_assert_uint_eq(table.num_rows, 3);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_str_eq(table.columns[0][i].text, expected[i][0]);
+        ck_assert_str_eq(table.columns[1][i].text, expected[i][1]);
+    }
+    peft_table_free(&table);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    size_t bytes;
+    const char *message;
+} bad_lines[] = {
+    {"", 0, "a.txt: the file is empty"},
+    {"\xEF\xBB\xBF", 3, "a.txt: the file is empty"},
+    {"a\tb\nc\n", 6, "a.txt:2: expected two texts with one tab between them, found 0 tabs"},
+    {"a\tb\tc\n", 6, "a.txt:1: expected two texts with one tab between them, found 2 tabs"},
+    {"a\nb\tc\n", 6, "a.txt:2: expected one text, as on the first line, found 1 tabs"},
+    {"a\n\0b\n", 5, "a.txt:2: byte 1 of the line: a NUL byte"},
+    {"a\nb\xC3", 4, "a.txt:2: byte 2 of the line: expected UTF-8, found 0xC3"},
+};
+
+START_TEST(bad_lines_are_refused)
+{
+    peft_table table;
+    ck_assert_int_eq(peft_table_from_lines(bad_lines[_i].text, bad_lines[_i].bytes, "a.txt", true, &table, &error),
+                     PEFT_ERR_FORMAT);
+    ck_assert_msg(strstr(error.message, bad_lines[_i].message) != NULL, "found: %s", error.message);
+    ck_assert_uint_eq(table.num_rows, 0);
+}
+END_TEST
+
+START_TEST(a_single_text_may_hold_anything)
+{
+    peft_table table;
+    ck_assert_int_eq(peft_table_from_text("one\ntwo\tthree", "", &table, &error), PEFT_OK);
+    ck_assert_uint_eq(table.num_rows, 1);
+    ck_assert_str_eq(table.columns[0][0].text, "one\ntwo\tthree");
+    ck_assert_str_eq(table.columns[1][0].text, "");
+    peft_table_free(&table);
+    ck_assert_int_eq(peft_table_from_text("", NULL, &table, &error), PEFT_OK);
+    ck_assert_ptr_null(table.columns[1]);
+    peft_table_free(&table);
+}
+END_TEST
+
+START_TEST(plain_text_and_running_out_of_memory)
+{
+    bool failed = true;
+    for (int64_t call = 0; failed; call++) {
+        peft_table lines = {0}, text = {0};
+        fail_own_allocation(call);
+        peft_status status = peft_table_from_lines("a\tb\nc\td\n", 8, "a.txt", true, &lines, &error);
+        if (status == PEFT_OK) status = peft_table_from_text("a", "b", &text, &error);
+        failed = allocation_failed();
+        ck_assert_int_eq(status, failed ? PEFT_ERR_MEMORY : PEFT_OK);
+        peft_table_free(&lines);
+        peft_table_free(&text);
+    }
+}
+END_TEST
+
 TEST_MAIN("table", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
           tcase_add_loop_test(tc, formats_agree_on_what_the_rows_are, 0, sizeof same / sizeof same[0]);
           tcase_add_test(tc, quotes_and_blanks_are_letters_in_tsv);
@@ -249,4 +336,7 @@ TEST_MAIN("table", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown
           tcase_add_loop_test(tc, hostile_files_are_refused_where_they_are_wrong, 0, sizeof bad / sizeof bad[0]);
           tcase_add_test(tc, other_kinds_of_files_are_refused);
           tcase_add_test(tc, chosen_rows_are_copied_in_their_order);
-          tcase_add_loop_test(tc, running_out_of_memory_is_reported, 0, 3))
+          tcase_add_loop_test(tc, running_out_of_memory_is_reported, 0, 3); tcase_add_test(tc, every_line_is_a_row);
+          tcase_add_test(tc, a_tab_on_the_first_line_makes_pairs);
+          tcase_add_loop_test(tc, bad_lines_are_refused, 0, sizeof bad_lines / sizeof bad_lines[0]);
+          tcase_add_test(tc, a_single_text_may_hold_anything); tcase_add_test(tc, plain_text_and_running_out_of_memory))
