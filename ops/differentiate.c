@@ -166,6 +166,10 @@ static peft_status differentiate(peft_graph *g, peft_tensor *y, const void *dy, 
 {
     if (!peft_graph_failed(g) && g->differentiated)
         peft_graph_fail(g, PEFT_ERR_ARGUMENT, "differentiate: the graph has been differentiated already");
+    if (!peft_graph_failed(g) && !y)
+        peft_graph_fail(g, PEFT_ERR_ARGUMENT, "differentiate: expected a tensor, found NULL");
+    if (!peft_graph_failed(g) && y->node < 0)
+        peft_graph_fail(g, PEFT_ERR_ARGUMENT, "differentiate: the result is a leaf, of which nothing was computed");
     if (!peft_graph_failed(g) && !y->requires_grad)
         peft_graph_fail(g, PEFT_ERR_ARGUMENT, "differentiate: the result depends on nothing that wants a gradient");
     if (peft_graph_failed(g) || !peft_graph_schedule_forward(g)) return peft_graph_status(g, error);
@@ -191,11 +195,11 @@ peft_status peft_graph_differentiate(peft_graph *g, peft_tensor *loss, peft_erro
 {
     static const float one = 1.0F;
     static const double one_f64 = 1.0;
-    if (!peft_graph_failed(g) && peft_shape_count(&loss->shape) != 1) {
+    if (!peft_graph_failed(g) && loss && peft_shape_count(&loss->shape) != 1) {
         char text[PEFT_SHAPE_TEXT];
         peft_graph_fail(g, PEFT_ERR_SHAPE, "differentiate: loss: expected [1], found %s",
                         peft_shape_text(&loss->shape, text));
     }
-    return differentiate(g, loss, !peft_graph_failed(g) && loss->dtype == PEFT_F64 ? (const void *)&one_f64 : &one,
-                         error);
+    bool wide = loss && loss->dtype == PEFT_F64;
+    return differentiate(g, loss, wide ? (const void *)&one_f64 : &one, error);
 }

@@ -49,8 +49,9 @@ struct peft_graph {
     peft_side_list losses, observations;
     peft_binding *bindings;
     int32_t num_bindings, binding_capacity;
-    bool totalled; /* the total loss was taken */
-    int planned_threads;
+    bool totalled;               /* the total loss was taken */
+    int planned_threads;         /* of the context that the plan is for, */
+    const char *planned_backend; /* and its backend: both decide on scratch memory */
     size_t planned_bytes;
 };
 

@@ -182,6 +182,7 @@ peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *byte
     free(placed);
     g->planned = true;
     g->planned_threads = peft_context_threads(ctx);
+    g->planned_backend = peft_context_backend(ctx);
     *bytes = g->planned_bytes;
     return PEFT_OK;
 }

@@ -9,8 +9,8 @@
  *         ck_assert_int_eq(status, failed ? PEFT_ERR_MEMORY : PEFT_OK);
  *     }
  *
- * It sees malloc, calloc, realloc and strdup of the objects that are linked into the test (meson: failing_alloc_args)
- * and, through its hooks, those of jansson. */
+ * It sees malloc, calloc, realloc, aligned_alloc and strdup of the objects that are linked into the test (meson:
+ * failing_alloc_args) and, through its hooks, those of jansson. */
 #ifndef PEFT_TESTS_SUPPORT_FAILING_ALLOC_H
 #define PEFT_TESTS_SUPPORT_FAILING_ALLOC_H
 
