@@ -34,7 +34,8 @@ paste -d' ' "$dir/$first.vectors" "$dir/$second.vectors" |
 rank() {
     nl -ba "$1" | sort -k2,2g | awk '
         function share(end,   k) { for (k = begin; k <= end; k++) print line[k], (begin + end) / 2 }
-        NR == 1 || $2 != value { share(NR - 1); begin = NR; value = $2 }
+        BEGIN { begin = 1 }
+        $2 != value { share(NR - 1); begin = NR; value = $2 }
         { line[NR] = $1 }
         END { share(NR) }' | sort -n | cut -d' ' -f2
 }
