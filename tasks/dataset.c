@@ -192,6 +192,19 @@ peft_status peft_dataset_load_file(const char *path, const peft_dataset_columns 
     return load(path, &request, &known, columns->regression, dataset, error);
 }
 
+peft_status peft_dataset_from_table(peft_table *table, peft_dataset **out, peft_error *error)
+{
+    peft_dataset *dataset = *out = calloc(1, sizeof *dataset);
+    if (dataset) {
+        dataset->table = *table;
+        set_rows(dataset);
+    } else {
+        peft_table_free(table);
+    }
+    *table = (peft_table){0};
+    return dataset ? PEFT_OK : fail_memory("texts", error);
+}
+
 /* ---- parts ---- */
 
 static peft_status copy_examples(peft_dataset *to, const peft_dataset *from, const uint32_t *rows, size_t count,

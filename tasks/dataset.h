@@ -54,6 +54,10 @@ typedef struct peft_dataset_columns {
 PEFT_API peft_status peft_dataset_load_file(const char *path, const peft_dataset_columns *columns,
                                             peft_dataset **dataset, peft_error *error);
 
+/* Texts without labels: columns 0 and 1 of a table, such as peft_table_from_lines makes. Takes the table over and
+ * leaves an empty one, also after an error. */
+PEFT_API peft_status peft_dataset_from_table(peft_table *table, peft_dataset **dataset, peft_error *error);
+
 /* Copies of the examples rows[0..count), in this order. */
 PEFT_API peft_status peft_dataset_select(const peft_dataset *from, const uint32_t *rows, size_t count,
                                          peft_dataset **dataset, peft_error *error);

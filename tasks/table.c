@@ -12,11 +12,24 @@
 static const peft_table_format *const formats[] = {&peft_table_tsv, &peft_table_csv, &peft_table_jsonl};
 enum { NUM_FORMATS = sizeof formats / sizeof formats[0] };
 
-static const peft_table_format *find_format(const char *path, peft_error *error)
+static const char *extension_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    const char *extension = strrchr(slash ? slash : path, '.');
-    if (!extension) extension = "";
+    const char *dot = strrchr(slash ? slash : path, '.');
+    return dot ? dot : "";
+}
+
+bool peft_table_has_format(const char *path)
+{
+    const char *extension = extension_of(path);
+    for (size_t i = 0; i < NUM_FORMATS; i++)
+        if (strcmp(formats[i]->extension, extension) == 0) return true;
+    return false;
+}
+
+static const peft_table_format *find_format(const char *path, peft_error *error)
+{
+    const char *extension = extension_of(path);
     const char *extensions[NUM_FORMATS];
     for (size_t i = 0; i < NUM_FORMATS; i++) extensions[i] = formats[i]->extension;
     peft_names known = {extensions, NUM_FORMATS, sizeof extensions[0]};
@@ -82,6 +95,22 @@ static void drop_absent_columns(peft_table_reader *r)
     }
 }
 
+peft_status peft_table_read_text(const char *path, const peft_table_format *as, const peft_table_request *request,
+                                 const char *text, size_t bytes, peft_table *table, peft_error *error)
+{
+    *table = (peft_table){0};
+    peft_table_reader r = {.path = path, .request = request, .table = table, .error = error};
+    csv_init(&r.csv, CSV_STRICT | CSV_STRICT_FINI);
+    peft_status status = read_text(&r, as, text, bytes);
+    csv_free(&r.csv);
+    free(r.names);
+    if (status == PEFT_OK)
+        drop_absent_columns(&r);
+    else
+        peft_table_free(table);
+    return status;
+}
+
 peft_status peft_table_read(const char *path, const peft_table_request *request, peft_table *table, peft_error *error)
 {
     *table = (peft_table){0};
@@ -90,17 +119,8 @@ peft_status peft_table_read(const char *path, const peft_table_request *request,
     peft_mapped_file file;
     peft_status status = peft_file_map(path, &file, error);
     if (status != PEFT_OK) return status;
-
-    peft_table_reader r = {.path = path, .request = request, .table = table, .error = error};
-    csv_init(&r.csv, CSV_STRICT | CSV_STRICT_FINI);
-    status = read_text(&r, as, file.data, file.bytes);
-    csv_free(&r.csv);
+    status = peft_table_read_text(path, as, request, file.data, file.bytes, table, error);
     peft_file_unmap(&file);
-    free(r.names);
-    if (status == PEFT_OK)
-        drop_absent_columns(&r);
-    else
-        peft_table_free(table);
     return status;
 }
 

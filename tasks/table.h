@@ -56,6 +56,18 @@ typedef struct peft_table {
 PEFT_API peft_status peft_table_read(const char *path, const peft_table_request *request, peft_table *table,
                                      peft_error *error);
 
+/* Does the name end as one of these kinds of files? */
+PEFT_API bool peft_table_has_format(const char *path);
+
+/* Plain text from memory: a line, a row, also an empty one. Column 0 has the lines without their ends. With `pairs`,
+ * and a tab on the first line, every line is two texts with one tab between them, columns 0 and 1; with pairs and no
+ * tab there, no line may have one. `name` stands for a path in messages. */
+PEFT_API peft_status peft_table_from_lines(const char *text, size_t bytes, const char *name, bool pairs,
+                                           peft_table *table, peft_error *error);
+
+/* A single row, whatever the texts hold. `pair` may be NULL. */
+PEFT_API peft_status peft_table_from_text(const char *text, const char *pair, peft_table *table, peft_error *error);
+
 /* A table of its own with the rows[0..count) of another, in this order. */
 PEFT_API peft_status peft_table_select(const peft_table *from, const uint32_t *rows, size_t count, peft_table *table,
                                        peft_error *error);

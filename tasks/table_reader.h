@@ -38,6 +38,10 @@ typedef struct peft_table_format {
 
 extern const peft_table_format peft_table_tsv, peft_table_csv, peft_table_jsonl;
 
+/* All rows of a text in memory. The table is empty after an error. */
+peft_status peft_table_read_text(const char *path, const peft_table_format *as, const peft_table_request *request,
+                                 const char *text, size_t bytes, peft_table *table, peft_error *error);
+
 /* A copy of the text, with a NUL behind it; false: out of memory. */
 bool peft_table_keep(peft_arena *arena, const char *text, size_t bytes, peft_cell *cell);
 
