@@ -84,7 +84,8 @@ PEFT_API peft_tensor *peft_mean_pool(peft_graph *g, peft_tensor *x, peft_tensor 
 PEFT_API peft_tensor *peft_first_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts);
 
 /* y = x * mask / (1 - p), mask 0 with probability p. The mask is a function of (context's seed, stream, context's
- * step, first_row + row, column) alone: batches may be cut in any way (ops/rng.h). p = 0 returns x itself. */
+ * step, first_row + row, column) alone: batches may be cut in any way (ops/rng.h). 0 <= p < 1, rounded to
+ * 1 / 65536; p = 0 returns x itself. */
 PEFT_API peft_tensor *peft_dropout(peft_graph *g, peft_tensor *x, double p, uint64_t stream, int64_t first_row);
 
 /* Element by element. b has the shape of a, or that of a's last dimensions (then it is used for all the rest), or
@@ -100,7 +101,8 @@ PEFT_API peft_tensor *peft_slice(peft_graph *g, peft_tensor *x, int32_t dim, int
 /* Up to 8 tensors side by side along dimension dim. */
 PEFT_API peft_tensor *peft_concat(peft_graph *g, int32_t dim, peft_tensor *const *parts, int32_t count);
 
-/* Sum over dimension dim, which goes; PEFT_ALL_DIMS: over everything -> [1]. Summed in double. */
+/* Sum over dimension dim, which goes (a vector's sum is [1]); PEFT_ALL_DIMS: over everything -> [1]. Summed in
+ * double. */
 enum { PEFT_ALL_DIMS = -1 };
 PEFT_API peft_tensor *peft_sum(peft_graph *g, peft_tensor *x, int32_t dim);
 PEFT_API peft_tensor *peft_mean(peft_graph *g, peft_tensor *x, int32_t dim);

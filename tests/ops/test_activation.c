@@ -59,7 +59,7 @@ static double expected_value(peft_activation_kind kind, double x)
     case PEFT_NUM_ACTIVATIONS:
         break;
     }
-    return NAN;
+    return (double)NAN;
 }
 
 static const float special[] = {0.0F, -0.0F, 1e-30F, -1e-30F, 0.5F, -0.5F, 3, -3, 20, -20, 200, -200, 1e15F, -1e15F};

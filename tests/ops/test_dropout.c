@@ -157,7 +157,7 @@ static peft_tensor *refused(peft_graph *g, peft_tensor *const *in)
 
 START_TEST(probabilities_outside_are_refused)
 {
-    const double outside[] = {-0.1, 1, 1.5, NAN};
+    const double outside[] = {-0.1, 1, 1.5, (double)NAN};
     op_case c = {"p", refused, {SHAPE1(3)}, 0};
     for (size_t k = 0; k < sizeof outside / sizeof *outside; k++) {
         refused_p = outside[k];

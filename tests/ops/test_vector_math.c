@@ -43,8 +43,8 @@ static const struct {
 
 static double unit_of(double value)
 {
-    double least = 0x1p-149; /* of subnormal floats */
-    return fmax(least, ldexp(1, ilogb(value) - 23));
+    const double smallest_normal = 0x1p-126, unit_below = 0x1p-149;
+    return fabs(value) < smallest_normal ? unit_below : ldexp(1, ilogb(value) - 23);
 }
 
 static bool is_close(int function, double x, double found, double expected)
