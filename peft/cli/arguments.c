@@ -61,10 +61,12 @@ static peft_status add_parts(peft_arguments *arguments, peft_error *error)
 
 /* ---- extensions ---- */
 
+/* A name ends at a colon: what follows, as in lora:rank=8, is the verb's own matter. */
 static bool find_extension(const peft_command *command, const char *name, peft_command_extension *extension)
 {
+    size_t length = strcspn(name, ":");
     for (size_t i = 0; command->extension(i, extension); i++)
-        if (strcmp(extension->name, name) == 0) return true;
+        if (strlen(extension->name) == length && strncmp(extension->name, name, length) == 0) return true;
     return false;
 }
 
@@ -76,8 +78,11 @@ static peft_status unknown_extension(const peft_command *command, const char *na
     const char **names = malloc((count + 1) * sizeof *names);
     if (!names) return no_memory(error);
     for (size_t i = 0; i < count && command->extension(i, &extension); i++) names[i] = extension.name;
-    peft_status status = peft_fail_unknown(error, PEFT_ERR_ARGUMENT, command->selector, name,
-                                           &(peft_names){names, count, sizeof *names});
+    char *wrong = strndup(name, strcspn(name, ":"));
+    peft_status status = wrong ? peft_fail_unknown(error, PEFT_ERR_ARGUMENT, command->selector, wrong,
+                                                   &(peft_names){names, count, sizeof *names})
+                               : no_memory(error);
+    free(wrong);
     free(names);
     return status;
 }
@@ -86,7 +91,7 @@ static peft_status add_extension(peft_arguments *arguments, const char *name, pe
 {
     peft_command_extension found;
     if (!find_extension(arguments->command, name, &found)) return unknown_extension(arguments->command, name, error);
-    if (peft_arguments_extension(arguments, name)) return PEFT_OK;
+    if (peft_arguments_extension(arguments, found.name)) return PEFT_OK;
     peft_command_extension *extensions =
         realloc(arguments->extensions, (arguments->num_extensions + 1) * sizeof *extensions);
     if (!extensions) return no_memory(error);

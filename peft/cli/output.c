@@ -19,9 +19,12 @@ void peft_output_init(peft_output *output, FILE *results, FILE *messages)
 {
     const char *kind = getenv("TERM");
     bool dumb = kind && strcmp(kind, "dumb") == 0;
-    bool terminal = isatty(fileno(messages)) && !dumb;
-    *output = (peft_output){
-        .results = results, .messages = messages, .terminal = terminal, .colour = terminal && !is_set("NO_COLOR")};
+    bool plain = dumb || is_set("NO_COLOR"), terminal = isatty(fileno(messages)) && !dumb;
+    *output = (peft_output){.results = results,
+                            .messages = messages,
+                            .terminal = terminal,
+                            .colour = terminal && !plain,
+                            .bold = isatty(fileno(results)) && !plain};
 }
 
 size_t peft_output_columns(const peft_output *output)

@@ -17,10 +17,12 @@ typedef struct peft_output {
     bool verbose;   /* details too */
     bool terminal;  /* messages go to a terminal whose lines can be drawn again */
     bool colour;    /* it may be coloured: NO_COLOR is not set */
+    bool bold;      /* results may be bold: they go to a terminal too */
+    bool failed;    /* the verb did its work, and what was asked for did not hold: exit code 1 */
     bool line_open; /* a progress bar stands on the last line */
 } peft_output;
 
-/* Looks at the streams and the environment; json, quiet and verbose are false. */
+/* Looks at the streams and the environment; json, quiet, verbose and failed are false. */
 void peft_output_init(peft_output *output, FILE *results, FILE *messages);
 
 /* Columns of the terminal that shows the messages, 80 where it does not say. */

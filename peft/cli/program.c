@@ -133,5 +133,6 @@ int peft_program_run(const peft_program *program, int argc, const char *const *a
     peft_status status = run_words(program, argc - 1, argv + 1, &output, &error);
     if (status != PEFT_OK) peft_output_say(&output, PEFT_SAY_ERROR, "%s", error.message);
     int unwritten = finish(&output);
-    return status != PEFT_OK ? peft_exit_code(status) : unwritten;
+    if (status != PEFT_OK) return peft_exit_code(status);
+    return output.failed ? FAILED : unwritten;
 }

@@ -14,7 +14,7 @@ enum { CELL_BYTES = 512, GAP = 2 };
 static bool grow(peft_text_table *table)
 {
     size_t capacity = table->capacity ? 2 * table->capacity : 64;
-    char **cells = realloc(table->cells, capacity * sizeof *cells);
+    peft_text_cell *cells = realloc(table->cells, capacity * sizeof *cells);
     if (!cells) return false;
     table->cells = cells;
     table->capacity = capacity;
@@ -27,7 +27,7 @@ static void add(peft_text_table *table, const char *text)
     bool room = table->count < table->capacity || grow(table);
     char *copy = room ? strdup(text) : NULL;
     if (copy)
-        table->cells[table->count++] = copy;
+        table->cells[table->count++] = (peft_text_cell){copy, false};
     else
         table->status = PEFT_ERR_MEMORY;
 }
@@ -40,7 +40,7 @@ void peft_text_table_init(peft_text_table *table, const char *const *headings, s
 
 void peft_text_table_free(peft_text_table *table)
 {
-    for (size_t i = 0; i < table->count; i++) free(table->cells[i]);
+    for (size_t i = 0; i < table->count; i++) free(table->cells[i].text);
     free(table->cells);
     *table = (peft_text_table){0};
 }
@@ -66,6 +66,11 @@ void peft_text_table_mean(peft_text_table *table, double mean, double deviation,
         peft_text_table_cell(table, "%.*f ± %.*f", digits, mean, digits, deviation);
 }
 
+void peft_text_table_bold(peft_text_table *table)
+{
+    if (table->status == PEFT_OK) table->cells[table->count - 1].bold = true;
+}
+
 static bool is_like_number(const char *cell)
 {
     bool sign = *cell == '-' || *cell == '+';
@@ -76,7 +81,7 @@ static size_t column_width(const peft_text_table *table, size_t column)
 {
     size_t width = 0;
     for (size_t i = column; i < table->count; i += table->columns) {
-        size_t cell = peft_text_columns(table->cells[i]);
+        size_t cell = peft_text_columns(table->cells[i].text);
         if (cell > width) width = cell;
     }
     return width;
@@ -85,7 +90,7 @@ static size_t column_width(const peft_text_table *table, size_t column)
 static bool column_is_numeric(const peft_text_table *table, size_t column)
 {
     for (size_t i = column + table->columns; i < table->count; i += table->columns)
-        if (!is_like_number(table->cells[i])) return false;
+        if (!is_like_number(table->cells[i].text)) return false;
     return true;
 }
 
@@ -93,8 +98,10 @@ static void print_cell(const peft_text_table *table, size_t index, FILE *out)
 {
     size_t column = index % table->columns;
     bool last = column + 1 == table->columns, right = column_is_numeric(table, column);
-    int padding = (int)(column_width(table, column) - peft_text_columns(table->cells[index]));
-    fprintf(out, "%*s%s%*s", right ? padding : 0, "", table->cells[index], right || last ? 0 : padding, "");
+    const peft_text_cell *cell = &table->cells[index];
+    int padding = (int)(column_width(table, column) - peft_text_columns(cell->text));
+    fprintf(out, "%*s%s%s%s%*s", right ? padding : 0, "", cell->bold ? "\033[1m" : "", cell->text,
+            cell->bold ? "\033[0m" : "", right || last ? 0 : padding, "");
     if (last)
         putc('\n', out);
     else

@@ -174,6 +174,24 @@ START_TEST(a_table_without_memory_says_so_when_it_is_printed)
 }
 END_TEST
 
+START_TEST(a_bold_cell_takes_no_more_room)
+{
+    static const char *const headings[] = {"name", "score"};
+    peft_text_table table;
+    peft_text_table_init(&table, headings, 2);
+    peft_text_table_cell(&table, "a");
+    peft_text_table_cell(&table, "10");
+    peft_text_table_bold(&table);
+    peft_text_table_cell(&table, "b");
+    peft_text_table_cell(&table, "9");
+    ck_assert_int_eq(peft_text_table_print(&table, stream, NULL), PEFT_OK);
+    check_written("name  score\n"
+                  "a        \033[1m10\033[0m\n"
+                  "b         9\n");
+    peft_text_table_free(&table);
+}
+END_TEST
+
 TEST_MAIN("output", tcase_add_checked_fixture(tc, setup, teardown);
           tcase_add_test(tc, lines_break_at_spaces_and_are_indented);
           tcase_add_test(tc, a_word_that_is_too_long_stands_alone);
@@ -182,6 +200,6 @@ TEST_MAIN("output", tcase_add_checked_fixture(tc, setup, teardown);
           tcase_add_test(tc, quiet_leaves_errors_and_verbose_adds_details);
           tcase_add_test(tc, a_message_takes_the_place_of_the_progress_bar);
           tcase_add_test(tc, json_is_one_document_with_short_numbers); tcase_add_test(tc, a_full_disk_is_noticed);
-          tcase_add_test(tc, words_stand_left_and_numbers_right);
+          tcase_add_test(tc, words_stand_left_and_numbers_right); tcase_add_test(tc, a_bold_cell_takes_no_more_room);
           tcase_add_test(tc, a_row_that_is_not_complete_is_an_error);
           tcase_add_test(tc, a_table_without_memory_says_so_when_it_is_printed))

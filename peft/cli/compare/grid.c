@@ -1,0 +1,222 @@
+#include "peft/cli/compare/grid.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/file.h"
+#include "tasks/task.h"
+
+static const char OWN_FILES[] = "own";
+
+enum { PLACE_BYTES = 64, PATH_BYTES = 4096 };
+
+static peft_status no_memory(peft_error *error)
+{
+    return peft_fail(error, PEFT_ERR_MEMORY, "comparison: out of memory");
+}
+
+int64_t peft_grid_seed(const peft_grid *grid, size_t index)
+{
+    return json_integer_value(peft_list_at(grid->options->seeds, index));
+}
+
+/* ---- items ---- */
+
+/* The variant's table, with the values that --rank and its like gave it. The name is known: the arguments were read
+ * with it. */
+static peft_option_set variant_set(const peft_arguments *arguments, const char *name)
+{
+    size_t k = 0;
+    while (k + 1 < arguments->num_extensions && strcmp(arguments->extensions[k].name, name) != 0) k++;
+    return (peft_option_set){arguments->extensions[k].table, peft_arguments_extension(arguments, name)};
+}
+
+/* A comparison gives these to its runs itself. */
+static peft_status check_own_options(const peft_compare_item *item, peft_error *error)
+{
+    static const char *const fixed[] = {"seed", "task"};
+    for (size_t k = 0; k < sizeof fixed / sizeof fixed[0]; k++)
+        if (json_object_get(item->own, fixed[k]))
+            return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: %s is the same for all variants, see --%ss", item->text,
+                             fixed[k], fixed[k]);
+    return PEFT_OK;
+}
+
+static peft_status parse_item(peft_grid *grid, const peft_arguments *arguments, const char *text, peft_error *error)
+{
+    peft_option_set sets[PEFT_COMPARE_SHARED_SETS + 1];
+    size_t count = peft_compare_shared_sets(grid->options, sets);
+    char *name = strndup(text, peft_compare_item_name_bytes(text));
+    if (!name) return no_memory(error);
+    sets[count++] = variant_set(arguments, name);
+    free(name);
+    peft_compare_item *item = &grid->items[grid->num_items];
+    peft_status status = peft_compare_item_parse(item, text, sets, count, error);
+    if (status != PEFT_OK) return status;
+    grid->num_items++;
+    return check_own_options(item, error);
+}
+
+/* Two items may be written apart and yet share a folder: lora:rank=8 and lora:rank:8. */
+static peft_status check_labels(const peft_grid *grid, peft_error *error)
+{
+    const peft_compare_item *last = &grid->items[grid->num_items - 1];
+    for (const peft_compare_item *item = grid->items; item < last; item++)
+        if (strcmp(item->label, last->label) == 0)
+            return peft_fail(error, PEFT_ERR_ARGUMENT, "--variants: %s and %s would share the folder %s", item->text,
+                             last->text, last->label);
+    return PEFT_OK;
+}
+
+static peft_status parse_items(peft_grid *grid, const peft_arguments *arguments, peft_error *error)
+{
+    json_t *list = grid->options->variants;
+    grid->items = calloc(peft_list_count(list) + 1, sizeof *grid->items);
+    peft_status status = grid->items ? PEFT_OK : no_memory(error);
+    for (size_t i = 0; i < peft_list_count(list) && status == PEFT_OK; i++) {
+        status = parse_item(grid, arguments, json_string_value(peft_list_at(list, i)), error);
+        if (status == PEFT_OK) status = check_labels(grid, error);
+    }
+    return status;
+}
+
+/* ---- cells ---- */
+
+static peft_status find_task(peft_grid *grid, size_t index, const char **name, peft_error *error)
+{
+    *name = OWN_FILES;
+    if (!grid->options->tasks) return PEFT_OK;
+    const peft_task *task = peft_task_find(json_string_value(peft_list_at(grid->options->tasks, index)), error);
+    if (!task) return PEFT_ERR_ARGUMENT;
+    *name = task->name;
+    return PEFT_OK;
+}
+
+static peft_status make_cells(peft_grid *grid, peft_error *error)
+{
+    size_t num_tasks = grid->options->tasks ? peft_list_count(grid->options->tasks) : 1;
+    grid->cells = calloc(num_tasks * grid->num_items + 1, sizeof *grid->cells);
+    if (!grid->cells) return no_memory(error);
+    for (size_t t = 0; t < num_tasks; t++) {
+        const char *task;
+        peft_status status = find_task(grid, t, &task, error);
+        if (status != PEFT_OK) return status;
+        for (const peft_compare_item *item = grid->items; item < grid->items + grid->num_items; item++)
+            grid->cells[grid->num_cells++] =
+                (peft_compare_cell){.task = task,
+                                    .item = item,
+                                    .learning_rate = json_number_value(json_object_get(item->all, "learning_rate"))};
+    }
+    return PEFT_OK;
+}
+
+/* ---- the whole ---- */
+
+static bool is_empty(const char *folder)
+{
+    DIR *entries = opendir(folder);
+    size_t found = 0;
+    while (entries && readdir(entries)) found++;
+    if (entries) closedir(entries);
+    return found <= 2; /* . and .. */
+}
+
+static int64_t threads_of_each(const peft_arguments *arguments, int64_t jobs)
+{
+    int64_t all = arguments->shared.threads ? arguments->shared.threads : sysconf(_SC_NPROCESSORS_ONLN);
+    return all > jobs ? all / jobs : 1;
+}
+
+peft_status peft_grid_open(peft_grid *grid, const peft_arguments *arguments, peft_error *error)
+{
+    peft_compare_options *o = arguments->values;
+    *grid = (peft_grid){.options = o, .num_seeds = peft_list_count(o->seeds)};
+    grid->how = (peft_compare_how){o->force, o->resume, threads_of_each(arguments, o->jobs)};
+    peft_status status = parse_items(grid, arguments, error);
+    if (status == PEFT_OK) status = make_cells(grid, error);
+    if (status == PEFT_OK && !o->force && !o->resume && !is_empty(o->output))
+        status = peft_fail(error, PEFT_ERR_ARGUMENT,
+                           "%s: is there already; give --resume to go on with it or --force to start anew", o->output);
+    if (status == PEFT_OK) status = peft_make_directories(o->output, error);
+    if (status != PEFT_OK) peft_grid_close(grid);
+    return status;
+}
+
+void peft_grid_close(peft_grid *grid)
+{
+    for (size_t i = 0; i < grid->num_runs; i++) peft_compare_run_free(&grid->runs[i]);
+    for (size_t i = 0; i < grid->num_cells; i++) free(grid->cells[i].chosen_on);
+    for (size_t i = 0; i < grid->num_items; i++) peft_compare_item_free(&grid->items[i]);
+    free(grid->runs);
+    free(grid->cells);
+    free(grid->items);
+    *grid = (peft_grid){0};
+}
+
+/* ---- runs ---- */
+
+static json_t *settings_of(const peft_grid *grid, const peft_compare_cell *cell, json_t *changes)
+{
+    json_t *settings = json_pack("{s:s, s:s}", "model", grid->options->model, "variant", cell->item->variant);
+    bool complete = settings && json_object_update(settings, cell->item->all) == 0 &&
+                    (cell->task == OWN_FILES || json_object_set_new(settings, "task", json_string(cell->task)) == 0) &&
+                    json_object_update(settings, changes) == 0;
+    if (complete) return settings;
+    json_decref(settings);
+    return NULL;
+}
+
+peft_status peft_grid_make_run(const peft_grid *grid, const peft_compare_cell *cell, const char *place, json_t *changes,
+                               peft_compare_run *run, peft_error *error)
+{
+    char folder[PATH_BYTES], name[PATH_BYTES];
+    const char *output = grid->options->output, *label = cell->item->label;
+    int bytes = snprintf(folder, sizeof folder, "%s/%s/%s/%s", output, cell->task, label, place);
+    snprintf(name, sizeof name, "%s %s %s", cell->task, label, place);
+    json_t *settings = changes ? settings_of(grid, cell, changes) : NULL;
+    json_decref(changes);
+    if (!settings) return no_memory(error);
+    if ((size_t)bytes < sizeof folder) return peft_compare_run_init(run, settings, folder, name, error);
+    json_decref(settings);
+    return peft_fail(error, PEFT_ERR_ARGUMENT, "--output: the folder's name is too long");
+}
+
+/* Examples are held out of a run's training only where it chooses its best step on them. */
+static json_t *changes_of(const peft_grid *grid, const peft_compare_cell *cell, int64_t seed)
+{
+    json_t *changes = json_pack("{s:I, s:f}", "seed", (json_int_t)seed, "learning_rate", cell->learning_rate);
+    if (changes && grid->options->learning_rates && strcmp(grid->options->train.keep, "best") != 0)
+        json_object_set_new(changes, "hold_out", json_integer(0));
+    return changes;
+}
+
+static peft_status make_run(peft_grid *grid, const peft_compare_cell *cell, int64_t seed, peft_error *error)
+{
+    char place[PLACE_BYTES];
+    snprintf(place, sizeof place, "seed%" PRId64, seed);
+    peft_compare_run *run = &grid->runs[grid->num_runs];
+    bool without_rate = isnan(cell->learning_rate);
+    json_t *changes = without_rate ? json_object() : changes_of(grid, cell, seed);
+    peft_status status = peft_grid_make_run(grid, cell, place, changes, run, error);
+    if (status != PEFT_OK) return status;
+    grid->num_runs++;
+    if (!without_rate) return peft_compare_run_look(run, &grid->how, error);
+    peft_compare_run_fail(run, "no learning rate: none of the candidates came to an end");
+    return PEFT_OK;
+}
+
+peft_status peft_grid_make_runs(peft_grid *grid, peft_error *error)
+{
+    grid->runs = calloc(grid->num_cells * grid->num_seeds, sizeof *grid->runs);
+    if (!grid->runs) return no_memory(error);
+    peft_status status = PEFT_OK;
+    for (size_t c = 0; c < grid->num_cells; c++)
+        for (size_t s = 0; s < grid->num_seeds && status == PEFT_OK; s++)
+            status = make_run(grid, &grid->cells[c], peft_grid_seed(grid, s), error);
+    return status;
+}

@@ -1,0 +1,195 @@
+#include "peft/cli/compare/run.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/file.h"
+#include "io/json.h"
+#include "peft/cli/compare/log_tail.h"
+#include "peft/cli/signals.h"
+
+static const char SETTINGS[] = "settings.json", MESSAGES[] = "messages.txt", RUN[] = "run.json",
+                  CHECKPOINT[] = "checkpoint/checkpoint.safetensors";
+
+const char *peft_run_state_name(peft_run_state state)
+{
+    static const char *const names[] = {[PEFT_RUN_WAITING] = "not run",
+                                        [PEFT_RUN_STARTED] = "not run",
+                                        [PEFT_RUN_STOPPED] = "stopped",
+                                        [PEFT_RUN_FAILED] = "failed",
+                                        [PEFT_RUN_DONE] = "done"};
+    return names[state];
+}
+
+peft_status peft_compare_run_init(peft_compare_run *run, json_t *settings, const char *folder, const char *name,
+                                  peft_error *error)
+{
+    *run =
+        (peft_compare_run){.settings = settings, .folder = strdup(folder), .name = strdup(name), .loss = (double)NAN};
+    if (run->settings && run->folder && run->name) return PEFT_OK;
+    peft_compare_run_free(run);
+    return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", name);
+}
+
+void peft_compare_run_free(peft_compare_run *run)
+{
+    json_decref(run->settings);
+    free(run->folder);
+    free(run->name);
+    free(run->message);
+    json_decref(run->summary);
+    *run = (peft_compare_run){0};
+}
+
+/* ---- what the folder holds ---- */
+
+static bool holds(const char *folder, const char *name)
+{
+    char *path = NULL;
+    bool there = peft_path_join(folder, name, &path, NULL) == PEFT_OK && peft_file_exists(path);
+    free(path);
+    return there;
+}
+
+static peft_status load(const char *folder, const char *name, json_t **document, peft_error *error)
+{
+    char *path = NULL;
+    *document = NULL;
+    peft_status status = peft_path_join(folder, name, &path, error);
+    if (status == PEFT_OK) status = peft_json_load(path, document, error);
+    free(path);
+    return status;
+}
+
+/* The first setting in which two objects differ, or NULL. */
+static const char *difference(json_t *wanted, json_t *found)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(wanted, key, value) if (!json_equal(value, json_object_get(found, key))) return key;
+    json_object_foreach(found, key, value) if (!json_object_get(wanted, key)) return key;
+    return NULL;
+}
+
+static peft_status check_settings(const peft_compare_run *run, peft_error *error)
+{
+    json_t *found = NULL;
+    peft_status status = load(run->folder, SETTINGS, &found, error);
+    const char *key = status == PEFT_OK ? difference(run->settings, found) : NULL;
+    if (key) {
+        char before[PEFT_JSON_TEXT], now[PEFT_JSON_TEXT];
+        status = peft_fail(error, PEFT_ERR_ARGUMENT,
+                           "%s: was run with %s %s, now it is %s; give another --output, or --force to start anew",
+                           run->folder, key, peft_json_text(json_object_get(found, key), before),
+                           peft_json_text(json_object_get(run->settings, key), now));
+    }
+    json_decref(found);
+    return status;
+}
+
+void peft_compare_run_fail(peft_compare_run *run, const char *message)
+{
+    run->state = PEFT_RUN_FAILED;
+    free(run->message);
+    run->message = strdup(message);
+}
+
+static void finish(peft_compare_run *run)
+{
+    peft_error error = {0};
+    run->state = PEFT_RUN_DONE;
+    if (load(run->folder, RUN, &run->summary, &error) != PEFT_OK) peft_compare_run_fail(run, error.message);
+}
+
+peft_status peft_compare_run_look(peft_compare_run *run, const peft_compare_how *how, peft_error *error)
+{
+    bool finished = holds(run->folder, RUN);
+    if (!how->resume || (!finished && !holds(run->folder, CHECKPOINT))) return PEFT_OK;
+    peft_status status = check_settings(run, error);
+    if (status == PEFT_OK && finished) finish(run);
+    return status;
+}
+
+/* ---- the child ---- */
+
+static peft_status start(peft_compare_run *run, const peft_compare_how *how, const char *settings, const char *messages,
+                         peft_error *error)
+{
+    char threads[32];
+    snprintf(threads, sizeof threads, "%" PRId64, how->threads);
+    const char *words[] = {"train",     "--config",  settings, "--output",
+                           run->folder, "--threads", threads,  how->resume ? "--resume" : how->force ? "--force" : NULL,
+                           NULL};
+    peft_status status = peft_json_save(settings, run->settings, PEFT_JSON_AS_IS, error);
+    return status == PEFT_OK ? peft_child_start(&run->child, words, messages, error) : status;
+}
+
+void peft_compare_run_start(peft_compare_run *run, const peft_compare_how *how)
+{
+    peft_error error = {0};
+    char *settings = NULL, *messages = NULL;
+    peft_status status = peft_make_directories(run->folder, &error);
+    if (status == PEFT_OK) status = peft_path_join(run->folder, SETTINGS, &settings, &error);
+    if (status == PEFT_OK) status = peft_path_join(run->folder, MESSAGES, &messages, &error);
+    if (status == PEFT_OK) status = start(run, how, settings, messages, &error);
+    run->state = PEFT_RUN_STARTED;
+    if (status != PEFT_OK) peft_compare_run_fail(run, error.message);
+    free(settings);
+    free(messages);
+}
+
+/* The last line of the child's messages: an error is one line, and the last thing said. */
+static void last_message(const char *folder, char *text, size_t bytes)
+{
+    char *path = NULL, *line = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    FILE *file = peft_path_join(folder, MESSAGES, &path, NULL) == PEFT_OK ? fopen(path, "re") : NULL;
+    *text = '\0';
+    while (file && (length = getline(&line, &capacity, file)) > 0)
+        snprintf(text, bytes, "%.*s", (int)strcspn(line, "\n"), line);
+    if (file) fclose(file);
+    free(line);
+    free(path);
+}
+
+static void describe_failure(peft_compare_run *run)
+{
+    char said[PEFT_MESSAGE_BYTES], message[PEFT_MESSAGE_BYTES + 64];
+    last_message(run->folder, said, sizeof said);
+    if (run->child.signal)
+        snprintf(message, sizeof message, "ended by signal %d (%s)", run->child.signal, strsignal(run->child.signal));
+    else
+        snprintf(message, sizeof message, "exit code %d: %s", run->child.exit_code, said);
+    peft_compare_run_fail(run, message);
+}
+
+static void follow(peft_compare_run *run)
+{
+    peft_log_step last;
+    if (!peft_log_last_step(run->folder, &last)) return;
+    run->steps = last.step;
+    run->loss = last.loss;
+    double epochs = json_number_value(json_object_get(run->settings, "epochs"));
+    run->total_steps = json_integer_value(json_object_get(run->settings, "steps"));
+    if (!run->total_steps && last.epoch > 0.0) run->total_steps = llround((double)last.step / last.epoch * epochs);
+}
+
+bool peft_compare_run_poll(peft_compare_run *run)
+{
+    if (run->state != PEFT_RUN_STARTED) return false;
+    bool ended = peft_child_ended(&run->child);
+    follow(run);
+    if (!ended) return false;
+    run->total_steps = run->steps;
+    if (run->child.exit_code == 0)
+        finish(run);
+    else if (run->child.exit_code == PEFT_EXIT_INTERRUPTED)
+        run->state = PEFT_RUN_STOPPED;
+    else
+        describe_failure(run);
+    return true;
+}

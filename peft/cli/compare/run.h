@@ -1,0 +1,62 @@
+/* peft/cli/compare/run.h - one run of a comparison: what is to be trained, in which folder, and how far it is.
+ *
+ * Besides what `peft train` leaves there, the folder holds
+ *
+ *     settings.json   its settings, which `peft train --config` reads; resuming compares them
+ *     messages.txt    what it said on stderr */
+#ifndef PEFT_CLI_COMPARE_RUN_H
+#define PEFT_CLI_COMPARE_RUN_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "peft/cli/compare/child.h"
+
+typedef enum peft_run_state {
+    PEFT_RUN_WAITING,
+    PEFT_RUN_STARTED,
+    PEFT_RUN_STOPPED, /* by Ctrl-C, with a checkpoint */
+    PEFT_RUN_FAILED,
+    PEFT_RUN_DONE
+} peft_run_state;
+
+typedef struct peft_compare_run {
+    json_t *settings; /* object */
+    char *folder;
+    char *name; /* "wn-class lora-rank-8 seed 0", for people */
+    peft_run_state state;
+    char *message;              /* why it failed, else NULL */
+    json_t *summary;            /* run.json of a run that is done, else NULL */
+    int64_t steps, total_steps; /* 0: not known yet */
+    double loss;                /* of the last step, NaN before it */
+    peft_child child;
+} peft_compare_run;
+
+typedef struct peft_compare_how {
+    bool force, resume;
+    int64_t threads; /* of each run */
+} peft_compare_how;
+
+/* Takes over `settings`; copies the texts. */
+peft_status peft_compare_run_init(peft_compare_run *run, json_t *settings, const char *folder, const char *name,
+                                  peft_error *error);
+/* Takes a zeroed one too. A child must have ended. */
+void peft_compare_run_free(peft_compare_run *run);
+
+/* Looks into the folder before anything is started. With `resume`, a run that is finished becomes PEFT_RUN_DONE;
+ * PEFT_ERR_ARGUMENT where the folder holds one with other settings. */
+peft_status peft_compare_run_look(peft_compare_run *run, const peft_compare_how *how, peft_error *error);
+
+/* Starts the child. Where that fails the run has failed, with the reason in its message. */
+void peft_compare_run_start(peft_compare_run *run, const peft_compare_how *how);
+
+/* Looks at the child and at its log. Returns whether the run has just ended. */
+bool peft_compare_run_poll(peft_compare_run *run);
+
+/* Makes it a failed run. */
+void peft_compare_run_fail(peft_compare_run *run, const char *message);
+
+/* The word for results: "done", "failed", "stopped"; "not run" for the others. */
+const char *peft_run_state_name(peft_run_state state);
+
+#endif

@@ -1,0 +1,255 @@
+#!/usr/bin/env bats
+# compare: what it leaves on the disk, what it prints, and what it does when runs fail, are killed or stopped.
+# shellcheck disable=SC2154,SC2016,SC2054 # bats sets output and stderr, tiny.bash the paths; jq has its own $; lists have commas
+
+load helpers
+load tiny
+
+setup_file() {
+    tiny_model "$BATS_FILE_TMPDIR/tiny"
+    sentences SST-2 "sentence label" 0 1
+    sentences RTE "index sentence1 sentence2 label" not_entailment entailment
+}
+
+# sentences FOLDER COLUMNS LABEL0 LABEL1: 64 rows to train on, 16 for dev; w1 and w2 tell the labels apart
+sentences() {
+    local folder=$BATS_FILE_TMPDIR/data/$1
+    mkdir -p "$folder"
+    awk -v columns="$2" -v zero="$3" -v one="$4" -v out="$folder" 'BEGIN {
+        n = split(columns, names, " ")
+        header = names[1]; for (k = 2; k <= n; k++) header = header "\t" names[k]
+        print header > (out "/train.tsv"); print header > (out "/dev.tsv")
+        for (i = 0; i < 80; i++) {
+            text = "w" (i % 2 ? 1 : 2) " w" (3 + i % 7) " w" (10 + i % 11); label = i % 2 ? one : zero
+            row = n == 2 ? text "\t" label : i "\t" text "\tw" (30 + i % 5) "\t" label
+            print row > (out (i < 64 ? "/train.tsv" : "/dev.tsv"))
+        }
+    }'
+}
+
+setup() {
+    common=(--model "$BATS_FILE_TMPDIR/tiny" --data "$BATS_FILE_TMPDIR/data" --threads 1 --batch-size 16)
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+compares() {
+    works compare "${common[@]}" "$@"
+}
+
+columns() {
+    head -n 1 "$1"
+}
+
+# cells FILE COLUMN: the values of a column, blank-separated (no field of these files has a comma in it)
+cells() {
+    awk -F, -v wanted="$2" 'NR == 1 { for (k = 1; k <= NF; k++) if ($k == wanted) at = k; next }
+        { printf "%s%s", (NR > 2 ? " " : ""), $at }' "$1"
+}
+
+# waits_for FILE: until it is there and not empty, ten seconds at most
+waits_for() {
+    for _ in $(seq 200); do
+        [ -s "$1" ] && return
+        sleep 0.05
+    done
+    echo "$1 has not come"
+    return 1
+}
+
+# What takes a while: the first run writes a checkpoint after each of its many steps.
+long=(--tasks sst2 --variants head:steps=3000:checkpoint-every=20:eval-every=10000,lora:steps=1 --seeds 0)
+first=runs/sst2/head-steps-3000-checkpoint-every-20-eval-every-10000/seed0
+
+# Begins with it in the background. $! is its process; the one of its child is child_of $!.
+starts_long() {
+    "$PEFT" compare "${common[@]}" "${long[@]}" --output runs > out.txt 2> err.txt 3>&- &
+    waits_for "$first/checkpoint/checkpoint.safetensors"
+}
+
+child_of() {
+    local child
+    read -r child < "/proc/$1/task/$1/children"
+    echo "$child"
+}
+
+# same_result RUN RUN: the same adapter, to the bit
+same_result() {
+    cmp "$1/adapter_model.safetensors" "$2/adapter_model.safetensors"
+}
+
+# ---- what comes out ----
+
+@test "a folder a run, a row a run, a row for each task, variant and metric" {
+    compares --tasks sst2,rte --variants head,lora:rank=2 --seeds 0,1 --epochs 1 --output runs
+    for task in sst2 rte; do
+        for variant in head lora-rank-2; do
+            for seed in 0 1; do
+                [ -f "runs/$task/$variant/seed$seed/run.json" ]
+                [ -f "runs/$task/$variant/seed$seed/adapter_model.safetensors" ]
+            done
+        done
+    done
+    [ "$(columns runs/results.csv)" = "task,variant,seed,accuracy,trainable_parameters,peak_memory_bytes,train_seconds,tokens_per_second,learning_rate,status,message,folder" ]
+    [ "$(cells runs/results.csv task)" = "sst2 sst2 sst2 sst2 rte rte rte rte" ]
+    [ "$(cells runs/results.csv variant)" = "head head lora:rank=2 lora:rank=2 head head lora:rank=2 lora:rank=2" ]
+    [ "$(cells runs/results.csv seed)" = "0 1 0 1 0 1 0 1" ]
+    [ "$(cells runs/results.csv status)" = "done done done done done done done done" ]
+    [ "$(columns runs/summary.csv)" = "task,variant,metric,n,mean,standard_deviation,interval_low,interval_high,trainable_parameters,peak_memory_bytes,train_seconds,learning_rate,learning_rate_chosen_on,reported_on" ]
+    [ "$(cells runs/summary.csv n)" = "2 2 2 2" ]
+    [[ "${lines[0]}" =~ ^task\ +variant\ +metric\ +mean\ ±\ sd\ +runs ]]
+    [ "${#lines[@]}" -eq 6 ]
+    run ! grep -q $'\033' <<< "$output"
+}
+
+@test "figures of the rows are those of run.json, mean and deviation those of the rows" {
+    compares --tasks sst2 --variants lora --seeds 3,5 --epochs 1 --output runs --json
+    for index in 0 1; do
+        run_json=runs/sst2/lora/seed$((3 + 2 * index))/run.json
+        jq -e --argjson row "$(jq ".results[$index]" <<< "$output")" \
+            '[.task, .variant, .seed, .metrics, .trainable_parameters, .peak_memory_bytes] ==
+             ($row | [.task, .variant, .seed, .metrics, .trainable_parameters, .peak_memory_bytes]) and
+             (.train_seconds - $row.train_seconds | fabs) < 1e-9' "$run_json"
+    done
+    holds '[.results[].metrics.accuracy] as [$a, $b] | .summary[0] |
+           (.mean - ($a + $b) / 2 | fabs) < 1e-12 and
+           (.standard_deviation - (($a - $b) | fabs) / (2 | sqrt) | fabs) < 1e-12'
+}
+
+@test "options of an item are its own, those of the command line are everybody's" {
+    compares --tasks sst2 --variants lora,lora:rank=2:alpha=3:learning-rate=0.5,head --rank 3 --seeds 0 --steps 1 --output runs
+    jq -e '.variant == "head" and .rank == null and .learning_rate == 0.001' runs/sst2/head/seed0/settings.json
+    jq -e '.variant == "lora" and .rank == 3 and .alpha == 16 and .learning_rate == 0.001' runs/sst2/lora/seed0/settings.json
+    jq -e '.variant == "lora" and .rank == 2 and .alpha == 3 and .learning_rate == 0.5' \
+        runs/sst2/lora-rank-2-alpha-3-learning-rate-0.5/seed0/settings.json
+    [ "$(cells runs/summary.csv learning_rate)" = "0.001 0.5 0.001" ]
+}
+
+@test "side by side or one by one: the same bits" {
+    compares --tasks sst2 --variants head,lora --seeds 0,1 --epochs 1 --output one
+    compares --tasks sst2 --variants head,lora --seeds 0,1 --epochs 1 --output four --jobs 4
+    for run in head/seed0 head/seed1 lora/seed0 lora/seed1; do same_result "one/sst2/$run" "four/sst2/$run"; done
+}
+
+@test "own files are compared too" {
+    sed 's/sentence\tlabel/text\tlabel/' "$BATS_FILE_TMPDIR/data/SST-2/train.tsv" > mine.tsv
+    works compare --model "$BATS_FILE_TMPDIR/tiny" --train mine.tsv --dev mine.tsv --variants head --seeds 0 --steps 1 --output runs
+    [ "$(cells runs/results.csv task)" = own ]
+    [ -f runs/own/head/seed0/run.json ]
+}
+
+# ---- the learning rate ----
+
+@test "a learning rate is chosen on examples held out of train, and all runs have it" {
+    compares --tasks sst2 --variants lora,head:learning-rate=0.125 --seeds 4,5 --learning-rates 0.01,1e-9 --hold-out 16 --epochs 3 \
+        --output runs
+    held_out() { # RATE: the score of the last step
+        jq -s 'map(select(.split == "held_out"))[-1].metrics.accuracy' "runs/sst2/lora/learning-rate-$1/log.jsonl"
+    }
+    [ "$(jq -n "$(held_out 0.01) < $(held_out 1e-09)")" = true ]
+    [ "$(cells runs/summary.csv learning_rate)" = "1e-09 0.125" ]
+    [ "$(cells runs/results.csv learning_rate)" = "1e-09 1e-09 0.125 0.125" ]
+    [ "$(cells runs/summary.csv learning_rate_chosen_on)" = "16 of 64 training examples; seed 4 " ]
+    splits='.splits | "\(.train_examples) \(.held_out_examples)"'
+    [ "$(jq -r "$splits" runs/sst2/lora/learning-rate-1e-09/run.json)" = "48 16" ]
+    [ "$(jq -r "$splits" runs/sst2/lora/seed4/run.json)" = "64 0" ]
+    [ ! -e runs/sst2/head/learning-rate-0.01 ]
+    [[ "$output" == *"learning rates were chosen on examples held out of train"* ]]
+}
+
+# ---- failures ----
+
+@test "a run that fails is named, the others go on, the exit code is 1" {
+    rm -rf broken
+    mkdir -p broken/RTE
+    cp -r "$BATS_FILE_TMPDIR/data/SST-2" broken
+    cp "$BATS_FILE_TMPDIR/data/RTE/train.tsv" broken/RTE
+    peft compare "${common[@]}" --data broken --tasks rte,sst2 --variants head --seeds 0 --steps 1 --output runs
+    [ "$status" -eq 1 ]
+    [[ "$stderr" == *"runs/rte/head/seed0: failed: exit code 3: peft: train: broken/RTE/dev.tsv: "* ]]
+        [ "$(cells runs/results.csv status)" = "failed done" ]
+    [[ "$output" == *"sst2"* && "$output" != *"rte"* ]]
+}
+
+@test "a run that is killed is a failed run, and --resume makes it good" {
+    starts_long
+    parent=$!
+    kill -KILL "$(child_of $parent)"
+    wait $parent || true
+        [ "$(cells runs/results.csv status)" = "failed done" ]
+    grep -q "$first: failed: ended by signal 9" err.txt
+    before=$(stat -c %y runs/sst2/lora-steps-1/seed0/run.json)
+    compares "${long[@]}" --output runs --resume
+    [ "$(cells runs/results.csv status)" = "done done" ]
+    [ "$(stat -c %y runs/sst2/lora-steps-1/seed0/run.json)" = "$before" ]
+    compares "${long[@]}" --output whole
+    same_result "$first" "${first/runs/whole}"
+}
+
+@test "when compare itself is killed its child ends with it, and --resume goes on" {
+    starts_long
+    parent=$!
+    child=$(child_of $parent)
+    kill -KILL $parent
+    wait $parent || true
+    for _ in $(seq 100); do
+        kill -0 "$child" 2> /dev/null || break
+        sleep 0.05
+    done
+    run ! kill -0 "$child"
+    [ ! -e "$first/run.json" ]
+    compares "${long[@]}" --output runs --resume
+    [ "$(cells runs/results.csv status)" = "done done" ]
+}
+
+@test "Ctrl-C: the child saves a checkpoint, what is finished is kept, exit code 130" {
+    starts_long
+    parent=$!
+    kill -INT $parent
+    code=0
+    wait $parent || code=$?
+    [ $code -eq 130 ]
+    [ "$(cells runs/results.csv status)" = "stopped not run" ]
+    grep -q "go on with --resume" err.txt
+    compares "${long[@]}" --output runs --resume
+    [ "$(cells runs/results.csv status)" = "done done" ]
+}
+
+# ---- what is refused ----
+
+@test "an output folder that is there needs --resume or --force" {
+    compares --tasks sst2 --variants head --seeds 0 --steps 1 --output runs
+    peft compare "${common[@]}" --tasks sst2 --variants head --seeds 0 --steps 1 --output runs
+    fails 2 "runs: is there already; give --resume to go on with it or --force to start anew"
+    compares --tasks sst2 --variants head --seeds 0 --steps 2 --output runs --force
+    [ "$(jq .steps runs/sst2/head/seed0/run.json)" -eq 2 ]
+}
+
+@test "--resume does not mix runs with other settings" {
+    compares --tasks sst2 --variants head --seeds 0 --steps 1 --output runs
+    peft compare "${common[@]}" --tasks sst2 --variants head --seeds 0,1 --steps 2 --output runs --resume
+    fails 2 "runs/sst2/head/seed0: was run with steps 1, now it is 2"
+}
+
+@test "wrong words are refused before anything is started" {
+    refuses() { # MESSAGE WORD...
+        local message=$1
+        shift
+        peft compare "${common[@]}" --output runs "$@"
+        fails 2 "$message"
+        [ ! -e runs ]
+    }
+    refuses "--variants X,Y is missing" --tasks sst2
+    refuses "no data: give --tasks A,B" --variants head
+    refuses 'did you mean "sst2"?' --tasks sst3 --variants head
+    refuses 'did you mean "lora"?' --tasks sst2 --variants lroa:rank=2
+    refuses "lora:rnak=2: --rnak: there is no such setting; did you mean --rank?" --tasks sst2 --variants lora:rnak=2
+    refuses "lora:rank=0: --rank: expected an integer from 1 to 65536" --tasks sst2 --variants lora:rank=0
+    refuses 'expected OPTION=VALUE' --tasks sst2 --variants lora:rank
+    refuses "seed is the same for all variants" --tasks sst2 --variants lora:seed=1
+    refuses "would share the folder lora-target-modules-query-key" --tasks sst2 --variants 'lora:target-modules=query|key,lora:target-modules=query/key'
+    refuses '--seeds: 1 stands there twice' --tasks sst2 --variants lora --seeds 1,1
+    refuses '--seeds: expected integers from 0 on, found "a"' --tasks sst2 --variants lora --seeds 0,a
+    refuses '--learning-rates: expected numbers above 0, found -1' --tasks sst2 --variants lora --learning-rates=-1,1
+    refuses "--force and --resume exclude each other" --tasks sst2 --variants lora --force --resume
+    refuses "a comparison has --seeds" --tasks sst2 --variants lora --seed 3
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Reads all #include "..." lines of the tree and fails on an arrow in the wrong direction:
+#
+#     ops <- io <- variants <- models <- tasks, generators <- peft <- cli, examples, bench, tests
+#
+# A file includes its own folder and those to the left, by the path from the root, so that the arrow can be seen. No
+# folder but variants and tests includes the header of a particular variant, one whose .c file ends in a variant's table.
+#
+#     tests/test_layers.sh [ROOT]
+set -euo pipefail
+cd "${1:-$(dirname "$0")/..}"
+
+declare -A sees=(
+    [ops]="ops"
+    [io]="ops io"
+    [variants]="ops io variants"
+    [models]="ops io variants models"
+    [tasks]="ops io variants models tasks"
+    [generators]="ops io variants models generators"
+    [peft]="ops io variants models tasks generators peft"
+    [cli]="ops io variants models tasks generators peft cli"
+    [examples]="ops io variants models tasks generators peft"
+    [bench]="ops io variants models tasks generators peft cli bench"
+    [tests]="ops io variants models tasks generators peft cli bench tests"
+)
+
+# layer PATH: sets `layer`; peft/cli/train.c is of cli, peft/train.c of peft
+layer() {
+    case $1 in peft/cli/*) layer=cli ;; *) layer=${1%%/*} ;; esac
+}
+
+# is_allowed FROM TO INCLUDED
+is_allowed() {
+    [[ " ${sees[$1]} " == *" $2 "* ]] || return 1
+    [[ -f $3 || -f $3.in ]] || return 1
+    [[ $2 != variants || $1 == variants || $1 == tests ]] || ! grep -qs '^const peft_variant peft_variant_' "${3%.h}.c"
+}
+
+includes() {
+    find "${!sees[@]}" -name '*.[ch]' -exec grep -noHE '^ *# *include *"[^"]+"' {} + 2> /dev/null |
+        sed -E 's/^([^:]+):([0-9]+):.*"([^"]+)"$/\1:\2:\3/'
+}
+
+wrong=0 seen=0
+while IFS=: read -r file line included; do
+    seen=$((seen + 1))
+    layer "$file" && from=$layer
+    layer "$included" && to=$layer
+    is_allowed "$from" "$to" "$included" && continue
+    echo "$file:$line: $from must not include \"$included\"; it sees: ${sees[$from]}"
+    wrong=$((wrong + 1))
+done < <(includes)
+
+echo "$seen includes, $wrong wrong"
+[ "$wrong" -eq 0 ] && [ "$seen" -gt 0 ]
