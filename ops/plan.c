@@ -168,7 +168,7 @@ peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *byte
     if (peft_graph_failed(g) || !peft_graph_schedule_forward(g)) return peft_graph_status(g, error);
     find_lifetimes(g);
     write_in_place(g);
-    size_t most = (size_t)(g->num_storages + g->num_steps);
+    size_t most = (size_t)g->num_storages + (size_t)g->num_steps;
     piece *pieces = calloc(most, sizeof *pieces);
     piece **placed = calloc(most, sizeof *placed);
     if (!pieces || !placed) {

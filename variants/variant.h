@@ -33,7 +33,7 @@ typedef struct peft_common_options {
     {.name = "rank",                                                                                                   \
      .type = PEFT_OPTION_INT,                                                                                          \
      .offset = offsetof(peft_common_options, rank),                                                                    \
-     .initial = rank_text,                                                                                             \
+     .initial = (rank_text),                                                                                           \
      .min = 1,                                                                                                         \
      .max = PEFT_MAX_RANK,                                                                                             \
      .placeholder = "N",                                                                                               \
@@ -42,7 +42,7 @@ typedef struct peft_common_options {
         {.name = "alpha",                                                                                              \
          .type = PEFT_OPTION_FLOAT,                                                                                    \
          .offset = offsetof(peft_common_options, alpha),                                                               \
-         .initial = alpha_text,                                                                                        \
+         .initial = (alpha_text),                                                                                      \
          .placeholder = "X",                                                                                           \
          .help = "scale of the update before it is divided by the rank",                                               \
          .group = "Adapter"},                                                                                          \
@@ -159,12 +159,12 @@ typedef struct peft_json_field {
 
 /* NULL marks an optional entry. */
 struct peft_variant {
-    const char *name;      /* "lora": file, command line and registry use this word */
-    const char *equation;  /* "y = W x + b + (alpha / r) B A x" */
-    const char *source;    /* "Hu et al. 2021, arXiv 2106.09685, eq. (3)" */
-    const char *summary;   /* one line for `peft variants` */
-    const char *peft_type; /* of adapter_config.json */
-    const char *peft_flag; /* optional: the boolean in it that tells this variant from others of its type */
+    const char *name;       /* "lora": file, command line and registry use this word */
+    const char *equation;   /* "y = W x + b + (alpha / r) B A x" */
+    const char *source;     /* "Hu et al. 2021, arXiv 2106.09685, eq. (3)" */
+    const char *summary;    /* one line for `peft variants` */
+    const char *peft_type;  /* of adapter_config.json */
+    const char *peft_flag;  /* optional: the boolean in it that tells this variant from others of its type */
     const char *own_format; /* optional: "1", the version of our form of its files, where PEFT has no such method */
     size_t options_bytes;
     const peft_option *options;
