@@ -5,14 +5,28 @@
 #include <xxhash.h>
 #include <yaml.h>
 
+#include "ops/context.h"
+#include "ops/gemm.h"
+
 #if defined(__clang__)
 #define COMPILER "clang " __clang_version__
 #else
 #define COMPILER "gcc " __VERSION__
 #endif
 
+/* What this CPU runs: the first of the backends that it has is the one that is taken. */
+static void report_backends(FILE *out)
+{
+    fputs("backends", out);
+    for (int k = 0; peft_backend_name(k); k++)
+        if (peft_backend_available(peft_backend_name(k))) fprintf(out, " %s", peft_backend_name(k));
+    fputs(", the first is taken\n", out);
+}
+
 void peft_version_report(FILE *out)
 {
+    report_backends(out);
+    fprintf(out, "blis %s\n", peft_gemm_version());
     unsigned xxhash = XXH_versionNumber();
     fprintf(out, "compiler %s\n", COMPILER);
     fprintf(out, "jansson %s\n", jansson_version_str());
