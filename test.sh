@@ -10,6 +10,7 @@ cd "$(dirname "$0")"
 install_missing "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+export OMP_WAIT_POLICY=passive # tests run side by side: threads that wait should not keep the others from working
 # What sanitizers insert makes gcc warn of what cannot be; warnings are errors in the plain builds.
 sanitized="-Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1"
 passed=0 failed=0 skipped=0
@@ -22,7 +23,7 @@ run() {
     [ -f "$dir/build.ninja" ] || CC=$compiler meson setup "$dir" "$@" >/dev/null
     ninja -C "$dir" >"$dir/build.log" || { grep -A 8 -E 'error|warning|FAILED' "$dir/build.log" | head -n 60; exit 1; }
     log=$dir/meson-logs/testlog.txt
-    meson test -C "$dir" --no-rebuild --print-errorlogs --quiet || true
+    meson test -C "$dir" --no-rebuild --print-errorlogs --quiet --timeout-multiplier 20 || true
     passed=$((passed + $(count 'Ok' "$log")))
     failed=$((failed + $(count 'Fail' "$log") + $(count 'Timeout' "$log") + $(count 'Unexpected Pass' "$log")))
     skipped=$((skipped + $(count 'Skipped' "$log")))
