@@ -46,9 +46,9 @@ cells() {
         { printf "%s%s", (NR > 2 ? " " : ""), $at }' "$1"
 }
 
-# waits_for FILE: until it is there and not empty, ten seconds at most
+# waits_for FILE: until it is there and not empty, a minute at most
 waits_for() {
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do
         [ -s "$1" ] && return
         sleep 0.05
     done
@@ -191,7 +191,7 @@ same_result() {
     child=$(child_of $parent)
     kill -KILL $parent
     wait $parent || true
-    for _ in $(seq 100); do
+    for _ in $(seq 1200); do
         kill -0 "$child" 2> /dev/null || break
         sleep 0.05
     done
