@@ -60,7 +60,7 @@ echo "data: $data" >&2
 # Few steps need high rates, a head without adapter the highest.
 "$peft" compare --model "$model" --data "$data" --tasks wn-class,wn-entail,wn-sense \
     --variants head:learning-rate=1e-2,lora:rank=2,lora:rank=8 --learning-rate 3e-3 --seeds 0,1 \
-    --max-train 1000 --epochs 2 --eval-every 1000000     --output "$output" --resume
+    --max-train 1000 --epochs 2 --eval-every 1000000 --output "$output" --resume
 
 cat << EOF
 
