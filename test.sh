@@ -10,7 +10,6 @@ cd "$(dirname "$0")"
 install_missing "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
-export OMP_WAIT_POLICY=passive # tests run side by side: threads that wait should not keep the others from working
 # What sanitizers insert makes gcc warn of what cannot be; warnings are errors in the plain builds.
 sanitized="-Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1"
 passed=0 failed=0 skipped=0

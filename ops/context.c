@@ -1,6 +1,6 @@
 #include "ops/context_internal.h"
 
-#include <omp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +69,14 @@ bool peft_backend_available(const char *name)
     return index >= 0 && supported(index);
 }
 
+/* Those that this process may run on. */
+static int num_processors(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+    return count > 0 ? count : 1;
+}
+
 peft_status peft_context_open(peft_context **ctx, const peft_context_options *options, peft_error *error)
 {
     *ctx = NULL;
@@ -81,12 +89,17 @@ peft_status peft_context_open(peft_context **ctx, const peft_context_options *op
         return peft_fail(error, PEFT_ERR_ARGUMENT, "threads: expected 0 or more, found %d", wanted.threads);
     peft_context *made = calloc(1, sizeof *made);
     if (!made) return peft_fail(error, PEFT_ERR_MEMORY, "context: out of memory");
-    made->threads = wanted.threads ? wanted.threads : omp_get_num_procs();
+    made->threads = wanted.threads ? wanted.threads : num_processors();
     made->backend = backends[index].name;
     made->kernels = backends[index].kernels;
     made->kernels_f64 = kernels_portable_f64;
     made->seed = wanted.seed;
     atomic_flag_clear(&made->failing);
+    peft_status status = peft_team_open(&made->team, made->threads, error);
+    if (status != PEFT_OK) {
+        free(made);
+        return status;
+    }
     *ctx = made;
     return PEFT_OK;
 }
@@ -94,6 +107,7 @@ peft_status peft_context_open(peft_context **ctx, const peft_context_options *op
 void peft_context_close(peft_context *ctx)
 {
     if (!ctx) return;
+    peft_team_close(ctx->team);
     free(ctx->buffer);
     free(ctx);
 }
@@ -156,13 +170,23 @@ void *peft_shared_scratch(const peft_context *ctx)
     return ctx->shared;
 }
 
+typedef struct row_loop {
+    const peft_node *node;
+    peft_context *ctx;
+    int64_t rows, grain;
+    peft_rows_function *run;
+} row_loop;
+
+static void run_piece(void *argument, int64_t piece, int thread)
+{
+    const row_loop *l = argument;
+    int64_t begin = piece * l->grain;
+    int64_t end = begin + l->grain < l->rows ? begin + l->grain : l->rows;
+    l->run(l->node, l->ctx, begin, end, l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride);
+}
+
 void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64_t grain, peft_rows_function *run)
 {
-    int64_t pieces = (rows + grain - 1) / grain;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(ctx->threads) if (pieces > 1)
-    for (int64_t piece = 0; piece < pieces; piece++) {
-        int64_t begin = piece * grain;
-        int64_t end = begin + grain < rows ? begin + grain : rows;
-        run(node, ctx, begin, end, ctx->scratch + (size_t)omp_get_thread_num() * ctx->scratch_stride);
-    }
+    row_loop loop = {node, ctx, rows, grain, run};
+    peft_team_run(ctx->team, (rows + grain - 1) / grain, run_piece, &loop);
 }

@@ -5,11 +5,13 @@
 #include <stdatomic.h>
 
 #include "ops/op.h"
+#include "ops/team.h"
 
 typedef const peft_kernel *const *peft_kernel_table; /* [PEFT_NUM_OPS] */
 
 struct peft_context {
     int threads;
+    peft_team *team;
     const char *backend;
     peft_kernel_table kernels;     /* for PEFT_F32 */
     peft_kernel_table kernels_f64; /* for PEFT_F64 */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/team.h"
+
 enum { MAX_STATES = 2, PIECE_ELEMENTS = 1 << 16 };
 
 /* Elements begin ... end - 1 of a parameter: work for one thread, cut the same way for any number of them. */
@@ -23,6 +25,9 @@ struct peft_optimizer {
     float **states[MAX_STATES];
     size_t state_bytes;
     int64_t steps;
+    peft_team *team;
+    float factor; /* of the gradients and */
+    double rate;  /* of the update that the team is at */
 };
 
 /* The order of the operations is that of torch.optim.adam._single_tensor_adam, with decoupled decay. */
@@ -141,6 +146,11 @@ peft_status peft_optimizer_create(peft_optimizer **optimizer, const peft_optimiz
         peft_optimizer_free(o);
         return peft_fail(error, PEFT_ERR_MEMORY, "optimizer: out of memory for %zu parameters", count);
     }
+    status = peft_team_open(&o->team, wanted.threads, error);
+    if (status != PEFT_OK) {
+        peft_optimizer_free(o);
+        return status;
+    }
     *optimizer = o;
     return PEFT_OK;
 }
@@ -148,6 +158,7 @@ peft_status peft_optimizer_create(peft_optimizer **optimizer, const peft_optimiz
 void peft_optimizer_free(peft_optimizer *o)
 {
     if (!o) return;
+    peft_team_close(o->team);
     free(o->parameters);
     free(o->pieces);
     free(o->memory);
@@ -155,29 +166,31 @@ void peft_optimizer_free(peft_optimizer *o)
     free(o);
 }
 
+static void square_piece(void *argument, int64_t index, int thread)
+{
+    peft_optimizer *o = argument;
+    piece *part = &o->pieces[index];
+    const float *gradient = o->parameters[part->parameter].gradient;
+    (void)thread;
+    part->squares = 0;
+    for (int64_t e = part->begin; e < part->end; e++) part->squares += (double)gradient[e] * (double)gradient[e];
+}
+
 static double gradient_norm(peft_optimizer *o)
 {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(o->options.threads) if (o->num_pieces > 1)
-    for (int64_t k = 0; k < o->num_pieces; k++) {
-        piece *part = &o->pieces[k];
-        const float *gradient = o->parameters[part->parameter].gradient;
-        double squares = 0;
-        for (int64_t e = part->begin; e < part->end; e++) squares += (double)gradient[e] * (double)gradient[e];
-        part->squares = squares;
-    }
+    peft_team_run(o->team, o->num_pieces, square_piece, o);
     double squares = 0;
     for (int64_t k = 0; k < o->num_pieces; k++) squares += o->pieces[k].squares;
     return sqrt(squares);
 }
 
-static void scale_gradients(peft_optimizer *o, float factor)
+static void scale_piece(void *argument, int64_t index, int thread)
 {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(o->options.threads) if (o->num_pieces > 1)
-    for (int64_t k = 0; k < o->num_pieces; k++) {
-        const piece *part = &o->pieces[k];
-        float *gradient = o->parameters[part->parameter].gradient;
-        for (int64_t e = part->begin; e < part->end; e++) gradient[e] *= factor;
-    }
+    const peft_optimizer *o = argument;
+    const piece *part = &o->pieces[index];
+    float *gradient = o->parameters[part->parameter].gradient;
+    (void)thread;
+    for (int64_t e = part->begin; e < part->end; e++) gradient[e] *= o->factor;
 }
 
 peft_status peft_optimizer_clip(peft_optimizer *o, double max_norm, double *norm, peft_error *error)
@@ -186,8 +199,18 @@ peft_status peft_optimizer_clip(peft_optimizer *o, double max_norm, double *norm
     if (!isfinite(*norm))
         return peft_fail(error, PEFT_ERR_NUMERIC, "gradient: expected a finite norm, found %g", *norm);
     double factor = max_norm / (*norm + 1e-6);
-    if (max_norm > 0 && factor < 1) scale_gradients(o, (float)factor);
+    if (max_norm <= 0 || factor >= 1) return PEFT_OK;
+    o->factor = (float)factor;
+    peft_team_run(o->team, o->num_pieces, scale_piece, o);
     return PEFT_OK;
+}
+
+static void update_piece(void *argument, int64_t index, int thread)
+{
+    const peft_optimizer *o = argument;
+    const piece *part = &o->pieces[index];
+    (void)thread;
+    rules[o->options.kind].update(o, part, o->rate * o->parameters[part->parameter].learning_rate_factor);
 }
 
 peft_status peft_optimizer_step(peft_optimizer *o, double learning_rate, peft_error *error)
@@ -195,11 +218,8 @@ peft_status peft_optimizer_step(peft_optimizer *o, double learning_rate, peft_er
     if (!isfinite(learning_rate) || learning_rate < 0)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "learning rate: expected 0 or more, found %g", learning_rate);
     o->steps++;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(o->options.threads) if (o->num_pieces > 1)
-    for (int64_t k = 0; k < o->num_pieces; k++) {
-        const piece *part = &o->pieces[k];
-        rules[o->options.kind].update(o, part, learning_rate * o->parameters[part->parameter].learning_rate_factor);
-    }
+    o->rate = learning_rate;
+    peft_team_run(o->team, o->num_pieces, update_piece, o);
     return PEFT_OK;
 }
 

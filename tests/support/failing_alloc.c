@@ -1,6 +1,7 @@
 #include "tests/support/failing_alloc.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,14 +17,13 @@ void *__wrap_realloc(void *memory, size_t bytes);
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 char *__wrap_strdup(const char *text);
 
-static int64_t calls_left = -1;
-static bool has_failed;
+static atomic_int_least64_t calls_left = -1; /* negative: none fails */
+static atomic_bool has_failed;
 
 static bool fails(void)
 {
-    bool now = calls_left == 0;
-    if (calls_left >= 0) calls_left--;
-    has_failed = has_failed || now;
+    bool now = atomic_load(&calls_left) >= 0 && atomic_fetch_sub(&calls_left, 1) == 0;
+    if (now) atomic_store(&has_failed, true);
     return now;
 }
 

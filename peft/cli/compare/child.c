@@ -25,13 +25,6 @@ static void become(char *const *argv, int messages, int nothing, pid_t parent)
     _exit(NOT_STARTED);
 }
 
-/* Threads that wait for work by spinning take the CPU from the runs beside them: two children on two loaded cores were
- * seen to take ten times as long. OpenMP reads this when a program starts; what the user has set stays. */
-static void let_threads_sleep(void)
-{
-    setenv("OMP_WAIT_POLICY", "passive", 0);
-}
-
 /* argv for exec: the strings stay the caller's, the array is new. */
 static char **argv_of(const char *const *words)
 {
@@ -50,7 +43,6 @@ peft_status peft_child_start(peft_child *child, const char *const *words, const 
     char **argv = argv_of(words);
     if (!argv) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", messages);
     argv[0] = name;
-    let_threads_sleep();
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     int file = open(messages, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     peft_status status = PEFT_OK;
