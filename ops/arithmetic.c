@@ -41,3 +41,10 @@ peft_tensor *peft_scale(peft_graph *g, peft_tensor *x, double factor)
     peft_node *node = peft_graph_append(g, PEFT_OP_scale, 1, &x, &factor, sizeof factor);
     return peft_node_output(g, node, x->dtype, x->shape);
 }
+
+peft_tensor *peft_power(peft_graph *g, peft_tensor *x, double exponent)
+{
+    if (!peft_check_real(g, "power", "x", x)) return NULL;
+    peft_node *node = peft_graph_append(g, PEFT_OP_power, 1, &x, &exponent, sizeof exponent);
+    return peft_node_output(g, node, x->dtype, x->shape);
+}

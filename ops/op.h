@@ -23,6 +23,7 @@
     X(add)                                                                                                             \
     X(mul)                                                                                                             \
     X(scale)                                                                                                           \
+    X(power)                                                                                                           \
     X(reshape)                                                                                                         \
     X(slice)                                                                                                           \
     X(concat)                                                                                                          \

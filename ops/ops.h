@@ -32,7 +32,8 @@ PEFT_API peft_tensor *peft_linear(peft_graph *g, peft_tensor *x, peft_tensor *we
 PEFT_API peft_tensor *peft_low_rank(peft_graph *g, peft_tensor *y0, peft_tensor *x, peft_tensor *A, peft_tensor *B,
                                     peft_tensor *gate, peft_tensor *starts, double scale);
 
-/* C = op(a) op(b), op(a) [m, k], op(b) [k, n]; op transposes where asked -> [m, n] */
+/* C = op(a) op(b), op(a) [m, k], op(b) [k, n]; op transposes where asked -> [m, n]. Or with a leading dimension in
+ * both, [S, m, k] and [S, k, n] -> [S, m, n]: a product each. */
 PEFT_API peft_tensor *peft_matmul(peft_graph *g, peft_tensor *a, bool transpose_a, peft_tensor *b, bool transpose_b);
 
 /* Row ids[t] of weight: ids [T] (PEFT_I32), weight [rows, columns] -> [T, columns]. An id outside of the table fails
@@ -93,6 +94,8 @@ PEFT_API peft_tensor *peft_dropout(peft_graph *g, peft_tensor *x, double p, uint
 PEFT_API peft_tensor *peft_add(peft_graph *g, peft_tensor *a, peft_tensor *b);
 PEFT_API peft_tensor *peft_mul(peft_graph *g, peft_tensor *a, peft_tensor *b);
 PEFT_API peft_tensor *peft_scale(peft_graph *g, peft_tensor *x, double factor);
+/* y = x^exponent, as pow has it. For an exponent below 1 the gradient at 0 is taken as 0, as that of a norm is. */
+PEFT_API peft_tensor *peft_power(peft_graph *g, peft_tensor *x, double exponent);
 
 /* The same elements in another shape; no copy. */
 PEFT_API peft_tensor *peft_reshape(peft_graph *g, peft_tensor *x, peft_shape shape);

@@ -3,7 +3,8 @@
  *     C = A B                                         (1)
  *     dA (+)= dC B^T      dB (+)= A^T dC              (2)
  *
- * A [m, k], B [k, n]: the inputs, or their transposes, which is a swap of strides. */
+ * A [m, k], B [k, n]: the inputs, or their transposes, which is a swap of strides; or S of them, one after another,
+ * whose rows are then counted through. */
 #include "ops/matmul.h"
 #include "ops/kernels/gemm_tiles.h"
 
@@ -12,18 +13,20 @@ enum { A, B };
 typedef struct matrix {
     real *data;
     int64_t rows, columns, row, column; /* sizes, and strides between rows and columns */
+    int64_t next;                       /* stride to the next sequence's matrix */
 } matrix;
 
 static matrix transposed(matrix m)
 {
-    return (matrix){m.data, m.columns, m.rows, m.column, m.row};
+    return (matrix){m.data, m.columns, m.rows, m.column, m.row, m.next};
 }
 
 /* `t` as the formulas have it: the value or gradient of an input, or of the result (input -1). */
 static matrix matrix_of(const peft_node *node, const peft_tensor *t, int input)
 {
     const peft_matmul_attributes *attributes = node->attributes;
-    matrix m = {t->data, peft_rows(t), peft_columns(t), peft_columns(t), 1};
+    int64_t rows = t->shape.size[t->shape.ndim - 2], columns = peft_columns(t);
+    matrix m = {t->data, rows, columns, columns, 1, rows * columns};
     bool swap = (input == A && attributes->transpose_a) || (input == B && attributes->transpose_b);
     return swap ? transposed(m) : m;
 }
@@ -31,9 +34,14 @@ static matrix matrix_of(const peft_node *node, const peft_tensor *t, int input)
 /* Rows begin ... end - 1 of out = left right + beta out. */
 static void product_rows(matrix left, matrix right, real beta, matrix out, int64_t begin, int64_t end)
 {
-    peft_gemm_shape shape = {end - begin, out.columns,  left.columns, left.row,  left.column,
-                             right.row,   right.column, out.row,      out.column};
-    gemm(&shape, 1, left.data + begin * left.row, right.data, beta, out.data + begin * out.row);
+    for (int64_t next; begin < end; begin = next) {
+        int64_t s = begin / out.rows, row = begin % out.rows;
+        next = (s + 1) * out.rows < end ? (s + 1) * out.rows : end;
+        peft_gemm_shape shape = {next - begin, out.columns,  left.columns, left.row,  left.column,
+                                 right.row,    right.column, out.row,      out.column};
+        gemm(&shape, 1, left.data + s * left.next + row * left.row, right.data + s * right.next, beta,
+             out.data + s * out.next + row * out.row);
+    }
 }
 
 /* (1) */
@@ -67,7 +75,8 @@ static void dB_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
 
 static void backward(const peft_node *node, peft_context *ctx)
 {
-    int64_t m = peft_rows(node->out[0]), k = matrix_of(node, node->in[A], A).columns;
+    int64_t m = peft_rows(node->out[0]);
+    int64_t k = m / matrix_of(node, node->out[0], -1).rows * matrix_of(node, node->in[A], A).columns;
     if (node->din[A]) peft_for_rows(node, ctx, m, gemm_grain(m), dA_rows);
     if (node->din[B]) peft_for_rows(node, ctx, k, gemm_grain(k), dB_rows);
 }

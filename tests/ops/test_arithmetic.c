@@ -1,4 +1,5 @@
 #include "tests/support/main.h"
+#include "tests/support/op_apply.h"
 #include "tests/support/op_check.h"
 
 static peft_tensor *add(peft_graph *g, peft_tensor *const *in)
@@ -24,6 +25,21 @@ static peft_tensor *twice(peft_graph *g, peft_tensor *const *in)
 static peft_tensor *square(peft_graph *g, peft_tensor *const *in)
 {
     return peft_mul(g, in[0], in[0]);
+}
+
+static peft_tensor *root(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_power(g, in[0], 0.5);
+}
+
+static peft_tensor *reciprocal(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_power(g, in[0], -1);
+}
+
+static peft_tensor *cube(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_power(g, in[0], 3);
 }
 
 /* 2 x (x + b) c, everything written in place where that can be */
@@ -57,6 +73,10 @@ static const op_case cases[] = {
     {"a b, b frozen", mul, {SHAPE2(5, 7), {.shape = {1, {7}}, .constant = true}}, 0},
     {"f x", scale, {SHAPE2(5, 7)}, 0},
     {"f x, several pieces", scale, {SHAPE2(301, 130)}, 0},
+    {"root of x", root, {{.shape = {2, {5, 7}}, .low = 0.2, .high = 3}}, 0},
+    {"1 / x, several pieces", reciprocal, {{.shape = {2, {301, 130}}, .low = 0.2, .high = 3}}, 0},
+    {"x^3", cube, {SHAPE2(5, 7)}, 0},
+    {"x^3, no elements", cube, {SHAPE2(0, 7)}, 0},
     {"x + x", twice, {SHAPE2(5, 7)}, 0},
     {"x x", square, {SHAPE2(5, 7)}, 0},
     {"several together", several, {SHAPE2(5, 19), SHAPE1(19), SHAPE2(5, 19)}, 0},
@@ -65,6 +85,22 @@ static const op_case cases[] = {
 START_TEST(arithmetic_is_right)
 {
     op_check(&cases[_i]);
+}
+END_TEST
+
+static peft_tensor *root_of(peft_graph *g, peft_tensor *x, const void *options)
+{
+    (void)options;
+    return peft_power(g, x, 0.5);
+}
+
+/* A norm has no slope at 0: none is taken. */
+START_TEST(the_root_of_zero_has_no_gradient)
+{
+    float x[] = {0, 4}, y[2], dx[2];
+    op_run run = {.build = root_of};
+    op_apply(&run, peft_shape_1(2), x, y, dx);
+    ck_assert(y[0] == 0 && y[1] == 2 && dx[0] == 0 && dx[1] == 0.25F);
 }
 END_TEST
 
@@ -83,4 +119,5 @@ START_TEST(shapes_that_do_not_repeat_are_refused)
 END_TEST
 
 TEST_MAIN("arithmetic", tcase_add_loop_test(tc, arithmetic_is_right, 0, sizeof cases / sizeof *cases);
+          tcase_add_test(tc, the_root_of_zero_has_no_gradient);
           tcase_add_test(tc, shapes_that_do_not_repeat_are_refused))

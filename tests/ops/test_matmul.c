@@ -39,6 +39,12 @@ static const op_case cases[] = {
     {"A^T B^T", transposed_both, {SHAPE2(7, 5), SHAPE2(3, 7)}, 0},
     {"A^T A", gram, {SHAPE2(7, 5)}, 0},
     {"several tiles", transposed_a, {SHAPE2(203, 401), SHAPE2(203, 33)}, 0},
+    {"A B, three each", plain, {SHAPE3(3, 5, 7), SHAPE3(3, 7, 2)}, 0},
+    {"A^T B, three each", transposed_a, {SHAPE3(3, 7, 5), SHAPE3(3, 7, 2)}, 0},
+    {"A B^T, three each", transposed_b, {SHAPE3(3, 5, 7), SHAPE3(3, 2, 7)}, 0},
+    {"A^T B^T, three each", transposed_both, {SHAPE3(3, 7, 5), SHAPE3(3, 2, 7)}, 0},
+    {"A A^T, one", gram, {SHAPE3(1, 7, 5)}, 0},
+    {"tiles across sequences", plain, {SHAPE3(5, 130, 9), SHAPE3(5, 9, 11)}, 0},
 };
 
 START_TEST(matmul_is_right)
@@ -73,6 +79,10 @@ START_TEST(wrong_shapes_are_refused)
     op_check_refused(&wrong, PEFT_ERR_SHAPE, "matmul: b: expected [any, 7], found [7, 3]");
     op_case wrong_a = {"b", transposed_a, {SHAPE2(5, 7), SHAPE2(7, 3)}, 0};
     op_check_refused(&wrong_a, PEFT_ERR_SHAPE, "matmul: b: expected [5, any], found [7, 3]");
+    op_case wrong_count = {"b", plain, {SHAPE3(2, 5, 7), SHAPE3(3, 7, 4)}, 0};
+    op_check_refused(&wrong_count, PEFT_ERR_SHAPE, "matmul: b: expected [2, 7, any], found [3, 7, 4]");
+    op_case wrong_vector = {"a", plain, {SHAPE1(5), SHAPE2(5, 7)}, 0};
+    op_check_refused(&wrong_vector, PEFT_ERR_SHAPE, "matmul: a: expected [any, any], found [5]");
 }
 END_TEST
 
