@@ -19,6 +19,10 @@ static inline peft_dimension peft_dimension_of(const peft_shape *shape, int32_t 
     return seen;
 }
 
+typedef struct peft_permute_attributes {
+    int32_t order[PEFT_MAX_DIMS];
+} peft_permute_attributes;
+
 typedef struct peft_slice_attributes {
     int32_t dim;
     int64_t begin;

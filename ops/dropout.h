@@ -1,4 +1,4 @@
-/* ops/dropout.h - what the building function hands to the kernels. */
+/* ops/dropout.h - what the building functions hand to the kernels. */
 #ifndef PEFT_OPS_DROPOUT_H
 #define PEFT_OPS_DROPOUT_H
 
@@ -9,5 +9,11 @@ typedef struct peft_dropout_attributes {
     uint64_t stream;
     int64_t first_row;
 } peft_dropout_attributes;
+
+typedef struct peft_jitter_attributes {
+    double spread;
+    uint64_t stream;
+    int64_t first_row;
+} peft_jitter_attributes;
 
 #endif

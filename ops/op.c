@@ -26,6 +26,9 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
                          .gradient_reads = {PEFT_OUT(0)},
                          .in_place = PEFT_IN(0),
                          .gradient_in_place = PEFT_IN(0)},
+    [PEFT_OP_log_sum_exp] = {.name = "log_sum_exp", .gradient_reads = {PEFT_IN(0) | PEFT_OUT(0)}},
+    [PEFT_OP_entropy] = {.name = "entropy", .gradient_reads = {PEFT_IN(0)}},
+    [PEFT_OP_top_k] = {.name = "top_k"},
     [PEFT_OP_attention] = {.name = "attention", /* q, k, v, query starts, key starts -> y, log-sum-exp */
                            .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) |
                                                   PEFT_OUT(0) | PEFT_OUT(1),
@@ -33,9 +36,10 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
                                                   PEFT_OUT(0) | PEFT_OUT(1),
                                               PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) |
                                                   PEFT_OUT(0) | PEFT_OUT(1)}},
-    [PEFT_OP_mean_pool] = {.name = "mean_pool", .gradient_reads = {PEFT_IN(1)}},
+    [PEFT_OP_mean_pool] = {.name = "mean_pool", .gradient_reads = {PEFT_IN(1) | PEFT_IN(2)}}, /* x, starts, counts */
     [PEFT_OP_first_pool] = {.name = "first_pool", .gradient_reads = {PEFT_IN(1)}},
     [PEFT_OP_dropout] = {.name = "dropout", .in_place = PEFT_IN(0), .gradient_in_place = PEFT_IN(0)},
+    [PEFT_OP_jitter] = {.name = "jitter", .in_place = PEFT_IN(0), .gradient_in_place = PEFT_IN(0)},
     [PEFT_OP_add] = {.name = "add", .passes_gradient = PEFT_IN(0) | PEFT_IN(1), .in_place = PEFT_IN(0) | PEFT_IN(1)},
     [PEFT_OP_mul] = {.name = "mul", .gradient_reads = {PEFT_IN(1), PEFT_IN(0)}, .in_place = PEFT_IN(0)},
     [PEFT_OP_scale] = {.name = "scale", .in_place = PEFT_IN(0), .gradient_in_place = PEFT_IN(0)},
@@ -44,6 +48,7 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
                        .in_place = PEFT_IN(0),
                        .gradient_in_place = PEFT_IN(0)},
     [PEFT_OP_reshape] = {.name = "reshape", .passes_gradient = PEFT_IN(0), .view = true},
+    [PEFT_OP_permute] = {.name = "permute"},
     [PEFT_OP_slice] = {.name = "slice"},
     [PEFT_OP_concat] = {.name = "concat"},
     [PEFT_OP_sum] = {.name = "sum"},

@@ -16,15 +16,20 @@
     X(layer_norm)                                                                                                      \
     X(activation)                                                                                                      \
     X(softmax)                                                                                                         \
+    X(log_sum_exp)                                                                                                     \
+    X(entropy)                                                                                                         \
+    X(top_k)                                                                                                           \
     X(attention)                                                                                                       \
     X(mean_pool)                                                                                                       \
     X(first_pool)                                                                                                      \
     X(dropout)                                                                                                         \
+    X(jitter)                                                                                                          \
     X(add)                                                                                                             \
     X(mul)                                                                                                             \
     X(scale)                                                                                                           \
     X(power)                                                                                                           \
     X(reshape)                                                                                                         \
+    X(permute)                                                                                                         \
     X(slice)                                                                                                           \
     X(concat)                                                                                                          \
     X(sum)                                                                                                             \

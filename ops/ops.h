@@ -60,6 +60,16 @@ PEFT_API bool peft_activation_find(const char *name, peft_activation_kind *kind)
 /* y = exp(x) / sum exp(x) over the last dimension */
 PEFT_API peft_tensor *peft_softmax(peft_graph *g, peft_tensor *x);
 
+/* Of each row one number, so the last dimension goes (a vector gives [1]): log sum exp(x), and the entropy
+ * -sum p log p of probabilities, in natural units. */
+PEFT_API peft_tensor *peft_log_sum_exp(peft_graph *g, peft_tensor *x);
+PEFT_API peft_tensor *peft_entropy(peft_graph *g, peft_tensor *p);
+
+/* `kept` where x is one of the k largest of its row (the last dimension), else `rest`; of equal ones the first count.
+ * With 1 and 0 a mask to multiply with, with 0 and -INFINITY one to add to what a softmax reads. 1 <= k <= columns. It
+ * passes no gradient on. */
+PEFT_API peft_tensor *peft_top_k(peft_graph *g, peft_tensor *x, int64_t k, double kept, double rest);
+
 typedef enum peft_mask { PEFT_MASK_NONE, PEFT_MASK_CAUSAL, PEFT_MASK_WINDOW } peft_mask;
 
 typedef struct peft_attention_options {
@@ -83,11 +93,16 @@ PEFT_API peft_tensor *peft_attention(peft_graph *g, peft_tensor *q, peft_tensor 
 /* Mean of a sequence's rows, and its first row: x [T, columns], starts [S + 1] -> [S, columns] */
 PEFT_API peft_tensor *peft_mean_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts);
 PEFT_API peft_tensor *peft_first_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts);
+/* Mean of the first counts[s] rows of each sequence (its prompt): counts [S] (PEFT_I32), a leaf with values from 1 to
+ * the sequence's length. */
+PEFT_API peft_tensor *peft_prefix_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts, peft_tensor *counts);
 
 /* y = x * mask / (1 - p), mask 0 with probability p. The mask is a function of (context's seed, stream, context's
  * step, first_row + row, column) alone: batches may be cut in any way (ops/rng.h). 0 <= p < 1, rounded to
  * 1 / 65536; p = 0 returns x itself. */
 PEFT_API peft_tensor *peft_dropout(peft_graph *g, peft_tensor *x, double p, uint64_t stream, int64_t first_row);
+/* y = x * f, f uniform in 1 - spread ... 1 + spread, drawn as dropout's mask is; spread = 0 returns x itself. */
+PEFT_API peft_tensor *peft_jitter(peft_graph *g, peft_tensor *x, double spread, uint64_t stream, int64_t first_row);
 
 /* Element by element. b has the shape of a, or that of a's last dimensions (then it is used for all the rest), or
  * one element. */
@@ -99,6 +114,8 @@ PEFT_API peft_tensor *peft_power(peft_graph *g, peft_tensor *x, double exponent)
 
 /* The same elements in another shape; no copy. */
 PEFT_API peft_tensor *peft_reshape(peft_graph *g, peft_tensor *x, peft_shape shape);
+/* The same elements with the dimensions in another order: dimension d of y is dimension order[d] of x. */
+PEFT_API peft_tensor *peft_permute(peft_graph *g, peft_tensor *x, const int32_t *order);
 /* Indices begin ... begin + length - 1 of dimension dim. */
 PEFT_API peft_tensor *peft_slice(peft_graph *g, peft_tensor *x, int32_t dim, int64_t begin, int64_t length);
 /* Up to 8 tensors side by side along dimension dim. */

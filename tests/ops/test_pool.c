@@ -14,6 +14,19 @@ static peft_tensor *first_pool(peft_graph *g, peft_tensor *const *in)
     return peft_first_pool(g, in[0], in[1]);
 }
 
+/* Sequences of 3, 1 and 7 tokens. */
+static const int32_t prompts[] = {2, 1, 7}, too_long[] = {2, 1, 8}, without_prompt[] = {2, 0, 7};
+
+static peft_tensor *prefix_pool(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_prefix_pool(g, in[0], in[1], in[2]);
+}
+
+static peft_tensor *prefix_pool_and_use(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_mul(g, peft_prefix_pool(g, in[0], in[1], in[2]), peft_mean_pool(g, in[0], in[1]));
+}
+
 #define INPUTS(values)                                                                                                 \
     {                                                                                                                  \
         {.shape = {2, {11, 7}}},                                                                                       \
@@ -22,9 +35,19 @@ static peft_tensor *first_pool(peft_graph *g, peft_tensor *const *in)
         }                                                                                                              \
     }
 
+#define PREFIX_INPUTS(values)                                                                                          \
+    {                                                                                                                  \
+        {.shape = {2, {11, 7}}}, {.shape = {1, {4}}, .indices = starts},                                               \
+        {                                                                                                              \
+            .shape = {1, {3}}, .indices = values                                                                       \
+        }                                                                                                              \
+    }
+
 static const op_case cases[] = {
     {"mean", mean_pool, INPUTS(starts), 0},
     {"first", first_pool, INPUTS(starts), 0},
+    {"prefix", prefix_pool, PREFIX_INPUTS(prompts), 0},
+    {"prefix and mean", prefix_pool_and_use, PREFIX_INPUTS(prompts), 0},
 };
 
 START_TEST(pooling_is_right)
@@ -41,6 +64,10 @@ START_TEST(starts_are_checked)
     op_check_refused(&without_token, PEFT_ERR_ARGUMENT, "first_pool: starts[2]: expected more than 3, found 3");
     op_case not_from_zero = {"starts", first_pool, INPUTS(late), 0};
     op_check_refused(&not_from_zero, PEFT_ERR_ARGUMENT, "first_pool: starts[0]: expected 0, found 1");
+    op_case longer = {"counts", prefix_pool, PREFIX_INPUTS(too_long), 0};
+    op_check_refused(&longer, PEFT_ERR_ARGUMENT, "prefix_pool: counts[2]: expected 1 ... 7, found 8");
+    op_case none = {"counts", prefix_pool, PREFIX_INPUTS(without_prompt), 0};
+    op_check_refused(&none, PEFT_ERR_ARGUMENT, "prefix_pool: counts[1]: expected 1 ... 1, found 0");
 }
 END_TEST
 

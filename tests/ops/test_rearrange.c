@@ -1,4 +1,4 @@
-/* Ops that move elements: reshape, slice, concat. */
+/* Ops that move elements: reshape, permute, slice, concat. */
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
 
@@ -27,6 +27,19 @@ static peft_tensor *concat_same(peft_graph *g, peft_tensor *const *in)
 {
     peft_tensor *parts[] = {in[0], in[1], in[0], in[0]};
     return peft_concat(g, part.dim, parts, 4);
+}
+
+static peft_tensor *permute(peft_graph *g, peft_tensor *const *in)
+{
+    static const int32_t orders[][4] = {{0}, {1, 0}, {2, 0, 1}, {0, 2, 1, 3}};
+    return peft_permute(g, in[0], orders[in[0]->shape.ndim - 1]);
+}
+
+/* Its gradient is added to one that is there. */
+static peft_tensor *permute_and_use(peft_graph *g, peft_tensor *const *in)
+{
+    static const int32_t swapped[] = {1, 0};
+    return peft_matmul(g, in[0], false, peft_permute(g, in[0], swapped), false);
 }
 
 static peft_tensor *reshape(peft_graph *g, peft_tensor *const *in)
@@ -61,6 +74,13 @@ static const struct {
     {{"concat of one", concat, {SHAPE2(2, 5)}, 0}, 0, 0, 0},
     {{"concat of several pieces", concat, {SHAPE2(301, 130), SHAPE2(301, 1), SHAPE2(301, 7)}, 0}, 1, 0, 0},
     {{"concat of the same", concat_same, {SHAPE2(301, 130), SHAPE2(301, 3)}, 0}, 1, 0, 0},
+    {{"permute a vector", permute, {SHAPE1(5)}, 0}, 0, 0, 0},
+    {{"permute a matrix", permute, {SHAPE2(4, 5)}, 0}, 0, 0, 0},
+    {{"permute of three", permute, {SHAPE3(4, 5, 7)}, 0}, 0, 0, 0},
+    {{"permute of four", permute, {{.shape = {4, {2, 3, 4, 5}}}}, 0}, 0, 0, 0},
+    {{"permute of none", permute, {SHAPE3(4, 0, 7)}, 0}, 0, 0, 0},
+    {{"permute of several pieces", permute, {SHAPE2(301, 130)}, 0}, 0, 0, 0},
+    {{"permute and use", permute_and_use, {SHAPE2(4, 5)}, 0}, 0, 0, 0},
     {{"reshape", reshape, {SHAPE3(3, 5, 7)}, 0}, 0, 0, 0},
     {{"views of views", views, {SHAPE3(3, 5, 7)}, 0}, 0, 0, 0},
 };
@@ -94,6 +114,35 @@ START_TEST(parts_outside_are_refused)
 }
 END_TEST
 
+static peft_tensor *permute_twice(peft_graph *g, peft_tensor *const *in)
+{
+    static const int32_t twice[] = {0, 2, 2};
+    return peft_permute(g, in[0], twice);
+}
+
+/* y[c][a][b] = x[a][b][c] */
+START_TEST(permuted_dimensions_have_their_new_places)
+{
+    static const float x[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    static const int32_t order[] = {2, 0, 1};
+    peft_graph *g;
+    peft_context *ctx;
+    ck_assert(!peft_graph_create(&g, NULL) && !peft_context_open(&ctx, NULL, NULL));
+    peft_tensor *t = peft_constant(g, PEFT_F32, peft_shape_3(1, 3, 4), x, "x");
+    peft_tensor *y = peft_graph_keep(g, peft_permute(g, t, order));
+    ck_assert(!peft_graph_run(g, ctx, NULL));
+    ck_assert(y->shape.size[0] == 4 && y->shape.size[1] == 1 && y->shape.size[2] == 3);
+    for (int c = 0; c < 4; c++)
+        for (int b = 0; b < 3; b++) ck_assert(((float *)y->data)[c * 3 + b] == x[b * 4 + c]);
+    peft_graph_free(g);
+    peft_context_close(ctx);
+    op_case twice = {"permute", permute_twice, {SHAPE3(3, 5, 8)}, 0},
+            few = {"permute", permute_twice, {SHAPE2(3, 5)}, 0};
+    op_check_refused(&twice, PEFT_ERR_ARGUMENT, "permute: order: dimension 2 comes twice");
+    op_check_refused(&few, PEFT_ERR_ARGUMENT, "permute: dimension: expected less than 2, found 2");
+}
+END_TEST
+
 START_TEST(shapes_that_do_not_fit_are_refused)
 {
     part.dim = 1;
@@ -105,4 +154,5 @@ START_TEST(shapes_that_do_not_fit_are_refused)
 END_TEST
 
 TEST_MAIN("rearrange", tcase_add_loop_test(tc, elements_go_where_they_should, 0, sizeof cases / sizeof *cases);
-          tcase_add_test(tc, parts_outside_are_refused); tcase_add_test(tc, shapes_that_do_not_fit_are_refused))
+          tcase_add_test(tc, parts_outside_are_refused); tcase_add_test(tc, permuted_dimensions_have_their_new_places);
+          tcase_add_test(tc, shapes_that_do_not_fit_are_refused))
