@@ -125,9 +125,7 @@ static peft_status add_layer(creation *c, const peft_layer *layer, peft_error *e
                         .out_features = layer->out_features,
                         .dropout_stream = peft_value_stream(module, "dropout")};
     peft_status status = set_rank(c, a, error);
-    if (status == PEFT_OK) status = set_alpha(c, a, error);
-    if (status == PEFT_OK) status = set_values(a, error);
-    return status;
+    return status == PEFT_OK ? set_alpha(c, a, error) : status;
 }
 
 static peft_status add_layers(creation *c, int64_t count, peft_error *error)
@@ -141,6 +139,8 @@ static peft_status add_layers(creation *c, int64_t count, peft_error *error)
     for (int64_t i = 0; i < count && status == PEFT_OK; i++) status = add_layer(c, &c->layers[i], error);
     if (status == PEFT_OK) status = check_matched(c, &rank_field, &c->ranks, error);
     if (status == PEFT_OK) status = check_matched(c, &alpha_field, &c->alphas, error);
+    if (status == PEFT_OK && c->all->variant->arrange) status = c->all->variant->arrange(c->all, error);
+    for (int64_t i = 0; i < count && status == PEFT_OK; i++) status = set_values(&c->all->layers[i], error);
     peft_pattern_map_close(&c->ranks);
     peft_pattern_map_close(&c->alphas);
     return status;

@@ -105,6 +105,7 @@ struct peft_adapter {
     int64_t in_features, out_features;
     int64_t rank;
     double alpha, scaling; /* after the patterns; scaling as the variant says */
+    int64_t form;          /* a number of the variant's own, set by `arrange`; else 0 */
     int32_t num_values;
     peft_adapter_value values[PEFT_MAX_VALUES];
     uint64_t dropout_stream;
@@ -177,11 +178,16 @@ struct peft_variant {
     /* Optional: the rank of a layer, where rank and rank_pattern do not say it. */
     peft_status (*layer_rank)(const peft_adapters *all, const char *module, int64_t *rank, peft_error *error);
 
+    /* Optional: called when all layers are known by name, sizes, rank and alpha, before their values are. Sets the
+     * layers' `form` where they differ (which end a vector scales, how many experts there are), and refuses settings
+     * that name layers in vain. */
+    peft_status (*arrange)(peft_adapters *all, peft_error *error);
+
     /* The factor of the update, from the layer's rank and alpha. */
     double (*scaling)(const peft_adapter *adapter);
 
-    /* The tensors of one layer, from its sizes, rank and options: writes at most PEFT_MAX_VALUES specs and returns
-     * their number. A function of these alone. */
+    /* The tensors of one layer, from its sizes, rank, form and options: writes at most PEFT_MAX_VALUES specs and
+     * returns their number. A function of these alone. */
     int32_t (*layer_values)(const peft_adapter *adapter, peft_value_spec *specs);
     /* Optional: those of the model, which may depend on all adapted layers. */
     int32_t (*model_values)(const peft_adapters *all, peft_value_spec *specs);

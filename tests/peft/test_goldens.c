@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "ops/ops.h"
 #include "peft/adapter_folder.h"
+#include "peft/merge.h"
 #include "peft/parameters.h"
 #include "tests/support/main.h"
 
@@ -104,8 +106,8 @@ static void run_model(golden *x, peft_model *model, peft_context *ctx, bool back
     peft_graph_free(g);
 }
 
-static const char *const adapters_of[] = {"models/bert", "variants/lora-all", "variants/rslora",
-                                          "variants/rank-pattern", "variants/layers"};
+static const char *const adapters_of[] = {"models/bert",           "variants/lora-all", "variants/rslora",
+                                          "variants/rank-pattern", "variants/layers",   "variants/ia3"};
 
 static peft_model *open_model(void)
 {
@@ -156,6 +158,40 @@ START_TEST(logits_loss_and_gradients_are_those_of_peft)
         peft_model_close(model);
         peft_context_close(ctx);
     }
+    peft_safetensors_close(x.file);
+}
+END_TEST
+
+static const peft_weight *find_weight(peft_model *model, const char *name)
+{
+    int64_t count;
+    const peft_weight *weights = peft_model_weights(model, &count);
+    for (int64_t k = 0; k < count; k++)
+        if (strcmp(weights[k].name, name) == 0) return &weights[k];
+    ck_abort_msg("%s: the model has no such weight", name);
+}
+
+START_TEST(merged_weights_are_those_of_peft)
+{
+    char name[MAX_NAME], path[MAX_PATH];
+    snprintf(name, sizeof name, "%s/merged.safetensors", adapters_of[_i]);
+    fixture(path, name);
+    static golden x;
+    peft_error error = {0};
+    if (!peft_file_exists(path)) return;
+    ck_assert_msg(!peft_safetensors_open(path, &x.file, &error), "%s", error.message);
+    snprintf(name, sizeof name, "%s/adapter", adapters_of[_i]);
+    peft_model *model = open_model();
+    peft_adapters *adapters = load_adapter(model, name);
+    peft_merge *merge;
+    ck_assert_msg(!peft_model_merge(model, &merge, &error), "%s", error.message);
+    for (size_t k = 0; k < peft_safetensors_count(x.file); k++) {
+        const char *weight = peft_safetensors_at(x.file, k)->name;
+        check_equal(&x, weight, peft_weight_values(find_weight(model, weight)));
+    }
+    peft_model_unmerge(merge);
+    peft_adapters_free(adapters);
+    peft_model_close(model);
     peft_safetensors_close(x.file);
 }
 END_TEST
@@ -247,4 +283,5 @@ END_TEST
 
 TEST_MAIN("goldens", tcase_add_loop_test(tc, logits_loss_and_gradients_are_those_of_peft, 0,
                                          sizeof adapters_of / sizeof *adapters_of);
+          tcase_add_loop_test(tc, merged_weights_are_those_of_peft, 0, sizeof adapters_of / sizeof *adapters_of);
           tcase_add_test(tc, thirty_steps_have_the_losses_of_torch))

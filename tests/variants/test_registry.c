@@ -276,6 +276,15 @@ static bool same_values(const peft_adapter *a, const peft_adapter *b)
     return same;
 }
 
+/* Some variants start from constants. */
+static bool draws(const peft_adapter *a)
+{
+    bool random = false;
+    for (int32_t v = 0; v < a->num_values; v++)
+        random |= a->values[v].spec.start == PEFT_START_UNIFORM || a->values[v].spec.start == PEFT_START_NORMAL;
+    return random;
+}
+
 START_TEST(start_values_depend_on_seed_and_name_alone)
 {
     const peft_variant *variant = peft_variant_at((size_t)_i);
@@ -285,7 +294,7 @@ START_TEST(start_values_depend_on_seed_and_name_alone)
     ck_assert(same_values(&first->layers[0], peft_adapters_find(again, "a.query")));
     ck_assert(same_values(&first->layers[1], peft_adapters_find(again, "b.query")));
     ck_assert_ptr_null(peft_adapters_find(again, "c.query"));
-    ck_assert(!same_values(&first->layers[0], &other->layers[0]));
+    ck_assert_int_eq(same_values(&first->layers[0], &other->layers[0]), !draws(&first->layers[0]));
     peft_adapters_free(first);
     peft_adapters_free(again);
     peft_adapters_free(other);
