@@ -42,6 +42,13 @@ peft_tensor *peft_scale(peft_graph *g, peft_tensor *x, double factor)
     return peft_node_output(g, node, x->dtype, x->shape);
 }
 
+peft_tensor *peft_shift(peft_graph *g, peft_tensor *x, double offset)
+{
+    if (!peft_check_real(g, "shift", "x", x)) return NULL;
+    peft_node *node = peft_graph_append(g, PEFT_OP_shift, 1, &x, &offset, sizeof offset);
+    return peft_node_output(g, node, x->dtype, x->shape);
+}
+
 peft_tensor *peft_power(peft_graph *g, peft_tensor *x, double exponent)
 {
     if (!peft_check_real(g, "power", "x", x)) return NULL;

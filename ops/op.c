@@ -47,6 +47,7 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
                        .gradient_reads = {PEFT_IN(0)},
                        .in_place = PEFT_IN(0),
                        .gradient_in_place = PEFT_IN(0)},
+    [PEFT_OP_shift] = {.name = "shift", .passes_gradient = PEFT_IN(0), .in_place = PEFT_IN(0)},
     [PEFT_OP_reshape] = {.name = "reshape", .passes_gradient = PEFT_IN(0), .view = true},
     [PEFT_OP_permute] = {.name = "permute"},
     [PEFT_OP_slice] = {.name = "slice"},

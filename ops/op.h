@@ -27,6 +27,7 @@
     X(add)                                                                                                             \
     X(mul)                                                                                                             \
     X(scale)                                                                                                           \
+    X(shift)                                                                                                           \
     X(power)                                                                                                           \
     X(reshape)                                                                                                         \
     X(permute)                                                                                                         \

@@ -101,6 +101,15 @@ PEFT_API peft_tensor *peft_prefix_pool(peft_graph *g, peft_tensor *x, peft_tenso
  * step, first_row + row, column) alone: batches may be cut in any way (ops/rng.h). 0 <= p < 1, rounded to
  * 1 / 65536; p = 0 returns x itself. */
 PEFT_API peft_tensor *peft_dropout(peft_graph *g, peft_tensor *x, double p, uint64_t stream, int64_t first_row);
+/* The same with one draw for each row, for each column, or for all. */
+typedef enum peft_dropout_unit {
+    PEFT_DROP_ELEMENTS = 0,
+    PEFT_DROP_ROWS = 1,
+    PEFT_DROP_COLUMNS = 2,
+    PEFT_DROP_ALL = PEFT_DROP_ROWS | PEFT_DROP_COLUMNS
+} peft_dropout_unit;
+PEFT_API peft_tensor *peft_dropout_units(peft_graph *g, peft_tensor *x, peft_dropout_unit unit, double p,
+                                         uint64_t stream, int64_t first_row);
 /* y = x * f, f uniform in 1 - spread ... 1 + spread, drawn as dropout's mask is; spread = 0 returns x itself. */
 PEFT_API peft_tensor *peft_jitter(peft_graph *g, peft_tensor *x, double spread, uint64_t stream, int64_t first_row);
 
@@ -109,11 +118,14 @@ PEFT_API peft_tensor *peft_jitter(peft_graph *g, peft_tensor *x, double spread, 
 PEFT_API peft_tensor *peft_add(peft_graph *g, peft_tensor *a, peft_tensor *b);
 PEFT_API peft_tensor *peft_mul(peft_graph *g, peft_tensor *a, peft_tensor *b);
 PEFT_API peft_tensor *peft_scale(peft_graph *g, peft_tensor *x, double factor);
+PEFT_API peft_tensor *peft_shift(peft_graph *g, peft_tensor *x, double offset); /* x + offset */
 /* y = x^exponent, as pow has it. For an exponent below 1 the gradient at 0 is taken as 0, as that of a norm is. */
 PEFT_API peft_tensor *peft_power(peft_graph *g, peft_tensor *x, double exponent);
 
 /* The same elements in another shape; no copy. */
 PEFT_API peft_tensor *peft_reshape(peft_graph *g, peft_tensor *x, peft_shape shape);
+/* x as a constant: no gradient passes; no copy. */
+PEFT_API peft_tensor *peft_detach(peft_graph *g, peft_tensor *x);
 /* The same elements with the dimensions in another order: dimension d of y is dimension order[d] of x. */
 PEFT_API peft_tensor *peft_permute(peft_graph *g, peft_tensor *x, const int32_t *order);
 /* Indices begin ... begin + length - 1 of dimension dim. */

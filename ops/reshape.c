@@ -12,3 +12,12 @@ peft_tensor *peft_reshape(peft_graph *g, peft_tensor *x, peft_shape shape)
     peft_node *node = peft_graph_append(g, PEFT_OP_reshape, 1, &x, NULL, 0);
     return peft_node_output(g, node, x->dtype, shape);
 }
+
+/* A view that asks for no gradient, so that nothing is differentiated through it. */
+peft_tensor *peft_detach(peft_graph *g, peft_tensor *x)
+{
+    if (!peft_check_given(g, "detach", "x", x)) return NULL;
+    peft_tensor *y = peft_reshape(g, x, x->shape);
+    if (y) y->requires_grad = false;
+    return y;
+}

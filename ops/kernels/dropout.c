@@ -21,7 +21,9 @@ static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t b
             real *to = y + t * columns + c;
             int64_t count = columns - c < MASK_COLUMNS ? columns - c : MASK_COLUMNS;
             for (int64_t j = 0; j < count; j += LANES) __builtin_prefetch(from + AHEAD + j);
-            mask_factors(&m, (uint64_t)(a->first_row + t), 0, c / MASK_COLUMNS, factors);
+            mask_factors(&m, a->same_rows ? 0 : (uint64_t)(a->first_row + t), 0, a->same_columns ? 0 : c / MASK_COLUMNS,
+                         factors);
+            for (int j = 1; a->same_columns && j < MASK_COLUMNS; j++) factors[j] = factors[0];
             for (int64_t j = 0; j < count; j += LANES)
                 put_some(to + j, count - j, load(factors + j) * load_some(from + j, count - j, 0), add);
         }

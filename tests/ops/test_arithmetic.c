@@ -17,6 +17,16 @@ static peft_tensor *scale(peft_graph *g, peft_tensor *const *in)
     return peft_scale(g, in[0], -0.3);
 }
 
+static peft_tensor *shift(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_shift(g, in[0], -0.3);
+}
+
+static peft_tensor *shift_between(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_scale(g, peft_shift(g, peft_scale(g, in[0], 1.5), 2), -2);
+}
+
 static peft_tensor *twice(peft_graph *g, peft_tensor *const *in)
 {
     return peft_add(g, in[0], in[0]);
@@ -77,6 +87,10 @@ static const op_case cases[] = {
     {"1 / x, several pieces", reciprocal, {{.shape = {2, {301, 130}}, .low = 0.2, .high = 3}}, 0},
     {"x^3", cube, {SHAPE2(5, 7)}, 0},
     {"x^3, no elements", cube, {SHAPE2(0, 7)}, 0},
+    {"x + c", shift, {SHAPE2(5, 7)}, 0},
+    {"x + c, no elements", shift, {SHAPE2(0, 7)}, 0},
+    {"x + c, several pieces", shift, {SHAPE2(301, 130)}, 0},
+    {"x + c, in place", shift_between, {SHAPE2(9, 11)}, 0},
     {"x + x", twice, {SHAPE2(5, 7)}, 0},
     {"x x", square, {SHAPE2(5, 7)}, 0},
     {"several together", several, {SHAPE2(5, 19), SHAPE1(19), SHAPE2(5, 19)}, 0},

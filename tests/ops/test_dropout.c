@@ -18,11 +18,21 @@ static peft_tensor *between(peft_graph *g, peft_tensor *const *in)
     return peft_scale(g, peft_dropout(g, peft_scale(g, in[0], 1.5), 0.5, 5, 0), -2);
 }
 
-static const op_case cases[] = {{"one element", dropout, {SHAPE1(1)}, 0},
-                                {"no rows", dropout, {SHAPE2(0, 3)}, 0},
-                                {"odd sizes", dropout, {SHAPE3(2, 3, 37)}, 0},
-                                {"in place", between, {SHAPE2(9, 33)}, 0},
-                                {"several pieces", dropout, {SHAPE2(301, 130)}, 0}};
+static peft_tensor *rows(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_dropout_units(g, in[0], PEFT_DROP_ROWS, 0.3, 5, 1000);
+}
+
+static peft_tensor *columns(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_dropout_units(g, in[0], PEFT_DROP_COLUMNS, 0.3, 5, 1000);
+}
+
+static const op_case cases[] = {
+    {"one element", dropout, {SHAPE1(1)}, 0},          {"no rows", dropout, {SHAPE2(0, 3)}, 0},
+    {"odd sizes", dropout, {SHAPE3(2, 3, 37)}, 0},     {"rows", rows, {SHAPE2(9, 133)}, 0},
+    {"columns", columns, {SHAPE2(301, 133)}, 0},       {"in place", between, {SHAPE2(9, 33)}, 0},
+    {"several pieces", dropout, {SHAPE2(301, 130)}, 0}};
 
 START_TEST(dropout_is_right)
 {
@@ -34,19 +44,20 @@ typedef struct settings {
     double p;
     uint64_t stream;
     int64_t first_row;
+    peft_dropout_unit unit;
 } settings;
 
 static peft_tensor *apply_dropout(peft_graph *g, peft_tensor *x, const void *options)
 {
     const settings *s = options;
-    return peft_dropout(g, x, s->p, s->stream, s->first_row);
+    return peft_dropout_units(g, x, s->unit, s->p, s->stream, s->first_row);
 }
 
 typedef struct mask {
     float values[ROWS * COLUMNS];
 } mask;
 
-static const settings usual = {0.1, 3, 0};
+static const settings usual = {0.1, 3, 0, PEFT_DROP_ELEMENTS};
 
 /* The mask itself: dropout of ones. */
 static mask mask_of(uint64_t seed, int64_t step, const settings *s, const char *backend)
@@ -76,7 +87,7 @@ END_TEST
 /* What ops/rng.h and ops/kernels/mask.h say, with peft_philox. */
 START_TEST(the_mask_is_the_documented_function)
 {
-    const settings s = {0.1, 3, 1LL << 33};
+    const settings s = {0.1, 3, 1LL << 33, PEFT_DROP_ELEMENTS};
     mask m = mask_of(1, 2, &s, NULL);
     uint64_t key = peft_random_u64(1, 3, 2);
     for (uint64_t row = 0; row < ROWS; row++)
@@ -122,7 +133,8 @@ END_TEST
 START_TEST(other_keys_give_other_masks)
 {
     mask first = mask_of(1, 2, &usual, NULL);
-    const settings other_stream = {0.1, 4, 0}, other_rows = {0.1, 3, 1 << 20};
+    const settings other_stream = {0.1, 4, 0, PEFT_DROP_ELEMENTS};
+    const settings other_rows = {0.1, 3, 1 << 20, PEFT_DROP_ELEMENTS};
     const mask others[] = {mask_of(2, 2, &usual, NULL), mask_of(1, 3, &usual, NULL), mask_of(1, 2, &other_stream, NULL),
                            mask_of(1, 2, &other_rows, NULL)};
     double expected = P * P + (1 - P) * (1 - P), sd = sqrt(expected * (1 - expected) / (ROWS * COLUMNS));
@@ -134,11 +146,27 @@ START_TEST(other_keys_give_other_masks)
 }
 END_TEST
 
+/* Whole rows have the draw of their first column, whole columns that of the first row. */
+START_TEST(rows_columns_and_all_are_dropped_together)
+{
+    mask elements = mask_of(1, 2, &usual, NULL);
+    for (int unit = PEFT_DROP_ROWS; unit <= PEFT_DROP_ALL; unit++) {
+        const settings s = {0.1, 3, 0, (peft_dropout_unit)unit};
+        mask m = mask_of(1, 2, &s, NULL);
+        for (int row = 0; row < ROWS; row++)
+            for (int column = 0; column < COLUMNS; column++) {
+                int from = (unit & PEFT_DROP_COLUMNS ? 0 : row) * COLUMNS + (unit & PEFT_DROP_ROWS ? 0 : column);
+                ck_assert(m.values[row * COLUMNS + column] == elements.values[from]);
+            }
+    }
+}
+END_TEST
+
 START_TEST(probabilities_at_the_ends)
 {
     const float x[] = {1, 2, 3};
     float y[3];
-    settings s = {0, 3, 0};
+    settings s = {0, 3, 0, PEFT_DROP_ELEMENTS};
     op_run run = {.build = apply_dropout, .options = &s};
     op_apply(&run, peft_shape_1(3), x, y, NULL);
     ck_assert_mem_eq(x, y, sizeof x);
@@ -171,4 +199,5 @@ TEST_MAIN("dropout", tcase_add_loop_test(tc, dropout_is_right, 0, sizeof cases /
           tcase_add_test(tc, the_mask_is_the_documented_function);
           tcase_add_test(tc, every_backend_and_double_have_the_same_mask);
           tcase_add_test(tc, a_batch_may_be_cut_anywhere); tcase_add_test(tc, other_keys_give_other_masks);
-          tcase_add_test(tc, probabilities_at_the_ends); tcase_add_test(tc, probabilities_outside_are_refused))
+          tcase_add_test(tc, rows_columns_and_all_are_dropped_together); tcase_add_test(tc, probabilities_at_the_ends);
+          tcase_add_test(tc, probabilities_outside_are_refused))

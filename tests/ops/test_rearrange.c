@@ -1,5 +1,6 @@
-/* Ops that move elements: reshape, permute, slice, concat. */
+/* Ops that move elements: reshape, permute, slice, concat; and detach. */
 #include "tests/support/main.h"
+#include "tests/support/op_apply.h"
 #include "tests/support/op_check.h"
 
 static struct {
@@ -103,6 +104,23 @@ static void refuse_slice(int32_t dim, int64_t begin, int64_t length, const char 
     op_check_refused(&c, PEFT_ERR_ARGUMENT, message);
 }
 
+static peft_tensor *x_times_constant_x(peft_graph *g, peft_tensor *x, const void *options)
+{
+    (void)options;
+    peft_tensor *half = peft_scale(g, x, 0.5);
+    return peft_mul(g, x, peft_add(g, peft_detach(g, half), peft_detach(g, half)));
+}
+
+/* d (x c) = c where c is x, but constant */
+START_TEST(nothing_is_differentiated_through_detach)
+{
+    float x[] = {3, -2}, y[2], dx[2];
+    op_run run = {.build = x_times_constant_x};
+    op_apply(&run, peft_shape_1(2), x, y, dx);
+    ck_assert(y[0] == 9 && y[1] == 4 && dx[0] == 3 && dx[1] == -2);
+}
+END_TEST
+
 START_TEST(parts_outside_are_refused)
 {
     refuse_slice(2, 0, 1, "slice: dimension: expected less than 2, found 2");
@@ -154,5 +172,6 @@ START_TEST(shapes_that_do_not_fit_are_refused)
 END_TEST
 
 TEST_MAIN("rearrange", tcase_add_loop_test(tc, elements_go_where_they_should, 0, sizeof cases / sizeof *cases);
-          tcase_add_test(tc, parts_outside_are_refused); tcase_add_test(tc, permuted_dimensions_have_their_new_places);
+          tcase_add_test(tc, nothing_is_differentiated_through_detach); tcase_add_test(tc, parts_outside_are_refused);
+          tcase_add_test(tc, permuted_dimensions_have_their_new_places);
           tcase_add_test(tc, shapes_that_do_not_fit_are_refused))
