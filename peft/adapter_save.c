@@ -134,6 +134,7 @@ static peft_status write_config(const char *path, peft_model *model, const peft_
 
 /* ---- the folder ---- */
 
+/* `adapters` as files hold them: without what was pruned. */
 static peft_status write_both(const new_file files[2], peft_model *model, peft_adapters *adapters,
                               const peft_target_options *targets, peft_error *error)
 {
@@ -153,10 +154,14 @@ peft_status peft_adapter_save(peft_model *model, peft_adapters *adapters, const 
 {
     const peft_target_options none = {.bias = (char[]){"none"}};
     new_file files[2] = {{0}};
+    peft_adapters *smaller = NULL;
     peft_status status = peft_make_directories(folder, error);
     if (status == PEFT_OK) status = name_file(&files[0], folder, "adapter_model.safetensors", error);
     if (status == PEFT_OK) status = name_file(&files[1], folder, "adapter_config.json", error);
-    if (status == PEFT_OK) status = write_both(files, model, adapters, targets ? targets : &none, error);
+    if (status == PEFT_OK && adapters) status = peft_adapters_compact(adapters, &smaller, error);
+    if (status == PEFT_OK)
+        status = write_both(files, model, smaller ? smaller : adapters, targets ? targets : &none, error);
+    peft_adapters_free(smaller);
     free_file(&files[0]);
     free_file(&files[1]);
     return status;

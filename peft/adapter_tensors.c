@@ -43,8 +43,10 @@ static peft_status add_value(void *argument, const char *module, peft_adapter_va
 {
     if (value->spec.kind == PEFT_VALUE_STATE) return PEFT_OK;
     const char *prefix = *module ? PEFT_MODEL_PREFIX : "base_model.";
-    const peft_adapter_tensor tensor = {.shape = value->spec.shape, .data = value->data};
-    return add(argument, join(prefix, module, strlen(module), value->spec.name), &tensor, error);
+    const peft_value_spec *spec = &value->spec;
+    const peft_adapter_tensor tensor = {
+        .name = spec->name, .other_name = spec->other_name, .shape = spec->shape, .data = value->data};
+    return add(argument, join(prefix, module, strlen(module), spec->name), &tensor, error);
 }
 
 static bool is_adapted(const peft_adapters *adapters, const char *module, size_t length)
@@ -95,9 +97,19 @@ void peft_adapter_tensors_free(peft_adapter_tensors *tensors)
     *tensors = (peft_adapter_tensors){0};
 }
 
+static bool has_other_key(const peft_adapter_tensor *t, const char *key)
+{
+    if (!t->other_name) return false;
+    size_t stem = strlen(t->key) - strlen(t->name);
+    return strncmp(key, t->key, stem) == 0 && strcmp(key + stem, t->other_name) == 0;
+}
+
 peft_adapter_tensor *peft_adapter_tensors_find(const peft_adapter_tensors *tensors, const char *key)
 {
     const peft_adapter_tensor wanted = {.key = (char *)(uintptr_t)key};
     if (tensors->count == 0) return NULL;
-    return bsearch(&wanted, tensors->items, tensors->count, sizeof *tensors->items, compare_keys);
+    peft_adapter_tensor *found = bsearch(&wanted, tensors->items, tensors->count, sizeof *tensors->items, compare_keys);
+    for (size_t i = 0; i < tensors->count && !found; i++)
+        if (has_other_key(&tensors->items[i], key)) found = &tensors->items[i];
+    return found;
 }

@@ -9,6 +9,7 @@
 /* One tensor: a value of an adapter, or a weight trained in full. */
 typedef struct peft_adapter_tensor {
     char *key;
+    const char *name, *other_name; /* of a value: the key's end, and what a file that is read may have there instead */
     peft_shape shape;
     float *data;         /* where it lives; NULL: a weight that is not trained yet */
     peft_weight *weight; /* NULL: a value */
@@ -26,6 +27,7 @@ peft_status peft_adapter_tensors_list(peft_adapter_tensors *tensors, peft_model 
                                       peft_error *error);
 void peft_adapter_tensors_free(peft_adapter_tensors *tensors);
 
+/* The tensor of this key, or one whose key ends so by its other name; NULL: none. */
 peft_adapter_tensor *peft_adapter_tensors_find(const peft_adapter_tensors *tensors, const char *key);
 
 #endif

@@ -25,8 +25,11 @@ static peft_status add(peft_parameters *p, const char *module, const char *name,
 static peft_status add_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
 {
     if (value->spec.kind == PEFT_VALUE_FROZEN) return PEFT_OK;
-    const peft_trained item = {
-        .shape = value->spec.shape, .value = value->data, .gradient = value->gradient, .role = value->spec.role};
+    const peft_trained item = {.shape = value->spec.shape,
+                               .value = value->data,
+                               .gradient = value->gradient,
+                               .role = value->spec.role,
+                               .no_decay = value->spec.no_decay};
     return add(argument, module, value->spec.name, &item, error);
 }
 
@@ -65,7 +68,8 @@ peft_status peft_parameters_optimizer(const peft_parameters *p, double weight_de
     for (int64_t k = 0; k < p->num_items; k++) {
         const peft_trained *item = &p->items[k];
         if (item->gradient)
-            list[count++] = (peft_optimizer_parameter){item->value, item->gradient, item->count, 1, weight_decay};
+            list[count++] = (peft_optimizer_parameter){item->value, item->gradient, item->count, 1,
+                                                       item->no_decay ? 0 : weight_decay};
     }
     peft_status status = peft_optimizer_create(optimizer, NULL, list, count, error);
     free(list);

@@ -11,6 +11,7 @@ typedef struct peft_trained {
     int64_t count;
     float *value, *gradient; /* gradient NULL: state of a schedule, not trained itself */
     peft_role role;
+    bool no_decay; /* weight decay leaves it alone */
 } peft_trained;
 
 typedef struct peft_parameters {

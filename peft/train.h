@@ -27,7 +27,7 @@ typedef struct peft_train_job {
     const json_t *settings; /* an object with all settings, for run.json; may be NULL */
     peft_callback callback;
     /* What the caller should know and is no error: examples that were cut, a head that starts anew. May be NULL. */
-    void (*note)(void *argument, const char *text);
+    peft_note_function *note;
     void *note_argument;
 } peft_train_job;
 

@@ -59,6 +59,17 @@ peft_status peft_adapters_after_step(peft_adapters *all, const peft_training_ste
     return all->variant->after_step ? all->variant->after_step(all, step, error) : PEFT_OK;
 }
 
+void peft_adapters_notes(const peft_adapters *all, peft_note_function *note, void *argument)
+{
+    if (note && all->variant->notes) all->variant->notes(all, note, argument);
+}
+
+peft_status peft_adapters_compact(const peft_adapters *all, peft_adapters **smaller, peft_error *error)
+{
+    *smaller = NULL;
+    return all->variant->compact ? all->variant->compact(all, smaller, error) : PEFT_OK;
+}
+
 void peft_adapters_zero_gradients(peft_adapters *all)
 {
     memset(all->gradients, 0, (size_t)all->num_trained * sizeof *all->gradients);

@@ -61,6 +61,13 @@ PEFT_API peft_status peft_adapters_each_value(peft_adapters *all, peft_value_vis
 /* After the optimiser's update. */
 PEFT_API peft_status peft_adapters_after_step(peft_adapters *all, const peft_training_step *step, peft_error *error);
 
+/* The notes of the variant, one call each; `note` may be NULL. */
+PEFT_API void peft_adapters_notes(const peft_adapters *all, peft_note_function *note, void *argument);
+
+/* The adapters as files hold them: *smaller is without what pruning has switched off, has the same outputs, and is the
+ * caller's (peft_adapters_free). NULL: all of it is needed. */
+PEFT_API peft_status peft_adapters_compact(const peft_adapters *all, peft_adapters **smaller, peft_error *error);
+
 /* Sets the gradients of all trained values to zero. */
 PEFT_API void peft_adapters_zero_gradients(peft_adapters *all);
 

@@ -8,10 +8,10 @@
 #include "variants/lora.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ops/ops.h"
+#include "variants/factors.h"
 
 static const char *const init_choices[] = {"kaiming", "gaussian", NULL};
 
@@ -41,30 +41,7 @@ const peft_json_name lora_json_names[] = {{.option = "rank", .json = "r"},
                                           {.option = "alpha_pattern", .json = "alpha_pattern", .initial = "{}"},
                                           {0}};
 
-const peft_json_field lora_json_fields[] = {
-    {"alora_invocation_tokens", "null", PEFT_FIELD_REFUSE},
-    {"arrow_config", "null", PEFT_FIELD_REFUSE},
-    {"corda_config", "null", PEFT_FIELD_IGNORE},
-    {"ensure_weight_tying", "false", PEFT_FIELD_REFUSE},
-    {"eva_config", "null", PEFT_FIELD_IGNORE},
-    {"fan_in_fan_out", "false", PEFT_FIELD_REFUSE},
-    {"kasa_config", "null", PEFT_FIELD_REFUSE},
-    {"layer_replication", "null", PEFT_FIELD_REFUSE},
-    {"loftq_config", "{}", PEFT_FIELD_IGNORE},
-    {"lora_bias", "false", PEFT_FIELD_REFUSE},
-    {"lora_ga_config", "null", PEFT_FIELD_IGNORE},
-    {"megatron_config", "null", PEFT_FIELD_IGNORE},
-    {"megatron_core", "\"megatron.core\"", PEFT_FIELD_IGNORE},
-    {"monteclora_config", "null", PEFT_FIELD_REFUSE},
-    {"qalora_group_size", "16", PEFT_FIELD_IGNORE}, /* means nothing without use_qalora */
-    {"target_parameters", "null", PEFT_FIELD_REFUSE},
-    {"trainable_token_indices", "null", PEFT_FIELD_REFUSE},
-    {"use_bdlora", "null", PEFT_FIELD_REFUSE},
-    {"use_dora", "false", PEFT_FIELD_REFUSE},
-    {"use_qalora", "false", PEFT_FIELD_REFUSE},
-    {"use_rslora", "false", PEFT_FIELD_REFUSE},
-    {"velora_config", "null", PEFT_FIELD_REFUSE},
-    {0}};
+const peft_json_field lora_json_fields[] = {LORA_JSON_FIELD_ROWS, {0}};
 
 int32_t lora_layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
@@ -98,17 +75,10 @@ peft_tensor *lora_forward(peft_graph *g, const peft_adapter *a, const peft_base_
 
 peft_status lora_to_lora(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
 {
-    size_t bytes_A = (size_t)(a->rank * a->in_features) * sizeof(float);
-    size_t bytes_B = (size_t)(a->rank * a->out_features) * sizeof(float);
-    *factors = (peft_lora_factors){a->rank, a->scaling, malloc(bytes_A), malloc(bytes_B)};
-    if (!factors->A || !factors->B) {
-        free(factors->A);
-        free(factors->B);
-        *factors = (peft_lora_factors){0};
-        return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory for its factors", a->module);
-    }
-    memcpy(factors->A, a->values[LORA_A].data, bytes_A);
-    memcpy(factors->B, a->values[LORA_B].data, bytes_B);
+    peft_status status = peft_lora_factors_allocate(a, a->rank, factors, error);
+    if (status) return status;
+    memcpy(factors->A, a->values[LORA_A].data, (size_t)(a->rank * a->in_features) * sizeof(float));
+    memcpy(factors->B, a->values[LORA_B].data, (size_t)(a->rank * a->out_features) * sizeof(float));
     return PEFT_OK;
 }
 

@@ -9,6 +9,34 @@ typedef struct lora_options {
     char *init;
 } lora_options;
 
+/* Fields of adapter_config.json that all of PEFT's kinds of LoRA have. qalora_group_size means nothing without
+ * use_qalora. */
+/* clang-format off */
+#define LORA_JSON_FIELD_ROWS                                                                                           \
+    {"alora_invocation_tokens", "null", PEFT_FIELD_REFUSE},                                                            \
+    {"arrow_config", "null", PEFT_FIELD_REFUSE},                                                                       \
+    {"corda_config", "null", PEFT_FIELD_IGNORE},                                                                       \
+    {"ensure_weight_tying", "false", PEFT_FIELD_REFUSE},                                                               \
+    {"eva_config", "null", PEFT_FIELD_IGNORE},                                                                         \
+    {"fan_in_fan_out", "false", PEFT_FIELD_REFUSE},                                                                    \
+    {"kasa_config", "null", PEFT_FIELD_REFUSE},                                                                        \
+    {"layer_replication", "null", PEFT_FIELD_REFUSE},                                                                  \
+    {"loftq_config", "{}", PEFT_FIELD_IGNORE},                                                                         \
+    {"lora_bias", "false", PEFT_FIELD_REFUSE},                                                                         \
+    {"lora_ga_config", "null", PEFT_FIELD_IGNORE},                                                                     \
+    {"megatron_config", "null", PEFT_FIELD_IGNORE},                                                                    \
+    {"megatron_core", "\"megatron.core\"", PEFT_FIELD_IGNORE},                                                         \
+    {"monteclora_config", "null", PEFT_FIELD_REFUSE},                                                                  \
+    {"qalora_group_size", "16", PEFT_FIELD_IGNORE},                                                                    \
+    {"target_parameters", "null", PEFT_FIELD_REFUSE},                                                                  \
+    {"trainable_token_indices", "null", PEFT_FIELD_REFUSE},                                                            \
+    {"use_bdlora", "null", PEFT_FIELD_REFUSE},                                                                         \
+    {"use_dora", "false", PEFT_FIELD_REFUSE},                                                                          \
+    {"use_qalora", "false", PEFT_FIELD_REFUSE},                                                                        \
+    {"use_rslora", "false", PEFT_FIELD_REFUSE},                                                                        \
+    {"velora_config", "null", PEFT_FIELD_REFUSE}
+/* clang-format on */
+
 enum { LORA_A, LORA_B, LORA_VALUES };
 
 extern const peft_option lora_option_table[];

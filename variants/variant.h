@@ -28,8 +28,9 @@ typedef struct peft_common_options {
     json_t *rank_pattern, *alpha_pattern; /* objects: pattern of module names -> value; the first that matches counts */
 } peft_common_options;
 
-/* Rows of an option table for them; `options` is the variant's struct, which starts with a peft_common_options. */
-#define PEFT_COMMON_OPTION_ROWS(rank_text, alpha_text)                                                                 \
+/* Rows of an option table for them; `options` is the variant's struct, which starts with a peft_common_options. The
+ * first three alone are for variants whose ranks follow other rules than patterns. */
+#define PEFT_RANK_OPTION_ROWS(rank_text, alpha_text)                                                                   \
     {.name = "rank",                                                                                                   \
      .type = PEFT_OPTION_INT,                                                                                          \
      .offset = offsetof(peft_common_options, rank),                                                                    \
@@ -46,14 +47,14 @@ typedef struct peft_common_options {
          .placeholder = "X",                                                                                           \
          .help = "scale of the update before it is divided by the rank",                                               \
          .group = "Adapter"},                                                                                          \
-        {.name = "dropout",                                                                                            \
-         .type = PEFT_OPTION_FLOAT,                                                                                    \
-         .offset = offsetof(peft_common_options, dropout),                                                             \
-         .initial = "0",                                                                                               \
-         .max = 0.999,                                                                                                 \
-         .placeholder = "X",                                                                                           \
-         .help = "dropout on the adapter's input while training",                                                      \
-         .group = "Adapter"},                                                                                          \
+    {                                                                                                                  \
+        .name = "dropout", .type = PEFT_OPTION_FLOAT, .offset = offsetof(peft_common_options, dropout),                \
+        .initial = "0", .max = 0.999, .placeholder = "X", .help = "dropout on the adapter's input while training",     \
+        .group = "Adapter"                                                                                             \
+    }
+
+#define PEFT_COMMON_OPTION_ROWS(rank_text, alpha_text)                                                                 \
+    PEFT_RANK_OPTION_ROWS(rank_text, alpha_text),                                                                      \
         {.name = "rank_pattern",                                                                                       \
          .type = PEFT_OPTION_JSON,                                                                                     \
          .offset = offsetof(peft_common_options, rank_pattern),                                                        \
@@ -86,6 +87,8 @@ typedef struct peft_value_spec {
     peft_start start;
     double spread;
     peft_role role;
+    const char *other_name; /* optional: also taken when a file is read */
+    bool no_decay;          /* weight decay leaves it alone */
 } peft_value_spec;
 
 enum { PEFT_MAX_VALUES = 16 }; /* of one layer, and of the model */
@@ -129,13 +132,17 @@ typedef struct peft_training_step {
     double learning_rate;
 } peft_training_step;
 
-/* A plain LoRA with the same update: W + scaling B A. Its memory is the caller's (free). */
+/* A plain LoRA with the same update: W + scaling B A. Its memory is the caller's (free). The rank is 0 where nothing of
+ * an update is left. */
 typedef struct peft_lora_factors {
     int64_t rank;
     double scaling;
     float *A; /* [rank, in] */
     float *B; /* [out, rank] */
 } peft_lora_factors;
+
+/* Takes a text that the user should know and that is no error. */
+typedef void peft_note_function(void *argument, const char *text);
 
 /* How an option is written in adapter_config.json, where that is not its own name and JSON value. */
 typedef struct peft_json_name {
@@ -183,6 +190,9 @@ struct peft_variant {
      * that name layers in vain. */
     peft_status (*arrange)(peft_adapters *all, peft_error *error);
 
+    /* Optional: what is worth knowing about these adapters before they are trained, each in one sentence. */
+    void (*notes)(const peft_adapters *all, peft_note_function *note, void *argument);
+
     /* The factor of the update, from the layer's rank and alpha. */
     double (*scaling)(const peft_adapter *adapter);
 
@@ -202,6 +212,10 @@ struct peft_variant {
 
     /* Optional: after the optimiser's update, for all adapters at once, with the clipped gradients still there. */
     peft_status (*after_step)(peft_adapters *all, const peft_training_step *step, peft_error *error);
+
+    /* Optional: the adapters that files hold where those are smaller than what trains, pruned directions left out:
+     * *smaller has the same outputs and is the caller's (peft_adapters_free); NULL: there is nothing to leave out. */
+    peft_status (*compact)(const peft_adapters *all, peft_adapters **smaller, peft_error *error);
 
     /* Optional: plain LoRA factors with the same update; NULL where the update depends on the input. Merging is done
      * from these unless `merge` is given. */
