@@ -27,7 +27,7 @@ typedef struct adapted_layer {
 } adapted_layer;
 
 /* An adapter of this variant with its start values; options that the variant does not have are left out. `text` may set
- * one more, "name=value"; NULL: none. */
+ * more, "name=value;name=value"; NULL: none. */
 void layer_open(adapted_layer *layer, const peft_variant *variant, layer_case sizes, const char *text);
 void layer_close(adapted_layer *layer);
 
@@ -43,6 +43,8 @@ double layer_loss_at(const adapted_layer *layer, int64_t index, double step);
 /* The same loss, unmoved, and its gradient with respect to that row. The caller frees it. */
 double *layer_gradient(const adapted_layer *layer);
 int64_t layer_num_coordinates(const adapted_layer *layer);
+/* The gradient agrees with central differences, coordinate by coordinate. */
+void layer_check_gradient(const adapted_layer *layer);
 
 /* Largest absolute difference of two arrays, and largest absolute value of one. */
 double largest_difference(const float *a, const float *b, int64_t count);

@@ -1,14 +1,10 @@
 /* What is true of every registered variant. */
-#include <math.h>
 #include <string.h>
 
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 #include "tests/variants/adapted_layer.h"
 
-/* A central difference in double with this step is off by some 1e-10 times the third derivative, and by 1e-11 from
- * rounding. */
-static const double DIFFERENCE_STEP = 1e-5, DIFFERENCE_TOLERANCE = 1e-6;
 /* Two orders of summing a few dozen float products. */
 static const double FLOAT_TOLERANCE = 1e-5;
 
@@ -71,15 +67,7 @@ START_TEST(backward_is_the_adjoint_of_forward)
     adapted_layer l;
     layer_open(&l, variant_of(_i), *case_of(_i), NULL);
     layer_shake(&l);
-    double *gradient = layer_gradient(&l);
-    for (int64_t k = 0; k < layer_num_coordinates(&l); k++) {
-        double numeric =
-            (layer_loss_at(&l, k, DIFFERENCE_STEP) - layer_loss_at(&l, k, -DIFFERENCE_STEP)) / (2 * DIFFERENCE_STEP);
-        ck_assert_msg(fabs(numeric - gradient[k]) <= DIFFERENCE_TOLERANCE * (1 + fabs(gradient[k])),
-                      "%s: coordinate %lld of %lld: difference %.12g, backward %.12g", variant_of(_i)->name,
-                      (long long)k, (long long)layer_num_coordinates(&l), numeric, gradient[k]);
-    }
-    free(gradient);
+    layer_check_gradient(&l);
     layer_close(&l);
 }
 END_TEST
