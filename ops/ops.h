@@ -125,7 +125,7 @@ PEFT_API peft_tensor *peft_power(peft_graph *g, peft_tensor *x, double exponent)
 /* The same elements in another shape; no copy. */
 PEFT_API peft_tensor *peft_reshape(peft_graph *g, peft_tensor *x, peft_shape shape);
 /* x as a constant: no gradient passes; no copy. */
-PEFT_API peft_tensor *peft_detach(peft_graph *g, peft_tensor *x);
+PEFT_API peft_tensor *peft_stop_gradient(peft_graph *g, peft_tensor *x);
 /* The same elements with the dimensions in another order: dimension d of y is dimension order[d] of x. */
 PEFT_API peft_tensor *peft_permute(peft_graph *g, peft_tensor *x, const int32_t *order);
 /* Indices begin ... begin + length - 1 of dimension dim. */

@@ -14,9 +14,9 @@ peft_tensor *peft_reshape(peft_graph *g, peft_tensor *x, peft_shape shape)
 }
 
 /* A view that asks for no gradient, so that nothing is differentiated through it. */
-peft_tensor *peft_detach(peft_graph *g, peft_tensor *x)
+peft_tensor *peft_stop_gradient(peft_graph *g, peft_tensor *x)
 {
-    if (!peft_check_given(g, "detach", "x", x)) return NULL;
+    if (!peft_check_given(g, "stop_gradient", "x", x)) return NULL;
     peft_tensor *y = peft_reshape(g, x, x->shape);
     if (y) y->requires_grad = false;
     return y;

@@ -1,4 +1,4 @@
-/* Ops that move elements: reshape, permute, slice, concat; and detach. */
+/* Ops that move elements: reshape, permute, slice, concat; and stop_gradient. */
 #include "tests/support/main.h"
 #include "tests/support/op_apply.h"
 #include "tests/support/op_check.h"
@@ -108,11 +108,11 @@ static peft_tensor *x_times_constant_x(peft_graph *g, peft_tensor *x, const void
 {
     (void)options;
     peft_tensor *half = peft_scale(g, x, 0.5);
-    return peft_mul(g, x, peft_add(g, peft_detach(g, half), peft_detach(g, half)));
+    return peft_mul(g, x, peft_add(g, peft_stop_gradient(g, half), peft_stop_gradient(g, half)));
 }
 
 /* d (x c) = c where c is x, but constant */
-START_TEST(nothing_is_differentiated_through_detach)
+START_TEST(nothing_is_differentiated_through_stop_gradient)
 {
     float x[] = {3, -2}, y[2], dx[2];
     op_run run = {.build = x_times_constant_x};
@@ -172,6 +172,6 @@ START_TEST(shapes_that_do_not_fit_are_refused)
 END_TEST
 
 TEST_MAIN("rearrange", tcase_add_loop_test(tc, elements_go_where_they_should, 0, sizeof cases / sizeof *cases);
-          tcase_add_test(tc, nothing_is_differentiated_through_detach); tcase_add_test(tc, parts_outside_are_refused);
+          tcase_add_test(tc, nothing_is_differentiated_through_stop_gradient); tcase_add_test(tc, parts_outside_are_refused);
           tcase_add_test(tc, permuted_dimensions_have_their_new_places);
           tcase_add_test(tc, shapes_that_do_not_fit_are_refused))
