@@ -122,6 +122,9 @@ PEFT_API peft_tensor *peft_shift(peft_graph *g, peft_tensor *x, double offset); 
 /* y = x^exponent, as pow has it. For an exponent below 1 the gradient at 0 is taken as 0, as that of a norm is. */
 PEFT_API peft_tensor *peft_power(peft_graph *g, peft_tensor *x, double exponent);
 
+/* The constant with ones on the diagonal and zeros elsewhere, [size, size] of a real type; the graph holds it. */
+PEFT_API peft_tensor *peft_identity(peft_graph *g, peft_dtype dtype, int64_t size);
+
 /* The same elements in another shape; no copy. */
 PEFT_API peft_tensor *peft_reshape(peft_graph *g, peft_tensor *x, peft_shape shape);
 /* x as a constant: no gradient passes; no copy. */

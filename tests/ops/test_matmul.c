@@ -73,6 +73,28 @@ START_TEST(matmul_agrees_with_linear)
 }
 END_TEST
 
+static peft_tensor *times_identity(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_matmul(g, in[0], false, peft_identity(g, in[0]->dtype, 7), false);
+}
+
+START_TEST(the_identity_changes_no_bit)
+{
+    static const op_case times = {"A I", times_identity, {SHAPE2(5, 7)}, 0};
+    op_check(&times);
+    peft_error error = {0};
+    peft_graph *g;
+    ck_assert(!peft_graph_create(&g, &error));
+    const float *one = peft_identity(g, PEFT_F32, 3)->data;
+    for (int k = 0; k < 9; k++) ck_assert(one[k] == (k % 4 == 0 ? 1.0F : 0.0F));
+    ck_assert_int_eq(peft_identity(g, PEFT_F64, 0)->shape.size[0], 0);
+    ck_assert_ptr_null(peft_identity(g, PEFT_I32, 3));
+    ck_assert_int_eq(peft_graph_status(g, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_str_eq(error.message, "identity: expected a real type and a size, found I32 and 3");
+    peft_graph_free(g);
+}
+END_TEST
+
 START_TEST(wrong_shapes_are_refused)
 {
     op_case wrong = {"b", transposed_b, {SHAPE2(5, 7), SHAPE2(7, 3)}, 0};
@@ -87,4 +109,5 @@ START_TEST(wrong_shapes_are_refused)
 END_TEST
 
 TEST_MAIN("matmul", tcase_add_loop_test(tc, matmul_is_right, 0, sizeof cases / sizeof *cases);
-          tcase_add_test(tc, matmul_agrees_with_linear); tcase_add_test(tc, wrong_shapes_are_refused))
+          tcase_add_test(tc, the_identity_changes_no_bit); tcase_add_test(tc, matmul_agrees_with_linear);
+          tcase_add_test(tc, wrong_shapes_are_refused))

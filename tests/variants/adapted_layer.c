@@ -24,14 +24,8 @@ static void set_option(const peft_variant *variant, void *options, const char *n
     ck_assert_msg(!peft_options_set_text(variant->options, options, name, value, &error), "%s", error.message);
 }
 
-static void set_options(const peft_variant *variant, void *options, const layer_case *sizes, const char *text)
+static void set_texts(const peft_variant *variant, void *options, const char *text)
 {
-    char value[64];
-    ck_assert(!peft_options_init(variant->options, options, NULL));
-    snprintf(value, sizeof value, "%lld", (long long)sizes->rank);
-    set_option(variant, options, "rank", value);
-    snprintf(value, sizeof value, "%.17g", sizes->alpha);
-    set_option(variant, options, "alpha", value);
     char copy[512], *rest;
     snprintf(copy, sizeof copy, "%s", text ? text : "");
     for (char *name = strtok_r(copy, ";", &rest); name; name = strtok_r(NULL, ";", &rest)) {
@@ -40,6 +34,29 @@ static void set_options(const peft_variant *variant, void *options, const layer_
         ck_assert_msg(peft_options_find(variant->options, name) != NULL, "%s has no option %s", variant->name, name);
         set_option(variant, options, name, equals + 1);
     }
+}
+
+static void set_options(const peft_variant *variant, void *options, const layer_case *sizes, const char *text)
+{
+    char value[64];
+    ck_assert(!peft_options_init(variant->options, options, NULL));
+    snprintf(value, sizeof value, "%lld", (long long)sizes->rank);
+    set_option(variant, options, "rank", value);
+    snprintf(value, sizeof value, "%.17g", sizes->alpha);
+    set_option(variant, options, "alpha", value);
+    set_texts(variant, options, text);
+}
+
+peft_status adapters_open(peft_adapters **all, const peft_variant *variant, const peft_layer *layers, int64_t count,
+                          const char *text, peft_error *error)
+{
+    void *options = calloc(1, variant->options_bytes);
+    ck_assert(!peft_options_init(variant->options, options, NULL));
+    set_texts(variant, options, text);
+    peft_status status = peft_adapters_create(all, variant, options, layers, count, SEED, error);
+    peft_options_free(variant->options, options);
+    free(options);
+    return status;
 }
 
 static void open_base(adapted_layer *l)

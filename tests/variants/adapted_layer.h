@@ -31,6 +31,10 @@ typedef struct adapted_layer {
 void layer_open(adapted_layer *layer, const peft_variant *variant, layer_case sizes, const char *text);
 void layer_close(adapted_layer *layer);
 
+/* Adapters of several layers, with the settings of `text` and the defaults of the others. */
+peft_status adapters_open(peft_adapters **all, const peft_variant *variant, const peft_layer *layers, int64_t count,
+                          const char *text, peft_error *error);
+
 /* Moves all trained values away from their start values, by up to 0.5. */
 void layer_shake(adapted_layer *layer);
 
