@@ -1,0 +1,64 @@
+/* variants/mov.c - mixture of vectors: IA3's factors as experts.
+ *
+ *     f = W x + b        y = f ⊙ (1 + sum_e gate_e (l_e - 1))          (Zadouri et al. 2023, arXiv 2309.05444)
+ *
+ * l [E, out]; the gate [T, E] is the router's (router.h). The paper has y = f ⊙ sum_e p_e l_e, which is the same where
+ * the gate adds up to one. Written with l - 1 the layer starts as the base layer to the bit, l being one, also where
+ * top_k does not renormalise. Only outputs are scaled. The authors' program puts such vectors on keys, values, and
+ * between the two layers of a feed-forward block: that is the output of the first of them. */
+#include "ops/ops.h"
+#include "variants/router.h"
+
+enum { L, ROUTER };
+
+static const peft_option option_table[] = {ROUTER_NUM_EXPERTS_ROW("30"), ROUTER_OPTION_ROWS("0"), {0}};
+
+static double scaling(const peft_adapter *a)
+{
+    (void)a;
+    return 1;
+}
+
+static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
+{
+    static const router_spec router = {"mov_router.weight", "mov_router.bias", PEFT_START_NORMAL, 0.02};
+    specs[L] = (peft_value_spec){.name = "mov_l",
+                                 .shape = peft_shape_2(a->form, a->out_features),
+                                 .start = PEFT_START_ONE,
+                                 .role = PEFT_ROLE_GATE};
+    return ROUTER + router_values(a, &router, specs + ROUTER);
+}
+
+static peft_tensor *minus_one(peft_graph *g, const peft_tensor *like)
+{
+    static const float single = -1;
+    static const double twice = -1;
+    bool wide = like && like->dtype == PEFT_F64;
+    return peft_constant(g, wide ? PEFT_F64 : PEFT_F32, peft_shape_1(1), wide ? (const void *)&twice : &single, "-1");
+}
+
+static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
+                            const peft_batch *batch)
+{
+    peft_tensor *l = peft_value_leaf(g, &a->values[L], batch);
+    peft_tensor *gate = router_gate(g, a, &a->values[ROUTER], x, batch);
+    peft_tensor *change = peft_matmul(g, gate, false, peft_add(g, l, minus_one(g, l)), false);
+    peft_tensor *f = peft_base_forward(g, base, x);
+    return peft_add(g, f, peft_mul(g, change, f));
+}
+
+const peft_variant peft_variant_mov = {
+    .name = "mov",
+    .equation = "y = (W x + b) (1 + sum_e softmax(R x)_e (l_e - 1))",
+    .source = "Zadouri et al. 2023, arXiv 2309.05444",
+    .summary = "several vectors of factors on each layer's outputs, mixed for each token by a router",
+    .peft_type = "MOV",
+    .own_format = "1",
+    .options_bytes = sizeof(router_options),
+    .options = option_table,
+    .check = router_check,
+    .arrange = router_arrange,
+    .scaling = scaling,
+    .layer_values = layer_values,
+    .forward = forward,
+};
