@@ -108,6 +108,14 @@ static json_t *names_of_saved(peft_model *model, const peft_adapters *adapters, 
     return NULL;
 }
 
+/* Rules that the file has no field for become the list of what they select. */
+static bool targets_are_named(const peft_adapters *adapters, const peft_target_options *targets)
+{
+    return !targets->target_modules ||
+           (targets->exclude_modules && peft_variant_lacks(adapters->variant, "exclude_modules")) ||
+           (targets->layers_to_transform && peft_variant_lacks(adapters->variant, "layers_to_transform"));
+}
+
 static peft_status write_config(const char *path, peft_model *model, const peft_adapters *adapters,
                                 const peft_target_options *targets, peft_error *error)
 {
@@ -119,8 +127,8 @@ static peft_status write_config(const char *path, peft_model *model, const peft_
         .base_model_name_or_path = (char *)(uintptr_t)peft_model_dir(model), /* only read */
         .inference_mode = true,
     };
-    json_t *names =
-        adapters && !targets->target_modules ? names_of_layers(adapters) : json_incref(targets->target_modules);
+    json_t *names = adapters && targets_are_named(adapters, targets) ? names_of_layers(adapters)
+                                                                     : json_incref(targets->target_modules);
     json_t *saved = names_of_saved(model, adapters, targets);
     peft_status status = PEFT_OK;
     if ((adapters && !names) || !saved) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);

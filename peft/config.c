@@ -31,6 +31,7 @@ static const peft_json_name *name_of_option(const peft_variant *variant, const c
     return NULL;
 }
 
+/* NULL: no field of the file. */
 static const char *key_of_option(const peft_variant *variant, const char *option)
 {
     const peft_json_name *name = name_of_option(variant, option);
@@ -39,8 +40,10 @@ static const char *key_of_option(const peft_variant *variant, const char *option
 
 static const peft_option *option_of_key(const peft_variant *variant, const char *key)
 {
-    for (const peft_option *o = variant->options; o->name; o++)
-        if (strcmp(key_of_option(variant, o->name), key) == 0) return o;
+    for (const peft_option *o = variant->options; o->name; o++) {
+        const char *own_key = key_of_option(variant, o->name);
+        if (own_key && strcmp(own_key, key) == 0) return o;
+    }
     return NULL;
 }
 
@@ -152,6 +155,7 @@ static peft_status read_variant_field(const reader *r, const char *key, const js
 static peft_status read_field(const reader *r, const char *key, const json_t *value, peft_error *error)
 {
     if (strcmp(key, "peft_type") == 0) return PEFT_OK;
+    if (peft_variant_lacks(r->config->variant, key)) return read_unknown(r, key, value, error);
     if (peft_options_find(common_table, key)) return peft_options_set_json(common_table, r->config, key, value, error);
     if (strcmp(key, not_a_field) != 0 && peft_options_find(peft_target_option_table, key))
         return peft_options_set_json(peft_target_option_table, &r->config->targets, key, value, error);
@@ -327,12 +331,12 @@ static bool put(json_t *root, const char *key, json_t *value)
     return json_object_set_new(root, key, value) == 0;
 }
 
-static bool put_table(json_t *root, const peft_option *table, const void *values)
+static bool put_table(json_t *root, const peft_variant *variant, const peft_option *table, const void *values)
 {
     json_t *fields = peft_options_to_json(table, values);
     bool complete = fields != NULL;
     for (; complete && table->name; table++)
-        if (strcmp(table->name, not_a_field) != 0)
+        if (strcmp(table->name, not_a_field) != 0 && !peft_variant_lacks(variant, table->name))
             complete = put(root, table->name, sorted(json_incref(json_object_get(fields, table->name))));
     json_decref(fields);
     return complete;
@@ -351,9 +355,10 @@ static bool put_options(json_t *root, const peft_variant *variant, const void *o
 {
     json_t *fields = peft_options_to_json(variant->options, options);
     bool complete = fields != NULL;
-    for (const peft_option *o = variant->options; complete && o->name; o++)
-        complete = put(root, key_of_option(variant, o->name),
-                       to_file(name_of_option(variant, o->name), json_object_get(fields, o->name)));
+    for (const peft_option *o = variant->options; complete && o->name; o++) {
+        const char *key = key_of_option(variant, o->name);
+        if (key) complete = put(root, key, to_file(name_of_option(variant, o->name), json_object_get(fields, o->name)));
+    }
     json_decref(fields);
     return complete;
 }
@@ -370,8 +375,8 @@ static bool put_variant(json_t *root, const peft_variant *variant, const void *o
 peft_status peft_adapter_config_save(const peft_adapter_config *config, const char *path, peft_error *error)
 {
     json_t *root = json_object();
-    bool complete =
-        root && put_table(root, common_table, config) && put_table(root, peft_target_option_table, &config->targets);
+    bool complete = root && put_table(root, config->variant, common_table, config) &&
+                    put_table(root, config->variant, peft_target_option_table, &config->targets);
     if (complete)
         complete = config->variant ? put_variant(root, config->variant, config->options)
                                    : put(root, "peft_type", json_string(PEFT_TYPE_HEAD));

@@ -127,6 +127,15 @@ bool peft_has_head(peft_model *model)
     return false;
 }
 
+static peft_status check_bias(const peft_variant *variant, const peft_target_options *targets, peft_error *error)
+{
+    if (!targets->bias || strcmp(targets->bias, "none") == 0 || !peft_variant_lacks(variant, "bias")) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_UNSUPPORTED,
+                     "bias: files of %s have no place for trained biases: expected none, "
+                     "found %s",
+                     variant->name, targets->bias);
+}
+
 /* ---- making ---- */
 
 /* The head is trained in full, whether or not the list says so. */
@@ -208,6 +217,7 @@ peft_status peft_inject(peft_model *model, const peft_variant *variant, const vo
     *adapters = NULL;
     if (report) *report = NULL;
     peft_status status = check_saved(model, &all, error);
+    if (status == PEFT_OK) status = check_bias(variant, &all, error);
     if (status) return status;
     all.modules_to_save = with_head(all.modules_to_save, peft_model_head(model));
     if (!all.modules_to_save) return peft_fail(error, PEFT_ERR_MEMORY, "modules_to_save: out of memory");

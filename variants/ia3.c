@@ -43,6 +43,8 @@ static const peft_json_name json_names[] = {
 static const peft_json_field json_fields[] = {
     {"fan_in_fan_out", "false", PEFT_FIELD_REFUSE}, {"init_ia3_weights", "true", PEFT_FIELD_IGNORE}, {0}};
 
+static const char *const absent_fields[] = {"bias", "layers_pattern", "layers_to_transform", NULL};
+
 /* ---- which layers scale their input ---- */
 
 static peft_status check(const void *options, peft_error *error)
@@ -146,6 +148,7 @@ const peft_variant peft_variant_ia3 = {
     .options = option_table,
     .json_names = json_names,
     .json_fields = json_fields,
+    .absent_fields = absent_fields,
     .check = check,
     .arrange = arrange,
     .scaling = scaling,

@@ -13,34 +13,16 @@
 #include "ops/ops.h"
 #include "variants/factors.h"
 
-static const char *const init_choices[] = {"kaiming", "gaussian", NULL};
-
-const peft_option lora_option_table[] = {
-    PEFT_COMMON_OPTION_ROWS("8", "16"),
-    {.name = "init",
-     .type = PEFT_OPTION_STRING,
-     .offset = offsetof(lora_options, init),
-     .initial = "kaiming",
-     .choices = init_choices,
-     .placeholder = "NAME",
-     .help = "start values of A: uniform as torch.nn.Linear has them, or normal with deviation 1/r; B starts at zero",
-     .group = "Adapter"},
-    {0}};
+const char *const lora_init_choices[] = {"kaiming", "gaussian", NULL};
 
 /* Of PEFT's kinds of start values these leave the base as it is, so that a trained adapter can be used whatever it
  * started from. The first of each text is what is written. */
-static const struct peft_json_value init_json_values[] = {{"kaiming", "true"},           {"gaussian", "\"gaussian\""},
-                                                          {"kaiming", "false"},          {"kaiming", "\"eva\""},
-                                                          {"kaiming", "\"orthogonal\""}, {0}};
+const struct peft_json_value lora_init_json_values[] = {{"kaiming", "true"},           {"gaussian", "\"gaussian\""},
+                                                        {"kaiming", "false"},          {"kaiming", "\"eva\""},
+                                                        {"kaiming", "\"orthogonal\""}, {0}};
 
-const peft_json_name lora_json_names[] = {{.option = "rank", .json = "r"},
-                                          {.option = "alpha", .json = "lora_alpha", .initial = "8"},
-                                          {.option = "dropout", .json = "lora_dropout"},
-                                          {.option = "init", .json = "init_lora_weights", .values = init_json_values},
-                                          {.option = "rank_pattern", .json = "rank_pattern", .initial = "{}"},
-                                          {.option = "alpha_pattern", .json = "alpha_pattern", .initial = "{}"},
-                                          {0}};
-
+const peft_option lora_option_table[] = {LORA_OPTION_ROWS, {0}};
+const peft_json_name lora_json_names[] = {LORA_JSON_NAME_ROWS, {0}};
 const peft_json_field lora_json_fields[] = {LORA_JSON_FIELD_ROWS, {0}};
 
 int32_t lora_layer_values(const peft_adapter *a, peft_value_spec *specs)

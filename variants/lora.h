@@ -9,6 +9,31 @@ typedef struct lora_options {
     char *init;
 } lora_options;
 
+extern const char *const lora_init_choices[];
+extern const struct peft_json_value lora_init_json_values[];
+
+/* Rows of the tables of a variant whose options begin with a lora_options. */
+/* clang-format off */
+#define LORA_OPTION_ROWS                                                                                               \
+    PEFT_COMMON_OPTION_ROWS("8", "16"),                                                                                \
+    {.name = "init",                                                                                                   \
+     .type = PEFT_OPTION_STRING,                                                                                       \
+     .offset = offsetof(lora_options, init),                                                                           \
+     .initial = "kaiming",                                                                                             \
+     .choices = lora_init_choices,                                                                                     \
+     .placeholder = "NAME",                                                                                            \
+     .help = "start values of A: uniform as torch.nn.Linear has them, or normal with deviation 1/r; B starts at zero", \
+     .group = "Adapter"}
+
+#define LORA_JSON_NAME_ROWS                                                                                            \
+    {.option = "rank", .json = "r"},                                                                                   \
+    {.option = "alpha", .json = "lora_alpha", .initial = "8"},                                                         \
+    {.option = "dropout", .json = "lora_dropout"},                                                                     \
+    {.option = "init", .json = "init_lora_weights", .values = lora_init_json_values},                                  \
+    {.option = "rank_pattern", .json = "rank_pattern", .initial = "{}"},                                               \
+    {.option = "alpha_pattern", .json = "alpha_pattern", .initial = "{}"}
+/* clang-format on */
+
 /* Fields of adapter_config.json that all of PEFT's kinds of LoRA have. qalora_group_size means nothing without
  * use_qalora. */
 /* clang-format off */

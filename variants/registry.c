@@ -1,4 +1,6 @@
 /* variants/registry.c - the variants of this build, from the list in variants/meson.build. */
+#include <string.h>
+
 #include "ops/nearest.h"
 #include "variants/adapter.h"
 
@@ -31,6 +33,13 @@ const peft_variant *peft_variant_find(const char *name)
     const char *list[NUM_VARIANTS];
     peft_names names = list_names(list);
     return peft_variant_at(peft_names_find(&names, name));
+}
+
+bool peft_variant_lacks(const peft_variant *variant, const char *field)
+{
+    for (const char *const *absent = variant ? variant->absent_fields : NULL; absent && *absent; absent++)
+        if (strcmp(*absent, field) == 0) return true;
+    return false;
 }
 
 peft_status peft_variant_get(const char *name, const peft_variant **variant, peft_error *error)

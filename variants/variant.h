@@ -146,7 +146,7 @@ typedef void peft_note_function(void *argument, const char *text);
 
 /* How an option is written in adapter_config.json, where that is not its own name and JSON value. */
 typedef struct peft_json_name {
-    const char *option, *json;
+    const char *option, *json; /* json NULL: concerns training alone, and is no field */
     const char *initial; /* optional, as JSON: what a missing key means where that is not the option's default, and what
                             is written for an option that is not set */
     const struct peft_json_value {
@@ -178,6 +178,8 @@ struct peft_variant {
     const peft_option *options;
     const peft_json_name *json_names;   /* optional; ends with {0} */
     const peft_json_field *json_fields; /* optional; ends with {0} */
+    const char *const *absent_fields;   /* optional; ends with NULL: of bias, exclude_modules, layers_pattern and
+                                           layers_to_transform those that PEFT's files of this type do not have */
 
     /* Optional: what the limits of single options cannot say. */
     peft_status (*check)(const void *options, peft_error *error);

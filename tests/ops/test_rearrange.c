@@ -172,6 +172,6 @@ START_TEST(shapes_that_do_not_fit_are_refused)
 END_TEST
 
 TEST_MAIN("rearrange", tcase_add_loop_test(tc, elements_go_where_they_should, 0, sizeof cases / sizeof *cases);
-          tcase_add_test(tc, nothing_is_differentiated_through_stop_gradient); tcase_add_test(tc, parts_outside_are_refused);
-          tcase_add_test(tc, permuted_dimensions_have_their_new_places);
+          tcase_add_test(tc, nothing_is_differentiated_through_stop_gradient);
+          tcase_add_test(tc, parts_outside_are_refused); tcase_add_test(tc, permuted_dimensions_have_their_new_places);
           tcase_add_test(tc, shapes_that_do_not_fit_are_refused))

@@ -15,7 +15,7 @@
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 
-static const char *const goldens[] = {"lora-all", "rslora", "rank-pattern", "layers"};
+static const char *const goldens[] = {"lora-all", "rslora", "rank-pattern", "layers", "dora", "ia3"};
 enum { NUM_GOLDENS = sizeof goldens / sizeof *goldens };
 
 static peft_error error;
@@ -222,6 +222,36 @@ START_TEST(biases_are_saved_under_their_places)
     adapters = load(scratch("bias"));
     ck_assert(bias->value[3] == 7);
     unload(adapters);
+    peft_adapter_config_free(&config);
+}
+END_TEST
+
+/* PEFT's IA3 has neither layers_to_transform nor bias. */
+START_TEST(what_a_file_has_no_field_for_is_written_otherwise_or_refused)
+{
+    const peft_variant *ia3 = peft_variant_find("ia3");
+    peft_adapter_config config;
+    peft_adapters *adapters;
+    ck_assert(!peft_adapter_config_init(&config, ia3, &error));
+    peft_target_options *targets = &config.targets;
+    ck_assert(!peft_options_set_text(peft_target_option_table, targets, "target_modules", "query,value", NULL));
+    ck_assert(!peft_options_set_text(peft_target_option_table, targets, "layers_to_transform", "1", NULL));
+    ck_assert(!peft_inject(model, ia3, config.options, targets, 1, &adapters, NULL, &error));
+    ck_assert(!peft_adapter_save(model, adapters, targets, scratch("one"), &error));
+    unload(adapters);
+    json_t *root;
+    ck_assert(!peft_json_load(scratch("one/adapter_config.json"), &root, &error));
+    ck_assert_ptr_null(json_object_get(root, "layers_to_transform"));
+    json_decref(root);
+    adapters = load(scratch("one"));
+    ck_assert_int_eq(adapters->num_layers, 2);
+    ck_assert_ptr_nonnull(peft_adapters_find(adapters, "bert.encoder.layer.1.attention.self.query"));
+    unload(adapters);
+
+    ck_assert(!peft_options_set_text(peft_target_option_table, targets, "bias", "all", NULL));
+    ck_assert_int_eq(peft_inject(model, ia3, config.options, targets, 1, &adapters, NULL, &error),
+                     PEFT_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(error.message, "bias: files of ia3 have no place for trained biases"));
     peft_adapter_config_free(&config);
 }
 END_TEST
@@ -573,6 +603,7 @@ TEST_MAIN("adapter_folder", tcase_add_checked_fixture(tc, setup, teardown);
           tcase_add_test(tc, layers_to_transform_leave_the_others_alone);
           tcase_add_test(tc, a_head_alone_is_a_folder_too);
           tcase_add_loop_test(tc, biases_are_saved_under_their_places, 0, 2);
+          tcase_add_test(tc, what_a_file_has_no_field_for_is_written_otherwise_or_refused);
           tcase_add_test(tc, a_model_without_its_head_leaves_the_heads_tensors_out);
           tcase_add_loop_test(tc, broken_folders_are_refused_and_change_nothing, 0, sizeof broken / sizeof *broken);
           tcase_add_loop_test(tc, missing_and_malformed_files_are_named, 0, sizeof unreadable / sizeof *unreadable);

@@ -43,7 +43,8 @@ static const char *fixture(const char *name)
 
 static const struct {
     const char *folder, *variant;
-} goldens[] = {{"lora-all", "lora"}, {"rslora", "rslora"}, {"rank-pattern", "lora"}, {"layers", "lora"}};
+} goldens[] = {{"lora-all", "lora"}, {"rslora", "rslora"}, {"rank-pattern", "lora"},
+               {"layers", "lora"},   {"dora", "dora"},     {"ia3", "ia3"}};
 
 static bool in_any_order(const json_t *a, const json_t *b)
 {
@@ -125,6 +126,17 @@ START_TEST(patterns_keep_their_order)
 }
 END_TEST
 
+START_TEST(options_of_training_alone_are_no_fields)
+{
+    loads("{\"peft_type\": \"LORA\", \"use_dora\": true}");
+    ck_assert(!peft_options_set_text(config.variant->options, config.options, "norm_gradient", "full", NULL));
+    json_t *root = saved();
+    ck_assert_ptr_null(json_object_get(root, "norm_gradient"));
+    json_decref(root);
+    peft_adapter_config_free(&config);
+}
+END_TEST
+
 START_TEST(a_folder_may_hold_a_head_alone)
 {
     loads("{\"peft_type\": \"HEAD\", \"modules_to_save\": [\"classifier\"]}");
@@ -145,7 +157,7 @@ static const struct {
     {PEFT_ERR_FORMAT, "[]", "adapter_config.json: expected an object"},
     {PEFT_ERR_FORMAT, "{\"r\": 8}", "adapter_config.json: peft_type: missing"},
     {PEFT_ERR_FORMAT, "{\"peft_type\": 3}", "peft_type: expected a string, found 3"},
-    {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"OFT\"}", "peft_type: expected one of HEAD, LORA"},
+    {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"OFT\"}", "peft_type: expected one of HEAD, "},
     {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"lora\"}", "found \"lora\""},
     {PEFT_ERR_FORMAT, "{\"peft_type\": \"LORA\", \"r\": 0}", "adapter_config.json: r: rank: expected an integer"},
     {PEFT_ERR_FORMAT, "{\"peft_type\": \"LORA\", \"r\": \"8\"}", "adapter_config.json: r: "},
@@ -231,7 +243,8 @@ END_TEST
 TEST_MAIN("config", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
           tcase_add_loop_test(tc, fields_survive_reading_and_writing, 0, sizeof goldens / sizeof *goldens);
           tcase_add_test(tc, missing_fields_have_pefts_defaults); tcase_add_test(tc, keys_and_names_are_written_sorted);
-          tcase_add_test(tc, patterns_keep_their_order); tcase_add_test(tc, a_folder_may_hold_a_head_alone);
+          tcase_add_test(tc, patterns_keep_their_order); tcase_add_test(tc, options_of_training_alone_are_no_fields);
+          tcase_add_test(tc, a_folder_may_hold_a_head_alone);
           tcase_add_loop_test(tc, what_changes_the_maths_and_is_not_offered_is_refused, 0,
                               sizeof refused / sizeof *refused);
           tcase_add_loop_test(tc, what_changes_nothing_is_read_in_silence, 0, sizeof harmless / sizeof *harmless);
