@@ -37,7 +37,7 @@ PEFT_API peft_status peft_model_open(peft_model **model, const char *dir, const 
 PEFT_API void peft_model_close(peft_model *model); /* NULL is allowed */
 
 PEFT_API const char *peft_model_type(const peft_model *model); /* "bert" */
-PEFT_API const char *peft_model_dir(const peft_model *model); /* NULL of NULL */
+PEFT_API const char *peft_model_dir(const peft_model *model);  /* NULL of NULL */
 PEFT_API int64_t peft_model_num_labels(const peft_model *model);
 PEFT_API int64_t peft_model_hidden_size(const peft_model *model);
 PEFT_API int64_t peft_model_vocab_size(const peft_model *model);

@@ -26,7 +26,8 @@ PEFT_API peft_status peft_adapter_load(peft_model *model, const char *folder, co
 
 /* Writes the adapters and all weights that are trained in full, in float32, making the folder where there is none. The
  * same values give the same bytes. Both files are complete before either replaces an old one. `adapters` may be NULL (a
- * head alone), and so may `model` (adapters of one's own layers); `targets` is what they were made with, and NULL stands for the names of the adapted layers. */
+ * head alone), and so may `model` (adapters of one's own layers); `targets` is what they were made with, and NULL
+ * stands for the names of the adapted layers. */
 PEFT_API peft_status peft_adapter_save(peft_model *model, peft_adapters *adapters, const peft_target_options *targets,
                                        const char *folder, peft_error *error);
 
