@@ -257,6 +257,7 @@ static peft_tensor *embeddings(const forward *f, const peft_model_input *input)
     x = peft_add(g, x, peft_embedding(g, peft_weight_leaf(g, f->b->type), types));
     x = peft_add(g, x, peft_embedding(g, peft_weight_leaf(g, f->b->position), positions));
     x = layer_norm(f, f->b->embedding_norm, x);
+    peft_batch_set_embeddings(g, f->batch, x);
     return dropout(f, x, f->b->hidden_dropout, peft_stream("bert.embeddings.dropout"), f->batch->first_token);
 }
 

@@ -23,6 +23,17 @@ typedef struct peft_batch {
 /* batch->starts as a leaf of the graph. */
 PEFT_API peft_tensor *peft_batch_starts(peft_graph *g, const peft_batch *batch);
 
+/* The mean of each sequence's prompt: x [num_tokens, columns] -> [num_sequences, columns] */
+PEFT_API peft_tensor *peft_batch_prompt_mean(peft_graph *g, const peft_batch *batch, peft_tensor *x);
+
+/* batch->vectors as a leaf, or what was bound to the address of that field (ops/side.h); NULL: the batch has none. */
+PEFT_API peft_tensor *peft_batch_vectors(peft_graph *g, const peft_batch *batch);
+
+/* What a model's first layer makes of the tokens, [num_tokens, hidden size], for adapters that look at whole sequences.
+ * The model says it once for each graph; until then it is NULL. */
+PEFT_API void peft_batch_set_embeddings(peft_graph *g, const peft_batch *batch, peft_tensor *embeddings);
+PEFT_API peft_tensor *peft_batch_embeddings(peft_graph *g, const peft_batch *batch);
+
 #ifdef __cplusplus
 }
 #endif

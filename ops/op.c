@@ -38,6 +38,7 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
                                                   PEFT_OUT(0) | PEFT_OUT(1)}},
     [PEFT_OP_mean_pool] = {.name = "mean_pool", .gradient_reads = {PEFT_IN(1) | PEFT_IN(2)}}, /* x, starts, counts */
     [PEFT_OP_first_pool] = {.name = "first_pool", .gradient_reads = {PEFT_IN(1)}},
+    [PEFT_OP_spread] = {.name = "spread", .gradient_reads = {PEFT_IN(1)}},
     [PEFT_OP_dropout] = {.name = "dropout", .in_place = PEFT_IN(0), .gradient_in_place = PEFT_IN(0)},
     [PEFT_OP_jitter] = {.name = "jitter", .in_place = PEFT_IN(0), .gradient_in_place = PEFT_IN(0)},
     [PEFT_OP_add] = {.name = "add", .passes_gradient = PEFT_IN(0) | PEFT_IN(1), .in_place = PEFT_IN(0) | PEFT_IN(1)},

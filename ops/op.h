@@ -22,6 +22,7 @@
     X(attention)                                                                                                       \
     X(mean_pool)                                                                                                       \
     X(first_pool)                                                                                                      \
+    X(spread)                                                                                                          \
     X(dropout)                                                                                                         \
     X(jitter)                                                                                                          \
     X(add)                                                                                                             \

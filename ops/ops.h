@@ -96,6 +96,8 @@ PEFT_API peft_tensor *peft_first_pool(peft_graph *g, peft_tensor *x, peft_tensor
 /* Mean of the first counts[s] rows of each sequence (its prompt): counts [S] (PEFT_I32), a leaf with values from 1 to
  * the sequence's length. */
 PEFT_API peft_tensor *peft_prefix_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts, peft_tensor *counts);
+/* The other way round, row s for each token of sequence s: x [S, columns], starts [S + 1] -> [T, columns] */
+PEFT_API peft_tensor *peft_spread(peft_graph *g, peft_tensor *x, peft_tensor *starts);
 
 /* y = x * mask / (1 - p), mask 0 with probability p. The mask is a function of (context's seed, stream, context's
  * step, first_row + row, column) alone: batches may be cut in any way (ops/rng.h). 0 <= p < 1, rounded to

@@ -1,4 +1,4 @@
-/* ops/pool.c - one row for each sequence. */
+/* ops/pool.c - one row for each sequence, from its tokens' rows or for them. */
 #include "ops/check.h"
 #include "ops/ops.h"
 
@@ -44,4 +44,22 @@ peft_tensor *peft_prefix_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts
     const char *op = "prefix_pool";
     if (!check_pool(g, op, x, starts) || !check_counts(g, op, starts, counts)) return NULL;
     return pool(g, PEFT_OP_mean_pool, x, starts, counts);
+}
+
+peft_tensor *peft_spread(peft_graph *g, peft_tensor *x, peft_tensor *starts)
+{
+    const char *op = "spread";
+    if (!peft_check_real(g, op, "x", x) || !peft_check_dtype(g, op, "starts", starts, PEFT_I32) ||
+        !peft_check_vector(g, op, "starts", starts, PEFT_ANY_SIZE))
+        return NULL;
+    const int32_t *start = starts->node < 0 ? starts->data : NULL;
+    int64_t sequences = starts->shape.size[0] - 1;
+    if (!start) return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: starts: expected a leaf with values", op);
+    int64_t tokens = sequences > 0 ? start[sequences] : 0;
+    if (!peft_check_starts(g, op, "starts", starts, tokens) ||
+        !peft_check_matrix(g, op, "x", x, sequences, PEFT_ANY_SIZE))
+        return NULL;
+    peft_tensor *inputs[] = {x, starts};
+    peft_node *node = peft_graph_append(g, PEFT_OP_spread, 2, inputs, NULL, 0);
+    return peft_node_output(g, node, x->dtype, peft_shape_2(tokens, peft_columns(x)));
 }

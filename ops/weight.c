@@ -1,13 +1,7 @@
 #include "ops/weight.h"
 
-#include "ops/batch.h"
 #include "ops/ops.h"
 #include "ops/side.h"
-
-peft_tensor *peft_batch_starts(peft_graph *g, const peft_batch *batch)
-{
-    return peft_constant(g, PEFT_I32, peft_shape_1(batch->num_sequences + 1), batch->starts, "starts");
-}
 
 peft_tensor *peft_weight_leaf(peft_graph *g, const peft_weight *weight)
 {

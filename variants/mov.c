@@ -29,20 +29,12 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
     return ROUTER + router_values(a, &router, specs + ROUTER);
 }
 
-static peft_tensor *minus_one(peft_graph *g, const peft_tensor *like)
-{
-    static const float single = -1;
-    static const double twice = -1;
-    bool wide = like && like->dtype == PEFT_F64;
-    return peft_constant(g, wide ? PEFT_F64 : PEFT_F32, peft_shape_1(1), wide ? (const void *)&twice : &single, "-1");
-}
-
 static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
                             const peft_batch *batch)
 {
     peft_tensor *l = peft_value_leaf(g, &a->values[L], batch);
     peft_tensor *gate = router_gate(g, a, &a->values[ROUTER], x, batch);
-    peft_tensor *change = peft_matmul(g, gate, false, peft_add(g, l, minus_one(g, l)), false);
+    peft_tensor *change = peft_matmul(g, gate, false, peft_shift(g, l, -1), false);
     peft_tensor *f = peft_base_forward(g, base, x);
     return peft_add(g, f, peft_mul(g, change, f));
 }

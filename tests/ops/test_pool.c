@@ -27,6 +27,16 @@ static peft_tensor *prefix_pool_and_use(peft_graph *g, peft_tensor *const *in)
     return peft_mul(g, peft_prefix_pool(g, in[0], in[1], in[2]), peft_mean_pool(g, in[0], in[1]));
 }
 
+static peft_tensor *spread(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_spread(g, in[0], in[1]);
+}
+
+static peft_tensor *spread_the_mean(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_mul(g, in[0], peft_spread(g, peft_mean_pool(g, in[0], in[1]), in[1]));
+}
+
 #define INPUTS(values)                                                                                                 \
     {                                                                                                                  \
         {.shape = {2, {11, 7}}},                                                                                       \
@@ -46,6 +56,8 @@ static peft_tensor *prefix_pool_and_use(peft_graph *g, peft_tensor *const *in)
 static const op_case cases[] = {
     {"mean", mean_pool, INPUTS(starts), 0},
     {"first", first_pool, INPUTS(starts), 0},
+    {"spread", spread, {SHAPE2(3, 7), {.shape = {1, {4}}, .indices = starts}}, 0},
+    {"spread the mean", spread_the_mean, INPUTS(starts), 0},
     {"prefix", prefix_pool, PREFIX_INPUTS(prompts), 0},
     {"prefix and mean", prefix_pool_and_use, PREFIX_INPUTS(prompts), 0},
 };
@@ -64,6 +76,10 @@ START_TEST(starts_are_checked)
     op_check_refused(&without_token, PEFT_ERR_ARGUMENT, "first_pool: starts[2]: expected more than 3, found 3");
     op_case not_from_zero = {"starts", first_pool, INPUTS(late), 0};
     op_check_refused(&not_from_zero, PEFT_ERR_ARGUMENT, "first_pool: starts[0]: expected 0, found 1");
+    op_case sequences = {"spread", spread, {SHAPE2(4, 7), {.shape = {1, {4}}, .indices = starts}}, 0};
+    op_check_refused(&sequences, PEFT_ERR_SHAPE, "spread: x: expected [3, any], found [4, 7]");
+    op_case unordered = {"spread", spread, {SHAPE2(3, 7), {.shape = {1, {4}}, .indices = empty}}, 0};
+    op_check_refused(&unordered, PEFT_ERR_ARGUMENT, "spread: starts[2]: expected more than 3, found 3");
     op_case longer = {"counts", prefix_pool, PREFIX_INPUTS(too_long), 0};
     op_check_refused(&longer, PEFT_ERR_ARGUMENT, "prefix_pool: counts[2]: expected 1 ... 7, found 8");
     op_case none = {"counts", prefix_pool, PREFIX_INPUTS(without_prompt), 0};

@@ -1,0 +1,35 @@
+#include "ops/batch.h"
+
+#include "ops/ops.h"
+#include "ops/side.h"
+
+peft_tensor *peft_batch_starts(peft_graph *g, const peft_batch *batch)
+{
+    return peft_constant(g, PEFT_I32, peft_shape_1(batch->num_sequences + 1), batch->starts, "starts");
+}
+
+peft_tensor *peft_batch_prompt_mean(peft_graph *g, const peft_batch *batch, peft_tensor *x)
+{
+    peft_tensor *starts = peft_batch_starts(g, batch);
+    if (!batch->prompt_lengths) return peft_mean_pool(g, x, starts);
+    peft_shape shape = peft_shape_1(batch->num_sequences);
+    return peft_prefix_pool(g, x, starts, peft_constant(g, PEFT_I32, shape, batch->prompt_lengths, "prompt_lengths"));
+}
+
+peft_tensor *peft_batch_vectors(peft_graph *g, const peft_batch *batch)
+{
+    peft_tensor *bound = peft_graph_bound(g, &batch->vectors);
+    if (bound || !batch->vectors) return bound;
+    return peft_constant(g, PEFT_F32, peft_shape_2(batch->num_sequences, batch->vector_size), batch->vectors,
+                         "vectors");
+}
+
+void peft_batch_set_embeddings(peft_graph *g, const peft_batch *batch, peft_tensor *x)
+{
+    peft_graph_bind(g, batch, x);
+}
+
+peft_tensor *peft_batch_embeddings(peft_graph *g, const peft_batch *batch)
+{
+    return peft_graph_bound(g, batch);
+}
