@@ -1,0 +1,67 @@
+#include "variants/orthogonality.h"
+
+#include <math.h>
+
+#include "ops/ops.h"
+
+peft_tensor *peft_orthogonality(peft_graph *g, peft_tensor *M, peft_gram gram)
+{
+    bool columns = gram == PEFT_GRAM_COLUMNS;
+    peft_tensor *products = peft_matmul(g, M, columns, M, !columns);
+    if (!products) return NULL;
+    return peft_mse(g, products, peft_identity(g, products->dtype, products->shape.size[0]), 1);
+}
+
+peft_tensor *peft_orthogonality_norm(peft_graph *g, peft_tensor *M, peft_gram gram)
+{
+    return peft_power(g, peft_orthogonality(g, M, gram), 0.5);
+}
+
+/* ---- start values ---- */
+
+/* `count` vectors of `length` numbers in memory of this kind. */
+typedef struct vectors {
+    float *data;
+    int64_t count, length, next_vector, next_number; /* strides */
+} vectors;
+
+static float *number(const vectors *v, int64_t vector, int64_t at)
+{
+    return v->data + vector * v->next_vector + at * v->next_number;
+}
+
+static double dot(const vectors *v, int64_t a, int64_t b)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < v->length; k++) sum += (double)*number(v, a, k) * (double)*number(v, b, k);
+    return sum;
+}
+
+static void subtract(const vectors *v, int64_t from, int64_t other, double times)
+{
+    for (int64_t k = 0; k < v->length; k++) {
+        float *at = number(v, from, k);
+        *at = (float)((double)*at - times * (double)*number(v, other, k));
+    }
+}
+
+static void normalize(const vectors *v, int64_t vector)
+{
+    double length = sqrt(dot(v, vector, vector));
+    for (int64_t k = 0; k < v->length && length > 0; k++) {
+        float *at = number(v, vector, k);
+        *at = (float)((double)*at / length);
+    }
+}
+
+void peft_orthonormalize(float *M, int64_t rows, int64_t columns)
+{
+    enum { PASSES = 2 };
+    const vectors v =
+        rows <= columns ? (vectors){M, rows, columns, columns, 1} : (vectors){M, columns, rows, 1, columns};
+    for (int64_t a = 0; a < v.count; a++)
+        for (int pass = 0; pass < PASSES; pass++) {
+            for (int64_t b = 0; b < a; b++) subtract(&v, a, b, dot(&v, a, b));
+            normalize(&v, a);
+        }
+}
