@@ -7,19 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ops/ops.h"
 #include "peft/inject.h"
 #include "peft/machine.h"
 #include "peft/parameters.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static const char *argument(int argc, char **argv, int index, const char *otherwise)
 {
@@ -64,7 +56,7 @@ static double one_step(peft_graph *g, peft_context *ctx, peft_model *model, cons
                        const peft_parameters *parameters, peft_optimizer *optimizer)
 {
     peft_error error = {0};
-    double began = now(), norm;
+    double began = peft_machine_seconds(), norm;
     peft_graph_reset(g);
     peft_parameters_clear_gradients(parameters);
     const peft_model_run run = {&b->batch, &b->input, false};
@@ -75,7 +67,7 @@ static double one_step(peft_graph *g, peft_context *ctx, peft_model *model, cons
     check(peft_graph_run(g, ctx, &error), &error);
     check(peft_optimizer_clip(optimizer, 1, &norm, &error), &error);
     check(peft_optimizer_step(optimizer, 1e-4, &error), &error);
-    return now() - began;
+    return peft_machine_seconds() - began;
 }
 
 int main(int argc, char **argv)

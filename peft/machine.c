@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ops/gemm.h"
 
@@ -33,6 +34,13 @@ static size_t status_bytes(const char *key)
 peft_memory_use peft_machine_memory(void)
 {
     return (peft_memory_use){status_bytes("RssAnon"), status_bytes("RssFile"), status_bytes("VmHWM")};
+}
+
+double peft_machine_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 json_t *peft_machine_cpu(const peft_context *ctx)

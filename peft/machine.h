@@ -16,6 +16,9 @@ typedef struct peft_memory_use {
 
 peft_memory_use peft_machine_memory(void);
 
+/* Of a clock that never goes back; only differences mean something. */
+double peft_machine_seconds(void);
+
 /* {"model": "AMD EPYC", "threads": 2, "backend": "avx512"} */
 json_t *peft_machine_cpu(const peft_context *ctx);
 

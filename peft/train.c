@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "io/json.h"
 #include "peft/adapter_folder.h"
@@ -26,28 +25,26 @@ typedef struct run {
     int64_t max_tokens; /* of the largest training batch: evaluation keeps to the memory of training */
 } run;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static peft_status save_checkpoint(run *r, peft_error *error)
 {
     return peft_checkpoint_save(r->folder.checkpoint, &r->session.trainer, &r->state, r->session.settings, error);
 }
 
+static peft_status score(const run *r, const peft_tokens *tokens, peft_scores *scores, peft_error *error)
+{
+    const peft_session *s = &r->session;
+    const peft_predictor predictor = {s->ctx, s->trainer.g, s->model, r->max_tokens, {0}};
+    return peft_evaluate(&predictor, tokens, s->corpus.metrics, scores, error);
+}
+
 static peft_status evaluate(run *r, const char *split, const peft_tokens *tokens, peft_scores *scores,
                             peft_error *error)
 {
-    peft_session *s = &r->session;
-    const peft_predictor predictor = {s->ctx, s->trainer.g, s->model, r->max_tokens, {0}};
-    peft_status status = peft_evaluate(&predictor, tokens, s->corpus.metrics, scores, error);
+    peft_status status = score(r, tokens, scores, error);
     if (status != PEFT_OK) return status;
     return peft_log_write(r->log,
-                          json_pack("{s:I, s:s, s:o}", "step", (json_int_t)s->trainer.step, "split", split, "metrics",
-                                    peft_scores_json(scores)),
+                          json_pack("{s:I, s:s, s:o}", "step", (json_int_t)r->session.trainer.step, "split", split,
+                                    "metrics", peft_scores_json(scores)),
                           error);
 }
 
@@ -98,13 +95,13 @@ static peft_status one_step(run *r, peft_step_record *record, peft_error *error)
 {
     peft_trainer *t = &r->session.trainer;
     const peft_train_options *o = r->session.job->train;
-    double began = now();
+    double began = peft_machine_seconds();
     peft_status status = peft_trainer_step(t, record, error);
-    if (status == PEFT_OK) status = log_step(r, record, now() - began, error);
+    if (status == PEFT_OK) status = log_step(r, record, peft_machine_seconds() - began, error);
     if (status == PEFT_OK && due(t->step, o->eval_every, t)) status = evaluate_all(r, error);
     size_t anonymous = peft_machine_memory().anonymous;
     if (anonymous > r->state.peak_anonymous) r->state.peak_anonymous = anonymous;
-    r->state.seconds += now() - began;
+    r->state.seconds += peft_machine_seconds() - began;
     r->state.tokens += record->tokens;
     if (status == PEFT_OK && due(t->step, o->checkpoint_every, t)) status = save_checkpoint(r, error);
     return status;
@@ -112,11 +109,12 @@ static peft_status one_step(run *r, peft_step_record *record, peft_error *error)
 
 static peft_status stop_in_order(run *r, peft_error *error)
 {
-    peft_status status = save_checkpoint(r, error);
+    const peft_trainer *t = &r->session.trainer;
+    bool saved = due(t->step, r->session.job->train->checkpoint_every, t);
+    peft_status status = saved ? PEFT_OK : save_checkpoint(r, error);
     if (status != PEFT_OK) return status;
     return peft_fail(error, PEFT_ERR_CANCELLED, "%s: stopped after step %lld of %lld; go on with --resume",
-                     r->session.job->output, (long long)r->session.trainer.step,
-                     (long long)r->session.trainer.num_steps);
+                     r->session.job->output, (long long)t->step, (long long)t->num_steps);
 }
 
 static peft_status all_steps(run *r, peft_error *error)
@@ -143,8 +141,7 @@ static peft_status choose(run *r, peft_error *error)
     }
     if (!s->held_out) r->state.best_step = s->trainer.step;
     if (!s->dev || r->scored_step == s->trainer.step) return PEFT_OK;
-    const peft_predictor predictor = {s->ctx, s->trainer.g, s->model, r->max_tokens, {0}};
-    return peft_evaluate(&predictor, s->dev, s->corpus.metrics, &r->scores, error);
+    return score(r, s->dev, &r->scores, error);
 }
 
 static peft_status finish(run *r, json_t **summary, peft_error *error)

@@ -27,6 +27,13 @@ typedef struct peft_train_options {
 
 PEFT_API extern const peft_option peft_train_option_table[];
 
+/* A row for the kernels to use, for this table and those of other commands; `at` is its .offset. */
+#define PEFT_BACKEND_OPTION_ROW(at)                                                                                    \
+    {                                                                                                                  \
+        .name = "backend", .type = PEFT_OPTION_STRING, at, .placeholder = "NAME",                                      \
+        .help = "kernels: avx512, avx2 or portable; the fastest that this CPU has if not set", .group = "Computation"  \
+    }
+
 /* What the limits of single options cannot say. */
 PEFT_API peft_status peft_train_options_check(const peft_train_options *options, peft_error *error);
 

@@ -39,12 +39,7 @@ const peft_option peft_inference_computation_table[] = {
      .placeholder = "N",
      .help = "tokens computed at once: more take more memory",
      .group = "Computation"},
-    {.name = "backend",
-     .type = PEFT_OPTION_STRING,
-     AT(backend),
-     .placeholder = "NAME",
-     .help = "kernels: avx512, avx2 or portable; the fastest that this CPU has if not set",
-     .group = "Computation"},
+    PEFT_BACKEND_OPTION_ROW(AT(backend)),
     {0}};
 
 static peft_status load(peft_inference *i, peft_head_use head, peft_error *error)

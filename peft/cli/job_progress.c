@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "peft/cli/signals.h"
+#include "peft/machine.h"
 
 static bool report(void *argument, const peft_event *event)
 {
     peft_job_progress *p = argument;
-    double now = peft_progress_clock();
+    double now = peft_machine_seconds();
     if (!p->what || strcmp(p->what, event->what) != 0) {
         peft_job_progress_finish(p);
         peft_progress_start(&p->bar, p->output, event->what, strcmp(event->what, "train") ? "examples" : "steps",
@@ -46,6 +47,6 @@ void peft_job_progress_attach(peft_job_progress *progress, peft_output *output, 
 
 void peft_job_progress_finish(peft_job_progress *progress)
 {
-    if (progress->what) peft_progress_finish(&progress->bar, peft_progress_clock());
+    if (progress->what) peft_progress_finish(&progress->bar, peft_machine_seconds());
     progress->what = NULL;
 }

@@ -25,9 +25,8 @@ static peft_status print_json(const peft_plan *plan, peft_output *output, peft_e
     return status;
 }
 
-peft_status peft_plan_print(const peft_plan *plan, peft_output *output, peft_error *error)
+static peft_status print_table(const peft_plan *plan, peft_output *output, peft_error *error)
 {
-    if (output->json) return print_json(plan, output, error);
     static const char *const headings[] = {"memory", "MB", "what it is"};
     const double megabyte = 1e6;
     peft_text_table table;
@@ -48,14 +47,20 @@ peft_status peft_plan_print(const peft_plan *plan, peft_output *output, peft_err
     return status;
 }
 
+peft_status peft_plan_show(const peft_train_job *job, peft_output *output, peft_error *error)
+{
+    peft_plan plan;
+    peft_status status = peft_train_plan(job, &plan, error);
+    if (status != PEFT_OK) return status;
+    return output->json ? print_json(&plan, output, error) : print_table(&plan, output, error);
+}
+
 static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
 {
     peft_train_job job;
     json_t *settings = NULL;
     peft_status status = peft_job_fill(&job, arguments->values, arguments, &settings, error);
-    peft_plan plan;
-    if (status == PEFT_OK) status = peft_train_plan(&job, &plan, error);
-    if (status == PEFT_OK) status = peft_plan_print(&plan, output, error);
+    if (status == PEFT_OK) status = peft_plan_show(&job, output, error);
     json_decref(settings);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "peft/cli/output.h"
 #include "peft/train.h"
 
-peft_status peft_plan_print(const peft_plan *plan, peft_output *output, peft_error *error);
+/* Plans what `job` will take and prints it. */
+peft_status peft_plan_show(const peft_train_job *job, peft_output *output, peft_error *error);
 
 #endif

@@ -4,18 +4,10 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 enum { LINE_BYTES = 512, MIN_BAR = 5, MAX_BAR = 40 };
 
 static const double SECONDS_A_DRAWING = 0.1, SECONDS_A_LINE = 10.0;
-
-double peft_progress_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static void format_duration(double seconds, char *text, size_t bytes)
 {

@@ -21,9 +21,6 @@ typedef struct peft_progress {
     char detail[PEFT_PROGRESS_DETAIL_BYTES];
 } peft_progress;
 
-/* Seconds of a clock that is never set back. */
-double peft_progress_clock(void);
-
 /* Begins at `first` of `total`: `first` is above 0 where work is resumed. Label and unit must outlive the progress. */
 void peft_progress_start(peft_progress *progress, peft_output *output, const char *label, const char *unit,
                          int64_t first, int64_t total, double now);

@@ -14,13 +14,6 @@ static peft_status print_summary(const json_t *summary, const peft_job_options *
     return PEFT_OK;
 }
 
-static peft_status dry_run(const peft_train_job *job, peft_output *output, peft_error *error)
-{
-    peft_plan plan;
-    peft_status status = peft_train_plan(job, &plan, error);
-    return status == PEFT_OK ? peft_plan_print(&plan, output, error) : status;
-}
-
 static peft_status train(peft_train_job *job, const peft_job_options *options, peft_output *output, peft_error *error)
 {
     peft_job_progress progress;
@@ -42,7 +35,7 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
         return peft_fail(error, PEFT_ERR_ARGUMENT, "--output DIR is missing: where should the run go?");
     peft_status status = peft_job_fill(&job, options, arguments, &settings, error);
     if (status == PEFT_OK)
-        status = options->dry_run ? dry_run(&job, output, error) : train(&job, options, output, error);
+        status = options->dry_run ? peft_plan_show(&job, output, error) : train(&job, options, output, error);
     json_decref(settings);
     return status;
 }

@@ -6,6 +6,7 @@
 
 #include "peft/cli/progress.h"
 #include "peft/cli/signals.h"
+#include "peft/machine.h"
 
 typedef struct pool_state {
     const peft_pool *pool;
@@ -129,7 +130,7 @@ static peft_status run_all(pool_state *state, peft_error *error)
         peft_status now = look_at_all(pool, status == PEFT_OK ? error : NULL);
         if (status == PEFT_OK) status = now;
         if (status == PEFT_OK && !peft_interrupted()) status = start_some(pool, error);
-        show(state, peft_progress_clock());
+        show(state, peft_machine_seconds());
     }
     return status;
 }
@@ -139,9 +140,9 @@ peft_status peft_pool_run(const peft_pool *pool, peft_error *error)
     pool_state state = {.pool = pool};
     if (!count(pool, PEFT_RUN_WAITING)) return PEFT_OK;
     peft_signals_watch();
-    peft_progress_start(&state.bar, pool->output, pool->label, "steps", 0, 0, peft_progress_clock());
+    peft_progress_start(&state.bar, pool->output, pool->label, "steps", 0, 0, peft_machine_seconds());
     peft_status status = run_all(&state, error);
-    peft_progress_finish(&state.bar, peft_progress_clock());
+    peft_progress_finish(&state.bar, peft_machine_seconds());
     if (status != PEFT_OK || count(pool, PEFT_RUN_WAITING) + count(pool, PEFT_RUN_STOPPED) == 0) return status;
     return peft_fail(error, PEFT_ERR_CANCELLED, "stopped, %zu of %zu runs are finished; go on with --resume",
                      count(pool, PEFT_RUN_DONE), pool->count);
