@@ -3,7 +3,7 @@
 
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
-#include "tests/variants/adapted_layer.h"
+#include "tests/variants/layer_training.h"
 
 /* Two orders of summing a few dozen float products. */
 static const double FLOAT_TOLERANCE = 1e-5;
@@ -182,6 +182,43 @@ START_TEST(the_number_of_threads_changes_no_bit)
 }
 END_TEST
 
+/* ---- training ---- */
+
+enum { STEPS = 10 };
+
+START_TEST(a_resumed_training_ends_in_the_same_bits)
+{
+    layer_training whole, begun, resumed;
+    training_open(&whole, variant_of(_i), *case_of(_i), NULL, 1);
+    training_run(&whole, 1, STEPS, STEPS);
+    training_open(&begun, variant_of(_i), *case_of(_i), NULL, 1);
+    for (int64_t step = 1; step < STEPS; step++) {
+        training_run(&begun, step, step, STEPS);
+        training_open(&resumed, variant_of(_i), *case_of(_i), NULL, 1);
+        training_resume(&resumed, &begun);
+        training_run(&resumed, step + 1, STEPS, STEPS);
+        ck_assert_msg(training_same(&resumed, &whole), "%s: resumed after step %lld", variant_of(_i)->name,
+                      (long long)step);
+        training_close(&resumed);
+    }
+    training_close(&whole);
+    training_close(&begun);
+}
+END_TEST
+
+START_TEST(training_on_more_threads_ends_in_the_same_bits)
+{
+    layer_training one, two;
+    training_open(&one, variant_of(_i), *case_of(_i), NULL, 1);
+    training_open(&two, variant_of(_i), *case_of(_i), NULL, 2);
+    training_run(&one, 1, STEPS, STEPS);
+    training_run(&two, 1, STEPS, STEPS);
+    ck_assert(training_same(&one, &two));
+    training_close(&one);
+    training_close(&two);
+}
+END_TEST
+
 /* ---- tables ---- */
 
 typedef struct tally {
@@ -322,6 +359,8 @@ TEST_MAIN("registry", int n = num_variants(); int pairs = n * NUM_CASES;
           tcase_add_loop_test(tc, the_exported_lora_gives_the_same_output, 0, pairs);
           tcase_add_loop_test(tc, twice_the_alpha_is_twice_the_update, 0, pairs);
           tcase_add_loop_test(tc, the_number_of_threads_changes_no_bit, 0, pairs);
+          tcase_add_loop_test(tc, a_resumed_training_ends_in_the_same_bits, 0, pairs);
+          tcase_add_loop_test(tc, training_on_more_threads_ends_in_the_same_bits, 0, pairs);
           tcase_add_loop_test(tc, trained_values_lie_in_one_row, 0, pairs);
           tcase_add_loop_test(tc, tables_are_complete, 0, n);
           tcase_add_test(tc, an_unknown_variant_is_refused_with_the_nearest);
