@@ -40,3 +40,21 @@ peft_status peft_lora_factors_gated(const peft_adapter *a, int64_t rank, const f
     }
     return PEFT_OK;
 }
+
+static void fill_unit(int64_t size, float *matrix)
+{
+    memset(matrix, 0, (size_t)(size * size) * sizeof *matrix);
+    for (int64_t j = 0; j < size; j++) matrix[j * size + j] = 1;
+}
+
+peft_status peft_lora_factors_dense(const peft_adapter *a, const float *update, peft_lora_factors *factors,
+                                    peft_error *error)
+{
+    bool wide = a->out_features < a->in_features;
+    int64_t rank = wide ? a->out_features : a->in_features;
+    peft_status status = peft_lora_factors_allocate(a, rank, factors, error);
+    if (status) return status;
+    fill_unit(rank, wide ? factors->B : factors->A);
+    memcpy(wide ? factors->A : factors->B, update, (size_t)(a->in_features * a->out_features) * sizeof *update);
+    return PEFT_OK;
+}

@@ -109,6 +109,9 @@ static void draw_one(const peft_value_spec *spec, float *data, uint64_t seed, ui
     case PEFT_START_ONE:
         fill(1, data, count);
         break;
+    case PEFT_START_CONSTANT:
+        fill((float)spec->spread, data, count);
+        break;
     case PEFT_START_UNIFORM:
         peft_random_uniform(data, count, -spec->spread, spec->spread, seed, stream);
         break;

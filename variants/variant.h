@@ -28,9 +28,10 @@ typedef struct peft_common_options {
     json_t *rank_pattern, *alpha_pattern; /* objects: pattern of module names -> value; the first that matches counts */
 } peft_common_options;
 
-/* Rows of an option table for them; `options` is the variant's struct, which starts with a peft_common_options. The
- * first three alone are for variants whose ranks follow other rules than patterns. */
-#define PEFT_RANK_OPTION_ROWS(rank_text, alpha_text)                                                                   \
+/* Rows of an option table for them; `options` is the variant's struct, which starts with a peft_common_options.
+ * PEFT_RANK_OPTION_ROWS alone is for variants whose ranks follow other rules than patterns. */
+/* clang-format off */
+#define PEFT_SIZE_OPTION_ROWS(rank_text, alpha_text)                                                                   \
     {.name = "rank",                                                                                                   \
      .type = PEFT_OPTION_INT,                                                                                          \
      .offset = offsetof(peft_common_options, rank),                                                                    \
@@ -40,31 +41,42 @@ typedef struct peft_common_options {
      .placeholder = "N",                                                                                               \
      .help = "rank of the update",                                                                                     \
      .group = "Adapter"},                                                                                              \
-        {.name = "alpha",                                                                                              \
-         .type = PEFT_OPTION_FLOAT,                                                                                    \
-         .offset = offsetof(peft_common_options, alpha),                                                               \
-         .initial = (alpha_text),                                                                                      \
-         .placeholder = "X",                                                                                           \
-         .help = "scale of the update before it is divided by the rank",                                               \
-         .group = "Adapter"},                                                                                          \
-    {                                                                                                                  \
-        .name = "dropout", .type = PEFT_OPTION_FLOAT, .offset = offsetof(peft_common_options, dropout),                \
-        .initial = "0", .max = 0.999, .placeholder = "X", .help = "dropout on the adapter's input while training",     \
-        .group = "Adapter"                                                                                             \
-    }
+    {.name = "alpha",                                                                                                  \
+     .type = PEFT_OPTION_FLOAT,                                                                                        \
+     .offset = offsetof(peft_common_options, alpha),                                                                   \
+     .initial = (alpha_text),                                                                                          \
+     .placeholder = "X",                                                                                               \
+     .help = "scale of the update before it is divided by the rank",                                                   \
+     .group = "Adapter"}
+
+#define PEFT_RANK_OPTION_ROWS(rank_text, alpha_text)                                                                   \
+    PEFT_SIZE_OPTION_ROWS(rank_text, alpha_text),                                                                      \
+    {.name = "dropout",                                                                                                \
+     .type = PEFT_OPTION_FLOAT,                                                                                        \
+     .offset = offsetof(peft_common_options, dropout),                                                                 \
+     .initial = "0",                                                                                                   \
+     .max = 0.999,                                                                                                     \
+     .placeholder = "X",                                                                                               \
+     .help = "dropout on the adapter's input while training",                                                          \
+     .group = "Adapter"}
+
+#define PEFT_PATTERN_OPTION_ROWS                                                                                       \
+    {.name = "rank_pattern",                                                                                           \
+     .type = PEFT_OPTION_JSON,                                                                                         \
+     .offset = offsetof(peft_common_options, rank_pattern),                                                            \
+     .placeholder = "JSON",                                                                                            \
+     .help = "ranks of modules whose names match a pattern, as {\"pattern\": rank}",                                   \
+     .group = "Adapter"},                                                                                              \
+    {.name = "alpha_pattern",                                                                                          \
+     .type = PEFT_OPTION_JSON,                                                                                         \
+     .offset = offsetof(peft_common_options, alpha_pattern),                                                           \
+     .placeholder = "JSON",                                                                                            \
+     .help = "alphas of such modules, as {\"pattern\": alpha}",                                                        \
+     .group = "Adapter"}
 
 #define PEFT_COMMON_OPTION_ROWS(rank_text, alpha_text)                                                                 \
-    PEFT_RANK_OPTION_ROWS(rank_text, alpha_text),                                                                      \
-        {.name = "rank_pattern",                                                                                       \
-         .type = PEFT_OPTION_JSON,                                                                                     \
-         .offset = offsetof(peft_common_options, rank_pattern),                                                        \
-         .placeholder = "JSON",                                                                                        \
-         .help = "ranks of modules whose names match a pattern, as {\"pattern\": rank}",                               \
-         .group = "Adapter"},                                                                                          \
-    {                                                                                                                  \
-        .name = "alpha_pattern", .type = PEFT_OPTION_JSON, .offset = offsetof(peft_common_options, alpha_pattern),     \
-        .placeholder = "JSON", .help = "alphas of such modules, as {\"pattern\": alpha}", .group = "Adapter"           \
-    }
+    PEFT_RANK_OPTION_ROWS(rank_text, alpha_text), PEFT_PATTERN_OPTION_ROWS
+/* clang-format on */
 
 /* Of one tensor: a layer's own, or one for all layers (VeRA's projections, MoR1E's centroids). */
 typedef enum peft_scope { PEFT_SCOPE_LAYER, PEFT_SCOPE_MODEL } peft_scope;
@@ -72,8 +84,15 @@ typedef enum peft_scope { PEFT_SCOPE_LAYER, PEFT_SCOPE_MODEL } peft_scope;
 /* trained; frozen but saved with the adapter; or state of a schedule (scores, averages), saved in checkpoints only */
 typedef enum peft_value_kind { PEFT_VALUE_TRAINED, PEFT_VALUE_FROZEN, PEFT_VALUE_STATE } peft_value_kind;
 
-/* Start values: `spread` is the bound of the uniform, the standard deviation of the normal distribution. */
-typedef enum peft_start { PEFT_START_ZERO, PEFT_START_ONE, PEFT_START_UNIFORM, PEFT_START_NORMAL } peft_start;
+/* Start values: `spread` is the constant, the bound of the uniform, the standard deviation of the normal
+ * distribution. */
+typedef enum peft_start {
+    PEFT_START_ZERO,
+    PEFT_START_ONE,
+    PEFT_START_CONSTANT,
+    PEFT_START_UNIFORM,
+    PEFT_START_NORMAL
+} peft_start;
 
 /* What a tensor is for, to those who treat all variants alike: LoRA+ trains the up side faster, a generator learns that
  * what starts at zero may stay small. */
