@@ -6,7 +6,7 @@
 /* Fills in what the caller left at 0, and checks that heads fit the widths of q, k and v. */
 static bool complete_options(peft_graph *g, const char *op, const peft_tensor *q, peft_attention_options *o)
 {
-    int64_t columns = peft_columns(q);
+    int64_t columns = peft_columns(q), head_size;
     if (o->num_heads < 1 || columns % o->num_heads)
         return peft_graph_fail(g, PEFT_ERR_SHAPE, "%s: num_heads: expected a divisor of %lld columns, found %d", op,
                                (long long)columns, o->num_heads);
@@ -14,7 +14,8 @@ static bool complete_options(peft_graph *g, const char *op, const peft_tensor *q
     if (o->num_key_value_heads < 1 || o->num_heads % o->num_key_value_heads)
         return peft_graph_fail(g, PEFT_ERR_SHAPE, "%s: num_key_value_heads: expected a divisor of %d heads, found %d",
                                op, o->num_heads, o->num_key_value_heads);
-    if (o->scale == 0) o->scale = 1 / sqrt((double)(columns / o->num_heads));
+    head_size = columns / o->num_heads;
+    if (o->scale == 0) o->scale = 1 / sqrt((double)head_size);
     if (!(o->scale > 0 && isfinite(o->scale)))
         return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: scale: expected more than 0, found %g", op, o->scale);
     if (o->mask == PEFT_MASK_WINDOW && o->window < 1)

@@ -3,6 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of the header, for the analyzer. */
+#undef peft_fail
+#undef peft_fail_va
+
 const char *peft_status_text(peft_status status)
 {
     static const char *const texts[] = {

@@ -58,6 +58,11 @@ PEFT_API peft_status peft_fail(peft_error *error, peft_status status, const char
 PEFT_API peft_status peft_fail_va(peft_error *error, peft_status status, const char *format, va_list arguments)
     PEFT_PRINTF(3, 0);
 
+#ifdef __clang_analyzer__ /* it sees one file at a time, and has to be told what they return */
+#define peft_fail(error, status, ...)        (peft_fail((error), (status), __VA_ARGS__), (status))
+#define peft_fail_va(error, status, f, list) (peft_fail_va((error), (status), (f), (list)), (status))
+#endif
+
 /* Puts "where: " before the message that a call further down has left in `error`. Returns error's status, or `status`
  * where error is NULL. */
 PEFT_API peft_status peft_fail_in(peft_error *error, peft_status status, const char *where);

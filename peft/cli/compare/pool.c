@@ -114,8 +114,8 @@ static void stop_all(pool_state *state)
 
 static void pause_shortly(void)
 {
-    const struct timespec pause = {0, 30 * 1000 * 1000};
-    nanosleep(&pause, NULL); /* a signal may end it early */
+    const struct timespec pause = {.tv_nsec = 30000000}; /* 30 ms */
+    nanosleep(&pause, NULL);                             /* a signal may end it early */
 }
 
 /* An error of our own, such as a disk without room for results.csv, stops the children in order too; the first one is

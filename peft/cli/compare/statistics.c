@@ -23,8 +23,10 @@ static double probability_within(double angle, size_t freedom)
 
 double peft_student_t(double probability, size_t freedom)
 {
+    enum { HALVINGS = 64 }; /* more than a double has bits */
     double low = 0.0, high = PI / 2.0;
-    for (double middle = high / 2.0; middle > low && middle < high; middle = low + (high - low) / 2.0) {
+    for (int k = 0; k < HALVINGS; k++) {
+        double middle = low + (high - low) / 2.0;
         if (probability_within(middle, freedom) < probability)
             low = middle;
         else
