@@ -1,0 +1,69 @@
+/* What the optimiser gets of adapters and model. */
+#include "peft/parameters.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "peft/config.h"
+#include "peft/inject.h"
+#include "tests/support/main.h"
+
+static peft_error error;
+static peft_model *model;
+static peft_adapters *adapters;
+
+static void open_with(const char *variant_name)
+{
+    char path[512];
+    const peft_variant *variant = peft_variant_find(variant_name);
+    peft_adapter_config config;
+    snprintf(path, sizeof path, "%s/goldens/models/bert", getenv("PEFT_FIXTURES"));
+    ck_assert_msg(!peft_model_open(&model, path, NULL, &error), "%s", error.message);
+    ck_assert(!peft_adapter_config_init(&config, variant, &error));
+    ck_assert_msg(!peft_inject(model, variant, config.options, &config.targets, 3, &adapters, NULL, &error), "%s",
+                  error.message);
+    peft_adapter_config_free(&config);
+}
+
+static void teardown(void)
+{
+    peft_detach(model, adapters);
+    peft_adapters_free(adapters);
+    peft_model_close(model);
+}
+
+/* A step without gradients is the decay alone: w <- w - rate decay w. */
+START_TEST(weight_decay_leaves_alone_what_asks_for_it)
+{
+    peft_parameters parameters;
+    peft_optimizer *optimizer;
+    open_with("sora");
+    const peft_adapter_value *A = &adapters->layers[0].values[0], *gate = &adapters->layers[0].values[2];
+    float first = A->data[0], gate_before = gate->data[0];
+    ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
+    ck_assert(!peft_parameters_optimizer(&parameters, 0.5, &optimizer, &error));
+    peft_parameters_clear_gradients(&parameters);
+    ck_assert(!peft_optimizer_step(optimizer, 0.5, &error));
+    ck_assert(A->data[0] == first * 0.75F);
+    ck_assert(gate->data[0] == gate_before);
+    peft_optimizer_free(optimizer);
+    peft_parameters_free(&parameters);
+}
+END_TEST
+
+START_TEST(states_of_a_schedule_are_kept_but_not_trained)
+{
+    peft_parameters parameters;
+    int states = 0;
+    open_with("adalora");
+    ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
+    for (int64_t k = 0; k < parameters.num_items; k++) states += parameters.items[k].gradient == NULL;
+    ck_assert_int_eq(states, 7 * adapters->num_layers);
+    ck_assert_int_gt(peft_parameters_floats(&parameters), parameters.num_trained);
+    peft_parameters_free(&parameters);
+}
+END_TEST
+
+TEST_MAIN("parameters", tcase_add_checked_fixture(tc, NULL, teardown);
+          tcase_add_test(tc, weight_decay_leaves_alone_what_asks_for_it);
+          tcase_add_test(tc, states_of_a_schedule_are_kept_but_not_trained))
