@@ -15,7 +15,8 @@
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 
-static const char *const goldens[] = {"lora-all", "rslora", "rank-pattern", "layers", "dora", "ia3", "adalora", "loha"};
+static const char *const goldens[] = {"lora-all", "rslora",  "rank-pattern", "layers", "dora",
+                                      "ia3",      "adalora", "loha",         "lokr"};
 enum { NUM_GOLDENS = sizeof goldens / sizeof *goldens };
 
 static peft_error error;

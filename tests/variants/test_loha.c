@@ -83,7 +83,7 @@ END_TEST
 
 /* ---- dropouts ---- */
 
-static const char *const with_dropouts[] = {"loha"};
+static const char *const with_dropouts[] = {"loha", "lokr"};
 enum { NUM_DROPOUTS = sizeof with_dropouts / sizeof *with_dropouts, STEPS = 60 };
 
 /* Output of a step with the options, less the base output. */
