@@ -1,5 +1,7 @@
 #include "ops/batch.h"
 
+#include <math.h>
+
 #include "ops/ops.h"
 #include "ops/side.h"
 
@@ -32,4 +34,14 @@ void peft_batch_set_embeddings(peft_graph *g, const peft_batch *batch, peft_tens
 peft_tensor *peft_batch_embeddings(peft_graph *g, const peft_batch *batch)
 {
     return peft_graph_bound(g, batch);
+}
+
+/* A normalised row has mean square 1, and so the length sqrt(columns). */
+peft_tensor *peft_batch_embedding_means(peft_graph *g, const peft_batch *batch)
+{
+    const double eps = 1e-12;
+    peft_tensor *x = peft_batch_embeddings(g, batch);
+    if (!x) return NULL;
+    double length = sqrt((double)x->shape.size[x->shape.ndim - 1]);
+    return peft_scale(g, peft_layer_norm(g, peft_batch_prompt_mean(g, batch, x), NULL, NULL, eps), 1 / length);
 }

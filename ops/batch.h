@@ -33,6 +33,8 @@ PEFT_API peft_tensor *peft_batch_vectors(peft_graph *g, const peft_batch *batch)
  * The model says it once for each graph; until then it is NULL. */
 PEFT_API void peft_batch_set_embeddings(peft_graph *g, const peft_batch *batch, peft_tensor *embeddings);
 PEFT_API peft_tensor *peft_batch_embeddings(peft_graph *g, const peft_batch *batch);
+/* Of each sequence's prompt the mean of these, centred and of length one: [num_sequences, hidden size]; or NULL. */
+PEFT_API peft_tensor *peft_batch_embedding_means(peft_graph *g, const peft_batch *batch);
 
 #ifdef __cplusplus
 }

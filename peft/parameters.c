@@ -29,7 +29,8 @@ static peft_status add_value(void *argument, const char *module, peft_adapter_va
                                .value = value->data,
                                .gradient = value->gradient,
                                .role = value->spec.role,
-                               .no_decay = value->spec.no_decay};
+                               .no_decay = value->spec.no_decay,
+                               .learning_rate_factor = value->spec.learning_rate_factor};
     return add(argument, module, value->spec.name, &item, error);
 }
 
@@ -68,7 +69,8 @@ peft_status peft_parameters_optimizer(const peft_parameters *p, double weight_de
     for (int64_t k = 0; k < p->num_items; k++) {
         const peft_trained *item = &p->items[k];
         if (item->gradient)
-            list[count++] = (peft_optimizer_parameter){item->value, item->gradient, item->count, 1,
+            list[count++] = (peft_optimizer_parameter){item->value, item->gradient, item->count,
+                                                       item->learning_rate_factor > 0 ? item->learning_rate_factor : 1,
                                                        item->no_decay ? 0 : weight_decay};
     }
     peft_status status = peft_optimizer_create(optimizer, NULL, list, count, error);

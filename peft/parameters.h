@@ -11,7 +11,8 @@ typedef struct peft_trained {
     int64_t count;
     float *value, *gradient; /* gradient NULL: state of a schedule, not trained itself */
     peft_role role;
-    bool no_decay; /* weight decay leaves it alone */
+    bool no_decay;               /* weight decay leaves it alone */
+    double learning_rate_factor; /* of the run's learning rate; 0: 1 */
 } peft_trained;
 
 typedef struct peft_parameters {

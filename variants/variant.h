@@ -106,8 +106,9 @@ typedef struct peft_value_spec {
     peft_start start;
     double spread;
     peft_role role;
-    const char *other_name; /* optional: also taken when a file is read */
-    bool no_decay;          /* weight decay leaves it alone */
+    const char *other_name;      /* optional: also taken when a file is read */
+    bool no_decay;               /* weight decay leaves it alone */
+    double learning_rate_factor; /* of the run's learning rate; 0: 1 */
 } peft_value_spec;
 
 enum { PEFT_MAX_VALUES = 16 }; /* of one layer, and of the model */

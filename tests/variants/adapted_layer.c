@@ -66,6 +66,8 @@ static void open_base(adapted_layer *l)
     l->bias_data = noise(s->out_features, 2);
     l->x = noise(s->tokens * s->in_features, 3);
     l->target = noise(s->tokens * s->out_features, 4);
+    l->embeddings = noise(s->tokens * s->in_features, 5);
+    l->vectors = noise(LAYER_SEQUENCES * s->in_features, 6);
     l->weight =
         (peft_weight){.name = "weight", .shape = peft_shape_2(s->out_features, s->in_features), .data = l->weight_data};
     l->bias = (peft_weight){.name = "bias", .shape = peft_shape_1(s->out_features), .data = l->bias_data};
@@ -73,7 +75,12 @@ static void open_base(adapted_layer *l)
     int64_t sequences = s->tokens > 1 ? LAYER_SEQUENCES : 1;
     l->starts[1] = 1;
     l->starts[sequences] = (int32_t)s->tokens;
-    l->batch = (peft_batch){.num_tokens = s->tokens, .num_sequences = sequences, .starts = l->starts, .training = true};
+    l->batch = (peft_batch){.num_tokens = s->tokens,
+                            .num_sequences = sequences,
+                            .starts = l->starts,
+                            .training = true,
+                            .vectors = l->vectors,
+                            .vector_size = s->in_features};
 }
 
 void layer_open(adapted_layer *l, const peft_variant *variant, layer_case sizes, const char *text)
@@ -98,11 +105,26 @@ void layer_close(adapted_layer *l)
     free(l->bias_data);
     free(l->x);
     free(l->target);
+    free(l->embeddings);
+    free(l->vectors);
+}
+
+static peft_status shake(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+{
+    const adapted_layer *l = argument;
+    (void)module;
+    (void)error;
+    if (!value->gradient) return PEFT_OK;
+    double factor = value->spec.learning_rate_factor > 0 ? value->spec.learning_rate_factor : 1;
+    uint64_t first = 77 + (uint64_t)(value->data - l->all->memory);
+    for (int64_t i = 0; i < peft_shape_count(&value->spec.shape); i++)
+        value->data[i] += (float)(0.5 * factor * op_noise(first + (uint64_t)i));
+    return PEFT_OK;
 }
 
 void layer_shake(adapted_layer *l)
 {
-    for (int64_t i = 0; i < l->all->num_trained; i++) l->all->memory[i] += 0.5F * (float)op_noise(77 + (uint64_t)i);
+    peft_adapters_each_value(l->all, shake, l, NULL);
 }
 
 static peft_context *open_context(int threads, const char *backend)
@@ -128,12 +150,19 @@ static void run(peft_graph *g, peft_context *ctx)
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
 }
 
+peft_tensor *layer_forward(peft_graph *g, const adapted_layer *l)
+{
+    peft_shape inputs = peft_shape_2(l->sizes.tokens, l->sizes.in_features);
+    peft_batch_set_embeddings(g, &l->batch, peft_constant(g, PEFT_F32, inputs, l->embeddings, "embeddings"));
+    peft_tensor *x = peft_constant(g, PEFT_F32, inputs, l->x, "x");
+    return peft_adapter_forward(g, l->adapter, &l->base, x, &l->batch);
+}
+
 float *layer_output(const adapted_layer *l, int threads)
 {
     peft_context *ctx = open_context(threads, NULL);
     peft_graph *g = open_graph();
-    peft_tensor *x = peft_constant(g, PEFT_F32, peft_shape_2(l->sizes.tokens, l->sizes.in_features), l->x, "x");
-    peft_tensor *y = peft_graph_keep(g, peft_adapter_forward(g, l->adapter, &l->base, x, &l->batch));
+    peft_tensor *y = peft_graph_keep(g, layer_forward(g, l));
     run(g, ctx);
     size_t bytes = (size_t)(l->sizes.tokens * l->sizes.out_features) * sizeof(float);
     float *output = malloc(bytes);
@@ -152,7 +181,7 @@ typedef struct doubles {
     peft_graph *g;
     double *row, *gradient;
     int64_t used;
-    double *frozen[PEFT_MAX_VALUES * 2 + 3];
+    double *frozen[PEFT_MAX_VALUES * 2 + 5];
     int num_frozen;
 } doubles;
 
@@ -217,7 +246,11 @@ static peft_tensor *describe_loss(doubles *d)
     peft_adapters_each_value(l->all, bind_value, d, NULL);
     peft_graph_bind(d->g, &l->weight, as_constant(d, l->weight.shape, l->weight_data));
     peft_graph_bind(d->g, &l->bias, as_constant(d, l->bias.shape, l->bias_data));
-    peft_tensor *x = as_parameter(d, peft_shape_2(l->sizes.tokens, l->sizes.in_features));
+    peft_shape inputs = peft_shape_2(l->sizes.tokens, l->sizes.in_features);
+    peft_shape vectors = peft_shape_2(l->batch.num_sequences, l->sizes.in_features);
+    peft_batch_set_embeddings(d->g, &l->batch, as_constant(d, inputs, l->embeddings));
+    peft_graph_bind(d->g, &l->batch.vectors, as_constant(d, vectors, l->vectors));
+    peft_tensor *x = as_parameter(d, inputs);
     peft_tensor *y = peft_adapter_forward(d->g, l->adapter, &l->base, x, &l->batch);
     peft_tensor *target = as_constant(d, peft_shape_2(l->sizes.tokens, l->sizes.out_features), l->target);
     return peft_graph_keep(d->g, peft_graph_total_loss(d->g, peft_mse(d->g, y, target, 0)));

@@ -18,6 +18,7 @@ enum { LAYER_SEQUENCES = 2 }; /* the first has one token; a batch of one token h
 typedef struct adapted_layer {
     layer_case sizes;
     float *weight_data, *bias_data, *x, *target; /* noise */
+    float *embeddings, *vectors; /* noise too: of the tokens, and of the sequences [LAYER_SEQUENCES, in_features] */
     peft_weight weight, bias;
     peft_base_linear base;
     peft_adapters *all;
@@ -35,9 +36,11 @@ void layer_close(adapted_layer *layer);
 peft_status adapters_open(peft_adapters **all, const peft_variant *variant, const peft_layer *layers, int64_t count,
                           const char *text, peft_error *error);
 
-/* Moves all trained values away from their start values, by up to 0.5. */
+/* Moves all trained values away from their start values, by up to 0.5 times the factor of their learning rate. */
 void layer_shake(adapted_layer *layer);
 
+/* The adapted layer's output for x in a graph. */
+peft_tensor *layer_forward(peft_graph *g, const adapted_layer *layer);
 /* Output [tokens, out] of the float kernels; the caller frees it. */
 float *layer_output(const adapted_layer *layer, int threads);
 

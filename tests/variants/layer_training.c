@@ -56,8 +56,7 @@ static void compute_gradients(layer_training *t, int64_t step)
     const peft_context_options options = {.threads = t->threads, .seed = 9};
     ck_assert(!peft_graph_create(&g, &error) && !peft_context_open(&ctx, &options, &error));
     peft_context_set_step(ctx, step);
-    peft_tensor *x = peft_constant(g, PEFT_F32, peft_shape_2(s->tokens, s->in_features), l->x, "x");
-    peft_tensor *y = peft_adapter_forward(g, l->adapter, &l->base, x, &l->batch);
+    peft_tensor *y = layer_forward(g, l);
     peft_tensor *target = peft_constant(g, PEFT_F32, peft_shape_2(s->tokens, s->out_features), l->target, "target");
     peft_tensor *loss = peft_graph_total_loss(g, peft_mse(g, y, target, 0));
     peft_adapters_zero_gradients(l->all);
