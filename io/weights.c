@@ -17,7 +17,7 @@ struct peft_weights {
 
 static peft_status new_files(peft_weights *weights, size_t room, const char *path, peft_error *error)
 {
-    weights->files = malloc(room * sizeof *weights->files);
+    weights->files = calloc(room, sizeof *weights->files);
     return weights->files ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
 }
 

@@ -17,8 +17,10 @@ static char *formatted(peft_arena *arena, const char *suffix, const char *format
 {
     char text[MAX_NAME];
     if (vsnprintf(text, sizeof text, format, arguments) >= (int)sizeof text) return NULL;
-    char *name = peft_arena_take(arena, strlen(text) + strlen(suffix) + 1);
-    return name ? strcat(strcpy(name, text), suffix) : NULL;
+    size_t bytes = strlen(text) + strlen(suffix) + 1;
+    char *name = peft_arena_take(arena, bytes);
+    if (name) snprintf(name, bytes, "%s%s", text, suffix);
+    return name;
 }
 
 peft_status peft_model_reserve(peft_model *model, int64_t num_weights, int64_t num_linears, peft_error *error)

@@ -65,7 +65,7 @@ static peft_status check_class(const json_t *config, peft_error *error)
     if (status || !class) return status;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         size_t bytes = strlen(names[i]);
-        if (strncmp(class, names[i], bytes)) continue;
+        if (strncmp(class, names[i], bytes) != 0) continue;
         if (strcmp(class + bytes, "Tokenizer") == 0 || strcmp(class + bytes, "TokenizerFast") == 0) return PEFT_OK;
     }
     return peft_fail(error, PEFT_ERR_UNSUPPORTED, "tokenizer_config.json: tokenizer_class %s needs a tokenizer.json",

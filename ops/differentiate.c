@@ -166,8 +166,10 @@ static peft_status differentiate(peft_graph *g, peft_tensor *y, const void *dy, 
 {
     if (!peft_graph_failed(g) && g->differentiated)
         peft_graph_fail(g, PEFT_ERR_ARGUMENT, "differentiate: the graph has been differentiated already");
-    if (!peft_graph_failed(g) && !y)
+    if (!y) {
         peft_graph_fail(g, PEFT_ERR_ARGUMENT, "differentiate: expected a tensor, found NULL");
+        return peft_graph_status(g, error);
+    }
     if (!peft_graph_failed(g) && y->node < 0)
         peft_graph_fail(g, PEFT_ERR_ARGUMENT, "differentiate: the result is a leaf, of which nothing was computed");
     if (!peft_graph_failed(g) && !y->requires_grad)

@@ -23,6 +23,7 @@ static void free_entries(entries *e)
 {
     for (size_t k = 0; k < e->count; k++) free(e->list[k].name);
     free(e->list);
+    *e = (entries){0};
 }
 
 static bool add(entries *e, const char *prefix, const peft_trained *item, float *values)

@@ -1,5 +1,6 @@
 #include "peft/parameters.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +12,7 @@ static peft_status add(peft_parameters *p, const char *module, const char *name,
     size_t bytes = strlen(module) + strlen(name) + 2;
     char *full = items ? malloc(bytes) : NULL;
     if (!full) return peft_fail(error, PEFT_ERR_MEMORY, "parameters: out of memory at %s", name);
-    strcpy(full, module);
-    if (*module) strcat(full, ".");
-    strcat(full, name);
+    snprintf(full, bytes, "%s%s%s", module, *module ? "." : "", name);
     peft_trained *added = &p->items[p->num_items++];
     *added = *item;
     added->name = full;

@@ -26,10 +26,12 @@ static json_int_t file_bytes(const char *folder, const char *name)
 
 static json_t *split_json(const peft_session *s)
 {
+    json_int_t truncated = s->train->num_truncated;
+    if (s->dev) truncated += s->dev->num_truncated;
     return json_pack("{s:s?, s:s?, s:I, s:I, s:I}", "reported", s->dev ? "dev" : NULL, "chosen_on",
                      s->held_out ? "held out of train" : NULL, "train_examples", (json_int_t)s->train->count,
                      "held_out_examples", (json_int_t)(s->held_out ? s->held_out->count : 0), "truncated_examples",
-                     (json_int_t)(s->train->num_truncated + (s->dev ? s->dev->num_truncated : 0)));
+                     truncated);
 }
 
 /* By class id, as `peft predict` shows them; null for a score. */

@@ -338,7 +338,7 @@ static peft_status check_all_matched(const search *s, peft_error *error)
 {
     peft_status status = check_rules(s, &s->targets, error);
     if (status == PEFT_OK) status = check_rules(s, &s->excluded, error);
-    for (size_t i = 0; i < json_array_size(s->filter.numbers) && status == PEFT_OK; i++)
+    for (size_t i = 0; s->filter.seen && i < json_array_size(s->filter.numbers) && status == PEFT_OK; i++)
         if (!s->filter.seen[i])
             status = peft_fail(error, PEFT_ERR_ARGUMENT, "layers_to_transform: no target lies in layer %" PRId64,
                                (int64_t)json_integer_value(json_array_get(s->filter.numbers, i)));

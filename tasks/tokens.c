@@ -7,11 +7,11 @@
 
 #include "ops/rng.h"
 
-/* Room for `needed` ids in both arrays. */
+/* Room for `needed` ids and one more in both arrays: they are there even where nothing is needed. */
 static bool grow_ids(peft_tokens *t, int64_t *capacity, int64_t needed)
 {
-    if (needed <= *capacity) return true;
-    int64_t larger = needed * 2;
+    if (needed < *capacity) return true;
+    int64_t larger = needed * 2 + 1;
     int32_t *ids = realloc(t->input_ids, (size_t)larger * sizeof *ids);
     if (ids) t->input_ids = ids;
     int32_t *types = ids ? realloc(t->token_type_ids, (size_t)larger * sizeof *types) : NULL;

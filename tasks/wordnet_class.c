@@ -39,8 +39,9 @@ static peft_status propose(peft_wordnet_build_state *b)
     uint32_t *nouns = calloc(most + 1, sizeof *nouns);
     uint32_t *order = calloc(most + 1, sizeof *order);
     peft_wordnet_group *groups = calloc(most + 1, sizeof *groups);
-    peft_status status = nouns && order && groups ? PEFT_OK : peft_wordnet_fail_memory(b);
-    for (size_t kind = 0; kind < NUM_KINDS && status == PEFT_OK; kind++) {
+    bool enough = nouns && order && groups;
+    peft_status status = enough ? PEFT_OK : peft_wordnet_fail_memory(b);
+    for (size_t kind = 0; kind < NUM_KINDS && enough; kind++) {
         size_t count = nouns_of_kind(b, kind, nouns);
         peft_random_permutation(order, (uint32_t)count, b->seed, peft_stream(kinds[kind].label));
         fewest = deal_out(groups, fewest, kind, nouns, order, count);

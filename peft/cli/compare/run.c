@@ -146,10 +146,9 @@ static void last_message(const char *folder, char *text, size_t bytes)
 {
     char *path = NULL, *line = NULL;
     size_t capacity = 0;
-    ssize_t length;
     FILE *file = peft_path_join(folder, MESSAGES, &path, NULL) == PEFT_OK ? fopen(path, "re") : NULL;
     *text = '\0';
-    while (file && (length = getline(&line, &capacity, file)) > 0)
+    while (file && getline(&line, &capacity, file) > 0)
         snprintf(text, bytes, "%.*s", (int)strcspn(line, "\n"), line);
     if (file) fclose(file);
     free(line);
