@@ -31,16 +31,49 @@ static matrix matrix_of(const peft_node *node, const peft_tensor *t, int input)
     return swap ? transposed(m) : m;
 }
 
-/* Rows begin ... end - 1 of out = left right + beta out. */
+/* Whether a product of these sizes takes less time than the call of one for large matrices. */
+static bool is_small(matrix left, matrix right)
+{
+    const int64_t small = 2048;
+    return left.rows * left.columns <= small && left.rows * left.columns * right.columns <= small;
+}
+
+/* The first `rows` rows of out = left right + beta out. */
+static void small_product(int64_t rows, matrix left, matrix right, real beta, matrix out)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < out.columns; j++) {
+            real sum = 0, *to = out.data + i * out.row + j * out.column;
+            for (int64_t k = 0; k < left.columns; k++)
+                sum += left.data[i * left.row + k * left.column] * right.data[k * right.row + j * right.column];
+            *to = sum + (beta == 0 ? 0 : beta * *to);
+        }
+}
+
+static void product(int64_t rows, matrix left, matrix right, real beta, matrix out)
+{
+    peft_gemm_shape shape = {rows,      out.columns,  left.columns, left.row,  left.column,
+                             right.row, right.column, out.row,      out.column};
+    if (is_small(left, right))
+        small_product(rows, left, right, beta, out);
+    else
+        gemm(&shape, 1, left.data, right.data, beta, out.data);
+}
+
+/* The matrix of sequence s, from this row on. */
+static matrix part_of(matrix m, int64_t s, int64_t row)
+{
+    m.data += s * m.next + row * m.row;
+    return m;
+}
+
+/* Rows begin ... end - 1 of out = left right + beta out, counted through the sequences. */
 static void product_rows(matrix left, matrix right, real beta, matrix out, int64_t begin, int64_t end)
 {
     for (int64_t next; begin < end; begin = next) {
         int64_t s = begin / out.rows, row = begin % out.rows;
         next = (s + 1) * out.rows < end ? (s + 1) * out.rows : end;
-        peft_gemm_shape shape = {next - begin, out.columns,  left.columns, left.row,  left.column,
-                                 right.row,    right.column, out.row,      out.column};
-        gemm(&shape, 1, left.data + s * left.next + row * left.row, right.data + s * right.next, beta,
-             out.data + s * out.next + row * out.row);
+        product(next - begin, part_of(left, s, row), part_of(right, s, 0), beta, part_of(out, s, row));
     }
 }
 

@@ -44,6 +44,9 @@ static const op_case cases[] = {
     {"A B^T, three each", transposed_b, {SHAPE3(3, 5, 7), SHAPE3(3, 2, 7)}, 0},
     {"A^T B^T, three each", transposed_both, {SHAPE3(3, 7, 5), SHAPE3(3, 2, 7)}, 0},
     {"A A^T, one", gram, {SHAPE3(1, 7, 5)}, 0},
+    {"many small ones", plain, {SHAPE3(301, 1, 4), SHAPE3(301, 4, 8)}, 0},
+    {"many small ones, A^T B^T", transposed_both, {SHAPE3(301, 4, 1), SHAPE3(301, 8, 4)}, 0},
+    {"nothing", plain, {SHAPE3(3, 2, 0), SHAPE3(3, 0, 4)}, 0},
     {"tiles across sequences", plain, {SHAPE3(5, 130, 9), SHAPE3(5, 9, 11)}, 0},
 };
 
