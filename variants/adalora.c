@@ -19,7 +19,7 @@ enum { A, E, B, STATE, VALUES = STATE + PEFT_BUDGET_STATE };
 
 static const peft_budget_values budget = {.key = "lora_E", .E = E, .rows = A, .columns = B, .state = STATE};
 
-static const peft_option options[] = {PEFT_BUDGET_OPTION_ROWS("12", "16"), {0}};
+static const peft_option options[] = {PEFT_BUDGET_OPTION_ROWS("12", "16", "0.5"), {0}};
 
 /* PEFT has LoRA's fields here too, and does not look at these. */
 static const peft_json_field json_fields[] = {{"alpha_pattern", "{}", PEFT_FIELD_IGNORE},

@@ -38,7 +38,7 @@ extern const peft_json_name peft_budget_json_names[];
 
 /* Rows of an option table for them. */
 /* clang-format off */
-#define PEFT_BUDGET_OPTION_ROWS(rank_text, alpha_text)                                                                 \
+#define PEFT_BUDGET_OPTION_ROWS(rank_text, alpha_text, weight_text)                                                    \
     PEFT_RANK_OPTION_ROWS(rank_text, alpha_text),                                                                      \
     {.name = "target_rank", .type = PEFT_OPTION_INT, .offset = offsetof(peft_budget_options, target_rank),             \
      .initial = "0", .max = PEFT_MAX_RANK, .placeholder = "N",                                                         \
@@ -59,7 +59,7 @@ extern const peft_json_name peft_budget_json_names[];
      .initial = "0.85", .min = DBL_MIN, .max = 1 - DBL_EPSILON, .placeholder = "X",                                    \
      .help = "of the average of their uncertainties", .group = "Budget"},                                              \
     {.name = "orth_reg_weight", .type = PEFT_OPTION_FLOAT, .offset = offsetof(peft_budget_options, orth_reg_weight),   \
-     .initial = "0.5", .max = HUGE_VAL, .placeholder = "X",                                                            \
+     .initial = (weight_text), .max = HUGE_VAL, .placeholder = "X",                                                    \
      .help = "weight of the penalty that keeps directions orthonormal", .group = "Budget"},                            \
     {.name = "total_step", .type = PEFT_OPTION_INT, .offset = offsetof(peft_budget_options, total_step),               \
      .max = HUGE_VAL, .placeholder = "N", .help = "steps that the budget is spread over; 0: those of the run",         \
