@@ -129,11 +129,11 @@ bool peft_has_head(peft_model *model)
 
 static peft_status check_bias(const peft_variant *variant, const peft_target_options *targets, peft_error *error)
 {
-    if (!targets->bias || strcmp(targets->bias, "none") == 0 || !peft_variant_lacks(variant, "bias")) return PEFT_OK;
-    return peft_fail(error, PEFT_ERR_UNSUPPORTED,
-                     "bias: files of %s have no place for trained biases: expected none, "
-                     "found %s",
-                     variant->name, targets->bias);
+    const char *bias = targets->bias ? targets->bias : "none";
+    bool none_alone = peft_variant_lacks(variant, "bias");
+    if (strcmp(bias, "none") == 0 || (!none_alone && !peft_variant_lacks(variant, bias))) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_UNSUPPORTED, "bias: files of %s have no place for \"%s\": expected %s",
+                     variant->name, bias, none_alone ? "none" : "none or all");
 }
 
 /* ---- making ---- */

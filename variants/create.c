@@ -170,6 +170,7 @@ peft_status peft_adapters_create(peft_adapters **adapters, const peft_variant *v
         return status;
     }
     peft_values_draw(all, seed);
+    if (variant->draw_model) variant->draw_model(all);
     *adapters = all;
     return PEFT_OK;
 }

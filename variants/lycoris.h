@@ -12,7 +12,7 @@ typedef struct lycoris_options {
 /* Rows of the tables of a variant whose options begin with a lycoris_options. */
 /* clang-format off */
 #define LYCORIS_OPTION_ROWS                                                                                            \
-    PEFT_SIZE_OPTION_ROWS("8", "8"),                                                                                   \
+    PEFT_RANK_OPTION_ROW("8"), PEFT_ALPHA_OPTION_ROW("8"),                                                             \
     {.name = "rank_dropout",                                                                                           \
      .type = PEFT_OPTION_FLOAT,                                                                                        \
      .offset = offsetof(lycoris_options, rank_dropout),                                                                \

@@ -28,10 +28,10 @@ typedef struct peft_common_options {
     json_t *rank_pattern, *alpha_pattern; /* objects: pattern of module names -> value; the first that matches counts */
 } peft_common_options;
 
-/* Rows of an option table for them; `options` is the variant's struct, which starts with a peft_common_options.
- * PEFT_RANK_OPTION_ROWS alone is for variants whose ranks follow other rules than patterns. */
+/* Rows of option tables for them, one by one and those that most variants have. `options` is the variant's struct,
+ * which starts with a peft_common_options. */
 /* clang-format off */
-#define PEFT_SIZE_OPTION_ROWS(rank_text, alpha_text)                                                                   \
+#define PEFT_RANK_OPTION_ROW(rank_text)                                                                                \
     {.name = "rank",                                                                                                   \
      .type = PEFT_OPTION_INT,                                                                                          \
      .offset = offsetof(peft_common_options, rank),                                                                    \
@@ -40,7 +40,9 @@ typedef struct peft_common_options {
      .max = PEFT_MAX_RANK,                                                                                             \
      .placeholder = "N",                                                                                               \
      .help = "rank of the update",                                                                                     \
-     .group = "Adapter"},                                                                                              \
+     .group = "Adapter"}
+
+#define PEFT_ALPHA_OPTION_ROW(alpha_text)                                                                              \
     {.name = "alpha",                                                                                                  \
      .type = PEFT_OPTION_FLOAT,                                                                                        \
      .offset = offsetof(peft_common_options, alpha),                                                                   \
@@ -49,8 +51,7 @@ typedef struct peft_common_options {
      .help = "scale of the update before it is divided by the rank",                                                   \
      .group = "Adapter"}
 
-#define PEFT_RANK_OPTION_ROWS(rank_text, alpha_text)                                                                   \
-    PEFT_SIZE_OPTION_ROWS(rank_text, alpha_text),                                                                      \
+#define PEFT_DROPOUT_OPTION_ROW                                                                                        \
     {.name = "dropout",                                                                                                \
      .type = PEFT_OPTION_FLOAT,                                                                                        \
      .offset = offsetof(peft_common_options, dropout),                                                                 \
@@ -73,6 +74,9 @@ typedef struct peft_common_options {
      .placeholder = "JSON",                                                                                            \
      .help = "alphas of such modules, as {\"pattern\": alpha}",                                                        \
      .group = "Adapter"}
+
+#define PEFT_RANK_OPTION_ROWS(rank_text, alpha_text)                                                                   \
+    PEFT_RANK_OPTION_ROW(rank_text), PEFT_ALPHA_OPTION_ROW(alpha_text), PEFT_DROPOUT_OPTION_ROW
 
 #define PEFT_COMMON_OPTION_ROWS(rank_text, alpha_text)                                                                 \
     PEFT_RANK_OPTION_ROWS(rank_text, alpha_text), PEFT_PATTERN_OPTION_ROWS
@@ -198,8 +202,9 @@ struct peft_variant {
     const peft_option *options;
     const peft_json_name *json_names;   /* optional; ends with {0} */
     const peft_json_field *json_fields; /* optional; ends with {0} */
-    const char *const *absent_fields;   /* optional; ends with NULL: of bias, exclude_modules, layers_pattern and
-                                           layers_to_transform those that PEFT's files of this type do not have */
+    const char *const *absent_fields;   /* optional; ends with NULL: of bias, its value lora_only, exclude_modules,
+                                           layers_pattern and layers_to_transform what PEFT's files of this type do not
+                                           have */
 
     /* Optional: what the limits of single options cannot say. */
     peft_status (*check)(const void *options, peft_error *error);
@@ -223,6 +228,8 @@ struct peft_variant {
     int32_t (*layer_values)(const peft_adapter *adapter, peft_value_spec *specs);
     /* Optional: those of the model, which may depend on all adapted layers. */
     int32_t (*model_values)(const peft_adapters *all, peft_value_spec *specs);
+    /* Optional: start values of those, after those of the tables were drawn, where no table can say them. */
+    void (*draw_model)(peft_adapters *all);
 
     /* Output of the adapted layer, base and adapter together, from its input x [T, in] -> [T, out]. May add named
      * losses and observations to the graph (ops/side.h). */
