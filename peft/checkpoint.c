@@ -26,6 +26,7 @@ static void free_entries(entries *e)
     *e = (entries){0};
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the entry is written through it */
 static bool add(entries *e, const char *prefix, const peft_trained *item, float *values)
 {
     size_t bytes = strlen(prefix) + strlen(item->name) + 2;

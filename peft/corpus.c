@@ -88,16 +88,26 @@ peft_status peft_data_options_check(const peft_data_options *o, peft_error *erro
     return PEFT_OK;
 }
 
-static peft_status path_of(const peft_task *task, const char *data, const char *split_name, char **path,
-                           peft_error *error)
+static peft_status path_of_task(const peft_data_options *o, const char *split_name, char **path, peft_error *error)
 {
-    const peft_split *split = peft_task_split(task, split_name, error);
+    const peft_task *task = peft_task_find(o->task, error);
+    const peft_split *split = task ? peft_task_split(task, split_name, error) : NULL;
     if (!split) return PEFT_ERR_ARGUMENT;
     char *folder = NULL;
-    peft_status status = peft_path_join(data, task->folder, &folder, error);
+    peft_status status = peft_path_join(o->data, task->folder, &folder, error);
     if (status == PEFT_OK) status = peft_path_join(folder, split->file, path, error);
     free(folder);
     return status;
+}
+
+peft_status peft_corpus_path(const peft_data_options *o, const char *split, char **path, peft_error *error)
+{
+    *path = NULL;
+    if (o->task) return path_of_task(o, split, path, error);
+    const char *own = strcmp(split, "train") == 0 ? o->train : o->dev;
+    if (!own) return PEFT_OK;
+    *path = strdup(own);
+    return *path ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", own);
 }
 
 static peft_status open_task(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
@@ -110,23 +120,9 @@ static peft_status open_task(peft_corpus *c, const peft_data_options *o, const p
     c->num_labels = (int64_t)c->task->num_labels;
     memcpy(c->metrics, c->task->metrics, sizeof c->metrics);
     peft_status status = PEFT_OK;
-    if (wanted->train) {
-        status = path_of(c->task, o->data, "train", &c->train_path, error);
-        if (status == PEFT_OK) status = peft_dataset_load(c->task, o->data, "train", &c->train, error);
-    }
-    if (status == PEFT_OK && wanted->dev) {
-        status = path_of(c->task, o->data, wanted->dev, &c->dev_path, error);
-        if (status == PEFT_OK) status = peft_dataset_load(c->task, o->data, wanted->dev, &c->dev, error);
-    }
+    if (wanted->train) status = peft_dataset_load(c->task, o->data, "train", &c->train, error);
+    if (status == PEFT_OK && wanted->dev) status = peft_dataset_load(c->task, o->data, wanted->dev, &c->dev, error);
     return status;
-}
-
-static peft_status load_own(const char *path, const peft_dataset_columns *columns, char **copy, peft_dataset **dataset,
-                            peft_error *error)
-{
-    *copy = strdup(path);
-    if (!*copy) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
-    return peft_dataset_load_file(path, columns, dataset, error);
 }
 
 /* Two classes are scored as GLUE scores its binary tasks, more by accuracy. */
@@ -149,13 +145,13 @@ static peft_status open_own(peft_corpus *c, const peft_data_options *o, const pe
                                     .label_names = wanted->label_names,
                                     .num_labels = wanted->num_labels};
     peft_status status = PEFT_OK;
-    if (o->train) status = load_own(o->train, &columns, &c->train_path, &c->train, error);
+    if (o->train) status = peft_dataset_load_file(o->train, &columns, &c->train, error);
     if (status == PEFT_OK && wanted->dev) {
         if (c->train && !columns.label_names) {
             columns.label_names = (const char *const *)c->train->label_names;
             columns.num_labels = c->train->num_labels;
         }
-        status = load_own(o->dev, &columns, &c->dev_path, &c->dev, error);
+        status = peft_dataset_load_file(o->dev, &columns, &c->dev, error);
     }
     if (status != PEFT_OK) return status;
     const peft_dataset *any = c->train ? c->train : c->dev;
@@ -185,6 +181,8 @@ peft_status peft_corpus_open(peft_corpus *c, const peft_data_options *o, const p
     peft_status status = peft_data_options_check(o, error);
     if (status != PEFT_OK) return status;
     status = o->task ? open_task(c, o, wanted, error) : open_own(c, o, wanted, error);
+    if (status == PEFT_OK && c->train) status = peft_corpus_path(o, "train", &c->train_path, error);
+    if (status == PEFT_OK && c->dev) status = peft_corpus_path(o, wanted->dev, &c->dev_path, error);
     if (status == PEFT_OK) status = cut_train(c, o->max_train, wanted->seed, error);
     if (status != PEFT_OK) peft_corpus_close(c);
     return status;

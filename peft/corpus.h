@@ -23,6 +23,11 @@ PEFT_API extern const peft_option peft_draw_option_table[]; /* max_train */
 /* PEFT_ERR_ARGUMENT: neither a task nor files, or both; a task without its folder. No file is looked at. */
 PEFT_API peft_status peft_data_options_check(const peft_data_options *options, peft_error *error);
 
+/* Where a split lies: "train", "dev" and the task's others; of own files --train, and for any other --dev. NULL where
+ * own files have none. No file is looked at; the memory is the caller's. */
+PEFT_API peft_status peft_corpus_path(const peft_data_options *options, const char *split, char **path,
+                                      peft_error *error);
+
 typedef struct peft_corpus {
     const peft_task *task; /* NULL: own files */
     const char *name;      /* of the task, or "own" */

@@ -224,6 +224,16 @@ same_result() {
     [ "$(jq .steps runs/sst2/head/seed0/run.json)" -eq 2 ]
 }
 
+@test "--resume does not mix runs of other data" {
+    cp -r "$BATS_FILE_TMPDIR/data" data
+    local mine=(--model "$BATS_FILE_TMPDIR/tiny" --data data --tasks sst2 --variants head --steps 2 --output runs)
+    works compare "${mine[@]}" --seeds 0
+    tail -n 1 data/SST-2/dev.tsv >> data/SST-2/dev.tsv
+    peft compare "${mine[@]}" --seeds 0,1 --resume
+    [ "$status" -eq 2 ]
+    [[ "$stderr" == *"runs/sst2/head/seed0: was run when data/SST-2/dev.tsv held something else; give another --output"* ]]
+}
+
 @test "--resume does not mix runs with other settings" {
     compares --tasks sst2 --variants head --seeds 0 --steps 1 --output runs
     peft compare "${common[@]}" --tasks sst2 --variants head --seeds 0,1 --steps 2 --output runs --resume

@@ -10,6 +10,7 @@
 #include "io/json.h"
 #include "peft/cli/compare/log_tail.h"
 #include "peft/cli/signals.h"
+#include "peft/corpus.h"
 
 static const char SETTINGS[] = "settings.json", MESSAGES[] = "messages.txt", RUN[] = "run.json",
                   CHECKPOINT[] = "checkpoint/checkpoint.safetensors";
@@ -90,6 +91,37 @@ static peft_status check_settings(const peft_compare_run *run, peft_error *error
     return status;
 }
 
+static char *text_of(const json_t *settings, const char *key)
+{
+    return (char *)(uintptr_t)json_string_value(json_object_get(settings, key));
+}
+
+/* The data that a finished run read are still there and the same. */
+static peft_status check_data(const peft_compare_run *run, peft_error *error)
+{
+    static const char *const splits[] = {"train", "dev"};
+    const peft_data_options data = {.task = text_of(run->settings, "task"),
+                                    .data = text_of(run->settings, "data"),
+                                    .train = text_of(run->settings, "train"),
+                                    .dev = text_of(run->settings, "dev")};
+    const json_t *fingerprints = json_object_get(run->summary, "fingerprints");
+    peft_status status = PEFT_OK;
+    for (size_t k = 0; status == PEFT_OK && k < sizeof splits / sizeof splits[0]; k++) {
+        const char *before = json_string_value(json_object_get(fingerprints, splits[k]));
+        char *path = NULL, now[PEFT_FINGERPRINT_TEXT] = "";
+        if (!before) continue;
+        status = peft_corpus_path(&data, splits[k], &path, error);
+        if (status == PEFT_OK && path) status = peft_file_fingerprint(path, now, error);
+        if (status == PEFT_OK && strcmp(before, now) != 0)
+            status = peft_fail(error, PEFT_ERR_ARGUMENT,
+                               "%s: was run when %s held something else; give another --output, or --force to start "
+                               "anew",
+                               run->folder, path ? path : splits[k]);
+        free(path);
+    }
+    return status;
+}
+
 void peft_compare_run_fail(peft_compare_run *run, const char *message)
 {
     run->state = PEFT_RUN_FAILED;
@@ -109,8 +141,9 @@ peft_status peft_compare_run_look(peft_compare_run *run, const peft_compare_how 
     bool finished = holds(run->folder, RUN);
     if (!how->resume || (!finished && !holds(run->folder, CHECKPOINT))) return PEFT_OK;
     peft_status status = check_settings(run, error);
-    if (status == PEFT_OK && finished) finish(run);
-    return status;
+    if (status != PEFT_OK || !finished) return status;
+    finish(run);
+    return run->state == PEFT_RUN_DONE ? check_data(run, error) : PEFT_OK;
 }
 
 /* ---- the child ---- */
@@ -148,8 +181,7 @@ static void last_message(const char *folder, char *text, size_t bytes)
     size_t capacity = 0;
     FILE *file = peft_path_join(folder, MESSAGES, &path, NULL) == PEFT_OK ? fopen(path, "re") : NULL;
     *text = '\0';
-    while (file && getline(&line, &capacity, file) > 0)
-        snprintf(text, bytes, "%.*s", (int)strcspn(line, "\n"), line);
+    while (file && getline(&line, &capacity, file) > 0) snprintf(text, bytes, "%.*s", (int)strcspn(line, "\n"), line);
     if (file) fclose(file);
     free(line);
     free(path);

@@ -44,7 +44,7 @@ peft_status peft_compare_run_init(peft_compare_run *run, json_t *settings, const
 void peft_compare_run_free(peft_compare_run *run);
 
 /* Looks into the folder before anything is started. With `resume`, a run that is finished becomes PEFT_RUN_DONE;
- * PEFT_ERR_ARGUMENT where the folder holds one with other settings. */
+ * PEFT_ERR_ARGUMENT where the folder holds one with other settings, or of other data. */
 peft_status peft_compare_run_look(peft_compare_run *run, const peft_compare_how *how, peft_error *error);
 
 /* Starts the child. Where that fails the run has failed, with the reason in its message. */
