@@ -24,13 +24,13 @@ void peft_graph_add_loss(peft_graph *g, const char *where, const char *name, pef
         append(g, &g->losses, &(peft_side_value){where, name, loss, weight});
 }
 
-peft_tensor *peft_graph_total_loss(peft_graph *g, peft_tensor *loss)
+peft_tensor *peft_graph_total_loss(peft_graph *g, peft_tensor *loss, double share)
 {
     if (g->totalled) return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "total_loss: was taken before");
     g->totalled = true;
     peft_tensor *total = loss;
     for (int32_t i = 0; i < g->losses.count; i++)
-        total = peft_add(g, total, peft_scale(g, g->losses.values[i].tensor, g->losses.values[i].weight));
+        total = peft_add(g, total, peft_scale(g, g->losses.values[i].tensor, share * g->losses.values[i].weight));
     return total;
 }
 

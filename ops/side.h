@@ -19,11 +19,14 @@ typedef struct peft_side_value {
     double weight;       /* of a loss in the total; 1 for observations */
 } peft_side_value;
 
-/* Adds `weight` times `loss` [1] to what the graph minimises. After peft_graph_total_loss it fails the graph. */
+/* Adds `weight` times `loss` [1] to what the graph minimises: a mean over the batch, or a function of parameters alone.
+ * After peft_graph_total_loss it fails the graph. */
 PEFT_API void peft_graph_add_loss(peft_graph *g, const char *where, const char *name, peft_tensor *loss, double weight);
 
-/* loss [1] + sum of weight times added loss: what to differentiate. Call it once, after the whole model. */
-PEFT_API peft_tensor *peft_graph_total_loss(peft_graph *g, peft_tensor *loss);
+/* loss [1] + share * sum of weight times added loss: what to differentiate. `share` is the part of the optimiser step's
+ * global batch that this graph computes, 1 where it is all of it, so that the added losses of all its parts count once.
+ * Call it once, after the whole model. */
+PEFT_API peft_tensor *peft_graph_total_loss(peft_graph *g, peft_tensor *loss, double share);
 
 /* Keeps a value for the record of the run. It changes no gradient. */
 PEFT_API void peft_graph_observe(peft_graph *g, const char *where, const char *name, peft_tensor *value);

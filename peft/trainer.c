@@ -69,7 +69,7 @@ static peft_status describe_loss(peft_trainer *t, int64_t examples, peft_tensor 
         peft_tensor *labels = peft_constant(g, PEFT_I32, peft_shape_1(sequences), t->memory.classes, "labels");
         *loss = peft_cross_entropy(g, logits, labels, NULL, t->options->label_smoothing, (double)examples);
     }
-    *loss = peft_graph_total_loss(g, *loss);
+    *loss = peft_graph_total_loss(g, *loss, (double)sequences / (double)examples);
     peft_status status = peft_graph_status(g, error);
     return status == PEFT_OK ? peft_graph_differentiate(g, *loss, error) : status;
 }

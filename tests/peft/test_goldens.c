@@ -97,7 +97,7 @@ static void run_model(golden *x, peft_model *model, peft_context *ctx, bool back
     peft_tensor *logits = peft_graph_keep(g, peft_model_logits(g, model, &run));
     peft_tensor *labels = peft_constant(g, PEFT_I32, peft_shape_1(x->batch.num_sequences), x->labels, "labels");
     peft_tensor *loss = peft_cross_entropy(g, logits, labels, NULL, 0, 0);
-    loss = peft_graph_keep(g, peft_graph_total_loss(g, loss));
+    loss = peft_graph_keep(g, peft_graph_total_loss(g, loss, 1));
     ck_assert_msg(!peft_graph_status(g, &error), "%s", error.message);
     if (backward) ck_assert_msg(!peft_graph_differentiate(g, loss, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);

@@ -253,7 +253,7 @@ static peft_tensor *describe_loss(doubles *d)
     peft_tensor *x = as_parameter(d, inputs);
     peft_tensor *y = peft_adapter_forward(d->g, l->adapter, &l->base, x, &l->batch);
     peft_tensor *target = as_constant(d, peft_shape_2(l->sizes.tokens, l->sizes.out_features), l->target);
-    return peft_graph_keep(d->g, peft_graph_total_loss(d->g, peft_mse(d->g, y, target, 0)));
+    return peft_graph_keep(d->g, peft_graph_total_loss(d->g, peft_mse(d->g, y, target, 0), 1));
 }
 
 static double evaluate(const adapted_layer *l, int64_t index, double step, double **gradient)

@@ -58,7 +58,7 @@ static void compute_gradients(layer_training *t, int64_t step)
     peft_context_set_step(ctx, step);
     peft_tensor *y = layer_forward(g, l);
     peft_tensor *target = peft_constant(g, PEFT_F32, peft_shape_2(s->tokens, s->out_features), l->target, "target");
-    peft_tensor *loss = peft_graph_total_loss(g, peft_mse(g, y, target, 0));
+    peft_tensor *loss = peft_graph_total_loss(g, peft_mse(g, y, target, 0), 1);
     peft_adapters_zero_gradients(l->all);
     ck_assert_msg(!peft_graph_status(g, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_differentiate(g, loss, &error) && !peft_graph_run(g, ctx, &error), "%s", error.message);

@@ -168,7 +168,7 @@ START_TEST(losses_and_observations_reach_the_caller)
     peft_tensor *y = peft_adapter_forward(g, longer, &base, x, &batch);
     peft_tensor *zero = peft_constant(g, PEFT_F32, peft_shape_2(1, 3), target, "target");
     peft_tensor *task = peft_graph_keep(g, peft_mse(g, y, zero, 1));
-    peft_tensor *total = peft_graph_keep(g, peft_graph_total_loss(g, task));
+    peft_tensor *total = peft_graph_keep(g, peft_graph_total_loss(g, task, 0.5));
     ck_assert_msg(!peft_graph_differentiate(g, total, &error) && !peft_graph_run(g, ctx, &error), "%s", error.message);
 
     const peft_side_value *pull = peft_graph_loss_at(g, 0), *seen = peft_graph_observation_at(g, 0);
@@ -176,13 +176,13 @@ START_TEST(losses_and_observations_reach_the_caller)
     ck_assert_str_eq(pull->name, "pull");
     ck_assert(*(float *)pull->tensor->data == 1);
     ck_assert_double_eq(pull->weight, 0.5);
-    ck_assert(*(float *)total->data == *(float *)task->data + 0.5F);
+    ck_assert(*(float *)total->data == *(float *)task->data + 0.25F); /* of half a batch */
     ck_assert_str_eq(seen->name, "scale");
     ck_assert(((float *)seen->tensor->data)[1] == 2);
     ck_assert_ptr_null(peft_graph_loss_at(g, 1));
     ck_assert_ptr_null(peft_graph_observation_at(g, 1));
-    /* d/d centre of 0.5 (scale - centre)^2; only the second row differs */
-    ck_assert(all->values[CENTRE].gradient[1] == -1 && all->values[CENTRE].gradient[0] == 0);
+    /* d/d centre of 0.25 (scale - centre)^2; only the second row differs */
+    ck_assert(all->values[CENTRE].gradient[1] == -0.5F && all->values[CENTRE].gradient[0] == 0);
     peft_adapters_zero_gradients(all);
     ck_assert(all->values[CENTRE].gradient[1] == 0);
 
@@ -200,7 +200,7 @@ START_TEST(a_loss_after_the_total_is_refused)
     static const float value[] = {1};
     ck_assert(!peft_graph_create(&g, &error));
     peft_tensor *loss = peft_constant(g, PEFT_F32, peft_shape_1(1), value, "loss");
-    ck_assert_ptr_eq(peft_graph_total_loss(g, loss), loss);
+    ck_assert_ptr_eq(peft_graph_total_loss(g, loss, 1), loss);
     peft_graph_add_loss(g, "", "late", loss, 1);
     ck_assert_int_eq(peft_graph_status(g, &error), PEFT_ERR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(error.message, "late: this loss comes after the total was taken"));
