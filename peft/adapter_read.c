@@ -10,7 +10,7 @@
 typedef struct reading {
     peft_adapter_contents *contents;
     const char *folder;
-    peft_value_spec specs[PEFT_MAX_VALUES]; /* of any layer of the variant: names and roles, no sizes */
+    peft_value_spec specs[PEFT_MAX_VALUES]; /* of a layer of the variant with IN_FEATURES and OUT_FEATURES */
     int32_t num_specs;
     char **modules;     /* [num_layers] what the layers' names point to */
     peft_layer *layers; /* [num_layers] */
@@ -19,17 +19,29 @@ typedef struct reading {
 
 /* ---- which layers ---- */
 
+/* Sizes that nothing else in a shape has: they show which of its dimensions are those of the layer. */
+enum { IN_FEATURES = 1000003, OUT_FEATURES = 1000033 };
+
+/* The end of a tensor's name, ".VALUE", by either of the value's names: its length, or 0. */
+static size_t end_of(const char *name, const char *value)
+{
+    size_t bytes = strlen(name), length = value ? strlen(value) + 1 : 0;
+    bool ends =
+        length && bytes > length && name[bytes - length] == '.' && strcmp(name + bytes - length + 1, value) == 0;
+    return ends ? length : 0;
+}
+
 /* The module of "base_model.model.MODULE.VALUE" in *length bytes, and the value's spec; NULL: another tensor. */
 static const peft_value_spec *split_name(const reading *r, const char *name, const char **module, size_t *length)
 {
     const size_t prefix = strlen(PEFT_MODEL_PREFIX), bytes = strlen(name);
     if (strncmp(name, PEFT_MODEL_PREFIX, prefix) != 0) return NULL;
     for (int32_t k = 0; k < r->num_specs; k++) {
-        size_t suffix = strlen(r->specs[k].name);
-        if (bytes < prefix + suffix + 2 || strcmp(name + bytes - suffix, r->specs[k].name) != 0) continue;
-        if (name[bytes - suffix - 1] != '.') continue;
+        size_t end = end_of(name, r->specs[k].name);
+        if (!end) end = end_of(name, r->specs[k].other_name);
+        if (!end || bytes <= prefix + end) continue;
         *module = name + prefix;
-        *length = bytes - prefix - suffix - 1;
+        *length = bytes - prefix - end;
         return &r->specs[k];
     }
     return NULL;
@@ -46,12 +58,12 @@ static peft_layer *layer_of(reading *r, const char *module, size_t length)
     return &r->layers[r->num_layers++];
 }
 
-/* The side that reads the input ends in its size, the side that writes the output begins with it. */
 static void take_sizes(peft_layer *layer, const peft_value_spec *spec, const peft_shape *shape)
 {
-    if (shape->ndim < 1) return;
-    if (spec->role == PEFT_ROLE_DOWN) layer->in_features = shape->size[shape->ndim - 1];
-    if (spec->role == PEFT_ROLE_UP) layer->out_features = shape->size[0];
+    for (int32_t d = 0; d < shape->ndim && shape->ndim == spec->shape.ndim; d++) {
+        if (spec->shape.size[d] == IN_FEATURES) layer->in_features = shape->size[d];
+        if (spec->shape.size[d] == OUT_FEATURES) layer->out_features = shape->size[d];
+    }
 }
 
 static int by_module(const void *a, const void *b)
@@ -89,19 +101,29 @@ static peft_status find_layers(reading *r, peft_error *error)
 
 /* ---- values ---- */
 
+static const peft_file_tensor *find_tensor(const peft_safetensors *file, const char *module, const char *value)
+{
+    char name[512];
+    snprintf(name, sizeof name, "%s%s%s%s", *module ? PEFT_MODEL_PREFIX : "base_model.", module, *module ? "." : "",
+             value);
+    return peft_safetensors_find(file, name);
+}
+
 static peft_status read_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
 {
     const peft_safetensors *file = argument;
-    char name[512], expected[PEFT_SHAPE_TEXT], found[PEFT_SHAPE_TEXT];
-    if (value->spec.kind == PEFT_VALUE_STATE) return PEFT_OK;
-    snprintf(name, sizeof name, "%s%s%s%s", *module ? PEFT_MODEL_PREFIX : "base_model.", module, *module ? "." : "",
-             value->spec.name);
-    const peft_file_tensor *tensor = peft_safetensors_find(file, name);
-    if (!tensor) return peft_fail(error, PEFT_ERR_FORMAT, "%s: tensor %s: missing", peft_safetensors_path(file), name);
-    if (!peft_shape_equal(&tensor->shape, &value->spec.shape))
+    const peft_value_spec *spec = &value->spec;
+    char expected[PEFT_SHAPE_TEXT], found[PEFT_SHAPE_TEXT];
+    if (spec->kind == PEFT_VALUE_STATE) return PEFT_OK;
+    const peft_file_tensor *tensor = find_tensor(file, module, spec->name);
+    if (!tensor && spec->other_name) tensor = find_tensor(file, module, spec->other_name);
+    if (!tensor)
+        return peft_fail(error, PEFT_ERR_FORMAT, "%s: module %s: tensor %s: missing", peft_safetensors_path(file),
+                         module, spec->name);
+    if (!peft_shape_equal(&tensor->shape, &spec->shape))
         return peft_fail(error, PEFT_ERR_FORMAT,
                          "%s: tensor %s: expected %s, found %s; is the rank in adapter_config.json right?",
-                         peft_safetensors_path(file), name, peft_shape_text(&value->spec.shape, expected),
+                         peft_safetensors_path(file), tensor->name, peft_shape_text(&spec->shape, expected),
                          peft_shape_text(&tensor->shape, found));
     return peft_file_tensor_read_f32(tensor, value->data, error);
 }
@@ -132,7 +154,8 @@ static peft_status read_adapters(reading *r, peft_error *error)
     peft_adapter_contents *c = r->contents;
     const peft_variant *variant = c->config.variant;
     const peft_adapters all = {.variant = variant, .options = c->config.options};
-    const peft_adapter any = {.all = &all, .module = "", .in_features = 1, .out_features = 1, .rank = 1};
+    const peft_adapter any = {
+        .all = &all, .module = "", .in_features = IN_FEATURES, .out_features = OUT_FEATURES, .rank = 1};
     r->num_specs = variant->layer_values(&any, r->specs);
     peft_status status = find_layers(r, error);
     if (status == PEFT_OK)
