@@ -8,6 +8,9 @@
  * two layers of a feed-forward block. As in Hugging Face PEFT, feedforward_modules are those whose input is scaled: a
  * regular expression for a module's whole name, or a list of what names end with. Merging is exact, and scales the bias
  * too where the output is scaled. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ops/ops.h"
@@ -89,14 +92,49 @@ static peft_status arrange_by_expression(peft_adapters *all, const char *express
     return status == PEFT_OK ? PEFT_OK : peft_fail_in(error, status, "feedforward_modules");
 }
 
+/* The same rule as an expression, in memory of the caller's; NULL: out of memory. */
+static char *expression_of(const json_t *ends)
+{
+    size_t bytes = sizeof ".*()", at = 0, i;
+    const json_t *end;
+    json_array_foreach(ends, i, end) bytes += 2 * json_string_length(end) + 1;
+    char *text = malloc(bytes);
+    if (!text) return NULL;
+    at += (size_t)sprintf(text, ".*(");
+    json_array_foreach(ends, i, end)
+    {
+        if (i > 0) text[at++] = '|';
+        for (const char *c = json_string_value(end); *c; c++) {
+            if (ispunct((unsigned char)*c) && *c != '_') text[at++] = '\\';
+            text[at++] = *c;
+        }
+    }
+    strcpy(text + at, ")");
+    return text;
+}
+
+/* The list becomes an expression, because files then say the same whatever their list of targets is: PEFT wants every
+ * item of the one to be an item of the other. */
+static peft_status arrange_by_ends(peft_adapters *all, json_t **ends, peft_error *error)
+{
+    peft_status status = PEFT_OK;
+    for (size_t i = 0; i < json_array_size(*ends) && status == PEFT_OK; i++)
+        status = arrange_by_end(all, json_string_value(json_array_get(*ends, i)), error);
+    if (status != PEFT_OK || json_array_size(*ends) == 0) return status;
+    char *text = expression_of(*ends);
+    json_t *expression = text ? json_string(text) : NULL;
+    free(text);
+    if (!expression) return peft_fail(error, PEFT_ERR_MEMORY, "feedforward_modules: out of memory");
+    json_decref(*ends);
+    *ends = expression;
+    return PEFT_OK;
+}
+
 static peft_status arrange(peft_adapters *all, peft_error *error)
 {
-    const json_t *modules = ((const ia3_options *)all->options)->feedforward_modules;
-    if (json_is_string(modules)) return arrange_by_expression(all, json_string_value(modules), error);
-    peft_status status = PEFT_OK;
-    for (size_t i = 0; i < json_array_size(modules) && status == PEFT_OK; i++)
-        status = arrange_by_end(all, json_string_value(json_array_get(modules, i)), error);
-    return status;
+    json_t **modules = &((ia3_options *)all->options)->feedforward_modules;
+    if (json_is_array(*modules)) return arrange_by_ends(all, modules, error);
+    return arrange_by_expression(all, json_string_value(*modules), error);
 }
 
 /* ---- the method ---- */

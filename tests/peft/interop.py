@@ -19,7 +19,7 @@ import torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoModelForSequenceClassification
 
-ADAPTERS = ["lora-all", "rslora", "rank-pattern", "layers"]
+ADAPTERS = ["lora-all", "rslora", "rank-pattern", "layers", "adalora", "dora", "ia3", "loha", "lokr", "vera"]
 
 
 class Error(ctypes.Structure):
@@ -68,7 +68,7 @@ def main():
         same = same and all(torch.equal(expected_state[key], found_state[key]) for key in expected_state)
         failures += not same
         print(f"{name:14} {'same' if same else 'DIFFERENT'}: {len(expected_state)} tensors, "
-              f"largest difference of logits {float((expected - found).abs().max()):g}, r {config.r}, "
+              f"largest difference of logits {float((expected - found).abs().max()):g}, {config.peft_type}, "
               f"{len(config.target_modules)} targets")
     sys.exit(1 if failures else 0)
 

@@ -112,6 +112,24 @@ START_TEST(feedforward_modules_are_found_as_peft_finds_them)
 }
 END_TEST
 
+/* In files an expression stands for a list, which PEFT wants to be a part of the list of targets. */
+START_TEST(a_list_is_kept_as_an_expression)
+{
+    peft_adapters *all, *again;
+    json_t *fields;
+    const peft_option *table = peft_variant_find("ia3")->options;
+    ck_assert(!create("ate.dense,self.key", &all, NULL));
+    fields = peft_options_to_json(table, all->options);
+    const char *expression = json_string_value(json_object_get(fields, "feedforward_modules"));
+    ck_assert_str_eq(expression, ".*(ate\\.dense|self\\.key)");
+    ck_assert(!create(expression, &again, NULL));
+    for (int k = 0; k < NUM_LAYERS; k++) ck_assert_int_eq(all->layers[k].form, again->layers[k].form);
+    json_decref(fields);
+    peft_adapters_free(all);
+    peft_adapters_free(again);
+}
+END_TEST
+
 static const struct {
     const char *modules, *message;
 } refused[] = {
@@ -136,4 +154,5 @@ TEST_MAIN("ia3", tcase_add_test(tc, outputs_are_scaled_with_their_bias);
           tcase_add_test(tc, inputs_are_scaled_in_feedforward_modules);
           tcase_add_test(tc, gradients_and_merging_are_right_for_inputs_too);
           tcase_add_loop_test(tc, feedforward_modules_are_found_as_peft_finds_them, 0, sizeof rules / sizeof *rules);
+          tcase_add_test(tc, a_list_is_kept_as_an_expression);
           tcase_add_loop_test(tc, other_settings_are_refused, 0, sizeof refused / sizeof *refused))
