@@ -246,19 +246,20 @@ static peft_tensor *output(const forward *f, const peft_linear_layer *l, peft_te
     return dropout(f, linear(f, l, x), f->b->hidden_dropout, stream_of(l, "dropout"), f->batch->first_token);
 }
 
-static peft_tensor *embeddings(const forward *f, const peft_model_input *input)
+static peft_tensor *embeddings(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
-    peft_graph *g = f->g;
-    peft_shape tokens = peft_shape_1(f->batch->num_tokens);
+    forward f = {g, model, model->config, run->batch};
+    const peft_model_input *input = run->input;
+    peft_shape tokens = peft_shape_1(f.batch->num_tokens);
     peft_tensor *ids = peft_constant(g, PEFT_I32, tokens, input->input_ids, "input_ids");
     peft_tensor *types = peft_constant(g, PEFT_I32, tokens, input->token_type_ids, "token_type_ids");
     peft_tensor *positions = peft_constant(g, PEFT_I32, tokens, input->position_ids, "position_ids");
-    peft_tensor *x = peft_embedding(g, peft_weight_leaf(g, f->b->word), ids);
-    x = peft_add(g, x, peft_embedding(g, peft_weight_leaf(g, f->b->type), types));
-    x = peft_add(g, x, peft_embedding(g, peft_weight_leaf(g, f->b->position), positions));
-    x = layer_norm(f, f->b->embedding_norm, x);
-    peft_batch_set_embeddings(g, f->batch, x);
-    return dropout(f, x, f->b->hidden_dropout, peft_stream("bert.embeddings.dropout"), f->batch->first_token);
+    peft_tensor *x = peft_embedding(g, peft_weight_leaf(g, f.b->word), ids);
+    x = peft_add(g, x, peft_embedding(g, peft_weight_leaf(g, f.b->type), types));
+    x = peft_add(g, x, peft_embedding(g, peft_weight_leaf(g, f.b->position), positions));
+    x = layer_norm(&f, f.b->embedding_norm, x);
+    peft_batch_set_embeddings(g, f.batch, x);
+    return dropout(&f, x, f.b->hidden_dropout, peft_stream("bert.embeddings.dropout"), f.batch->first_token);
 }
 
 static peft_tensor *self_attention(const forward *f, const layer *l, peft_tensor *x)
@@ -285,7 +286,7 @@ static peft_tensor *encoder_layer(const forward *f, const layer *l, peft_tensor 
 static peft_tensor *hidden(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
     forward f = {g, model, model->config, run->batch};
-    peft_tensor *x = embeddings(&f, run->input);
+    peft_tensor *x = embeddings(g, model, run);
     for (int64_t k = 0; k < model->num_layers; k++) {
         if (run->checkpoint_layers) peft_graph_checkpoint_begin(g);
         x = encoder_layer(&f, &f.b->layers[k], x);
@@ -312,6 +313,7 @@ const peft_model_kind peft_model_bert = {
     .head = "classifier",
     .default_targets = default_targets,
     .describe = describe,
+    .embeddings = embeddings,
     .hidden = hidden,
     .logits = logits,
 };

@@ -346,6 +346,11 @@ const char *peft_model_head(const peft_model *model)
     return model->kind->head;
 }
 
+peft_tensor *peft_model_embeddings(peft_graph *g, const peft_model *model, const peft_model_run *run)
+{
+    return model->kind->embeddings(g, model, run);
+}
+
 peft_tensor *peft_model_hidden(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
     return model->kind->hidden(g, model, run);

@@ -76,7 +76,9 @@ typedef struct peft_model_run {
     bool checkpoint_layers; /* compute each layer again in the backward pass instead of storing it */
 } peft_model_run;
 
-/* Last hidden layer [num_tokens, hidden_size], and the head's output [num_sequences, num_labels]. */
+/* What enters the first layer [num_tokens, hidden_size], which the batch then knows (peft_batch_embeddings); last
+ * hidden layer [num_tokens, hidden_size]; the head's output [num_sequences, num_labels]. */
+PEFT_API peft_tensor *peft_model_embeddings(peft_graph *g, const peft_model *model, const peft_model_run *run);
 PEFT_API peft_tensor *peft_model_hidden(peft_graph *g, const peft_model *model, const peft_model_run *run);
 PEFT_API peft_tensor *peft_model_logits(peft_graph *g, const peft_model *model, const peft_model_run *run);
 

@@ -15,6 +15,7 @@ typedef struct peft_model_kind {
     const char *const *default_targets;
     /* Reads config.json into model->config and the sizes, and names all weights and linear layers in order. */
     peft_status (*describe)(peft_model *model, const json_t *config, const char *where, peft_error *error);
+    peft_tensor *(*embeddings)(peft_graph *g, const peft_model *model, const peft_model_run *run);
     peft_tensor *(*hidden)(peft_graph *g, const peft_model *model, const peft_model_run *run);
     peft_tensor *(*logits)(peft_graph *g, const peft_model *model, const peft_model_run *run);
 } peft_model_kind;

@@ -19,6 +19,10 @@ static peft_tensor *describe(const peft_predictor *p, peft_prediction what, cons
 {
     const peft_model_run run = {.batch = &m->batch, .input = &m->input};
     if (what == PEFT_PREDICT_LOGITS) return peft_model_logits(p->g, p->model, &run);
+    if (what == PEFT_PREDICT_INPUT_MEAN) {
+        peft_model_embeddings(p->g, p->model, &run);
+        return peft_batch_embedding_means(p->g, &m->batch);
+    }
     return peft_mean_pool(p->g, peft_model_hidden(p->g, p->model, &run), peft_batch_starts(p->g, &m->batch));
 }
 

@@ -19,13 +19,14 @@ typedef struct peft_predictor {
     peft_callback callback;
 } peft_predictor;
 
-typedef enum peft_prediction { PEFT_PREDICT_LOGITS, PEFT_PREDICT_EMBEDDING } peft_prediction;
+typedef enum peft_prediction { PEFT_PREDICT_LOGITS, PEFT_PREDICT_EMBEDDING, PEFT_PREDICT_INPUT_MEAN } peft_prediction;
 
 /* Numbers for each example: num_labels, or hidden_size. */
 int64_t peft_prediction_columns(const peft_model *model, peft_prediction what);
 
 /* Outputs for every example in the order of the dataset: logits [count, num_labels], or sentence vectors
- * [count, hidden_size]: the mean over a sentence's tokens of the last hidden layer, of length 1.
+ * [count, hidden_size]: the mean over a sentence's tokens of the last hidden layer, of length 1; or the same of what
+ * enters the first layer, centred, as the batch knows it (peft_batch_embedding_means).
  * PEFT_ERR_CANCELLED, PEFT_ERR_MEMORY. */
 peft_status peft_predict(const peft_predictor *predictor, peft_prediction what, const peft_tokens *tokens,
                          float *outputs, peft_error *error);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "peft/evaluate.h"
 #include "peft/load.h"
 #include "peft/machine.h"
 
@@ -76,6 +77,27 @@ static peft_status attach_adapters(peft_session *s, peft_error *error)
                        (uint64_t)s->job->train->seed, &s->adapters, NULL, error);
 }
 
+/* Start values that come from the training data: from its first examples, enough of them for any clusters. */
+static peft_status fit_adapters(peft_session *s, peft_error *error)
+{
+    enum { MOST = 4096 };
+    int64_t size = s->adapters ? peft_adapters_fit_size(s->adapters) : 0;
+    if (size == 0) return PEFT_OK;
+    peft_tokens first = *s->train;
+    if (first.count > MOST) first.count = MOST;
+    int64_t found = peft_prediction_columns(s->model, PEFT_PREDICT_INPUT_MEAN);
+    peft_predictor predictor = {.ctx = s->ctx, .model = s->model};
+    float *vectors = calloc((size_t)first.count, (size_t)found * sizeof *vectors);
+    peft_status status = vectors ? peft_graph_create(&predictor.g, error)
+                                 : peft_fail(error, PEFT_ERR_MEMORY, "vectors of the training data: out of memory");
+    if (status == PEFT_OK) status = peft_predict(&predictor, PEFT_PREDICT_INPUT_MEAN, &first, vectors, error);
+    if (status == PEFT_OK)
+        status = peft_adapters_fit(s->adapters, vectors, first.count, found, (uint64_t)s->job->train->seed, error);
+    peft_graph_free(predictor.g);
+    free(vectors);
+    return status;
+}
+
 static peft_status add_fingerprint(json_t *object, const char *key, const char *path, peft_error *error)
 {
     char text[PEFT_FINGERPRINT_TEXT];
@@ -127,6 +149,7 @@ static peft_status open_all(peft_session *s, peft_error *error)
     if (status == PEFT_OK) status = open_model(s, error);
     if (status == PEFT_OK) status = attach_adapters(s, error);
     if (status == PEFT_OK) status = encode_all(s, error);
+    if (status == PEFT_OK) status = fit_adapters(s, error);
     if (status == PEFT_OK) status = take_fingerprints(s, error);
     if (status == PEFT_OK) status = describe_settings(s, error);
     if (status == PEFT_OK)

@@ -1,5 +1,6 @@
 #include "variants/adapter.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,23 @@ peft_status peft_adapter_init_from_base(peft_adapter *adapter, const peft_base_l
 {
     const peft_variant *variant = adapter->all->variant;
     return variant->init ? variant->init(adapter, base, seed, error) : PEFT_OK;
+}
+
+int64_t peft_adapters_fit_size(const peft_adapters *all)
+{
+    return all->variant->fit ? all->variant->fit_size(all) : 0;
+}
+
+peft_status peft_adapters_fit(peft_adapters *all, const float *vectors, int64_t count, int64_t size, uint64_t seed,
+                              peft_error *error)
+{
+    int64_t wanted = peft_adapters_fit_size(all);
+    if (wanted == 0) return PEFT_OK;
+    if (count < 1 || size != wanted)
+        return peft_fail(error, PEFT_ERR_ARGUMENT,
+                         "%s: expected vectors of %" PRId64 " numbers, found %" PRId64 " of %" PRId64,
+                         all->variant->name, wanted, count, size);
+    return all->variant->fit(all, vectors, count, seed, error);
 }
 
 /* ---- in graphs ---- */

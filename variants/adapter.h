@@ -39,6 +39,13 @@ PEFT_API peft_adapter *peft_adapters_find(peft_adapters *all, const char *module
 PEFT_API peft_status peft_adapter_init_from_base(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed,
                                                  peft_error *error);
 
+/* Start values that depend on the training data: vectors [count, size], one for each of some or all of its sequences,
+ * of the kind that batches will have (peft_batch_embedding_means, or the caller's own). Call it before training where
+ * peft_adapters_fit_size, the size that is wanted, is above 0. PEFT_ERR_ARGUMENT: no vector, or another size. */
+PEFT_API int64_t peft_adapters_fit_size(const peft_adapters *all);
+PEFT_API peft_status peft_adapters_fit(peft_adapters *all, const float *vectors, int64_t count, int64_t size,
+                                       uint64_t seed, peft_error *error);
+
 /* The adapter's update as plain LoRA factors, whose memory is the caller's (free A and B). PEFT_ERR_UNSUPPORTED where
  * it depends on the input. */
 PEFT_API peft_status peft_adapter_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);

@@ -6,12 +6,13 @@
 #include "ops/op.h"
 #include "ops/ops.h"
 #include "ops/side.h"
+#include "variants/kmeans.h"
 
 enum { ROUTER, OMEGA, MAIN };
 enum { CENTROIDS }; /* of the model */
 
 const char *const intuition_sources[] = {"embeddings", "vectors", NULL};
-const char *const intuition_centroids[] = {"trained", "frozen", NULL};
+const char *const intuition_centroids[] = {"trained", "kmeans", NULL};
 
 static const double STEEPNESS = 100;
 
@@ -56,6 +57,19 @@ int32_t intuition_model_values(const peft_adapters *all, const intuition_names *
         .role = PEFT_ROLE_OTHER,
     };
     return 1;
+}
+
+int64_t intuition_fit_size(const peft_adapters *all)
+{
+    bool wanted = all->num_values > 0 && all->values[CENTROIDS].spec.kind == PEFT_VALUE_FROZEN;
+    return wanted ? all->values[CENTROIDS].spec.shape.size[1] : 0;
+}
+
+peft_status intuition_fit(peft_adapters *all, const float *vectors, int64_t count, uint64_t seed, peft_error *error)
+{
+    const peft_adapter_value *centroids = &all->values[CENTROIDS];
+    const int64_t *size = centroids->spec.shape.size;
+    return peft_kmeans(vectors, count, size[1], size[0], seed, centroids->data, error);
 }
 
 /* ---- in graphs ---- */

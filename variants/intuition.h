@@ -20,7 +20,7 @@
 typedef struct intuition_options {
     peft_common_options common;
     char *intuition;     /* embeddings, vectors */
-    char *centroids;     /* trained, frozen */
+    char *centroids;     /* trained, kmeans */
     int64_t vector_size; /* of e; 0: the smallest input of the adapted layers, which is the model's hidden size */
     double kappa;
     double scalar_rate; /* of w_o and w_M, as a factor of the learning rate */
@@ -59,7 +59,7 @@ extern const char *const intuition_sources[], *const intuition_centroids[];
          .initial = "trained",                                                                                         \
          .choices = intuition_centroids,                                                                               \
          .placeholder = "NAME",                                                                                        \
-         .help = "what a sequence is compared with: learned, or fixed centres of the training sequences",              \
+         .help = "what a sequence is compared with: learned, or the centres of the training sequences' clusters",      \
          .group = "Adapter"},                                                                                          \
         {.name = "vector_size",                                                                                        \
          .type = PEFT_OPTION_INT,                                                                                      \
@@ -93,6 +93,10 @@ int32_t intuition_layer_values(const peft_adapter *adapter, const intuition_name
                                peft_value_spec *specs);
 int32_t intuition_model_values(const peft_adapters *all, const intuition_names *names, int64_t n,
                                peft_value_spec *specs);
+
+/* A variant's fit: the centroids, where they are not trained, become the centres of the vectors' clusters. */
+peft_status intuition_fit(peft_adapters *all, const float *vectors, int64_t count, uint64_t seed, peft_error *error);
+int64_t intuition_fit_size(const peft_adapters *all);
 
 /* The gate [T, n] for x [T, in]; `values` are the layer's of the specs above. While training it observes "gate", the
  * mean over tokens [n], and "omega" and "main" [1]. */

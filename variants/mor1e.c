@@ -171,5 +171,7 @@ const peft_variant peft_variant_mor1e = {
     .scaling = scaling,
     .layer_values = layer_values,
     .model_values = model_values,
+    .fit = intuition_fit,
+    .fit_size = intuition_fit_size,
     .forward = forward,
 };

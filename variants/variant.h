@@ -231,6 +231,11 @@ struct peft_variant {
     /* Optional: start values of those, after those of the tables were drawn, where no table can say them. */
     void (*draw_model)(peft_adapters *all);
 
+    /* Optional: start values from vectors of the training sequences (peft_adapters_fit); and how many numbers these are
+     * to have, 0 where none are wanted. */
+    peft_status (*fit)(peft_adapters *all, const float *vectors, int64_t count, uint64_t seed, peft_error *error);
+    int64_t (*fit_size)(const peft_adapters *all);
+
     /* Output of the adapted layer, base and adapter together, from its input x [T, in] -> [T, out]. May add named
      * losses and observations to the graph (ops/side.h). */
     peft_tensor *(*forward)(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,

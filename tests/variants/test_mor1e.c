@@ -138,7 +138,7 @@ START_TEST(it_is_the_formula)
 END_TEST
 
 static const char *const settings[] = {"num_experts=1",
-                                       "num_experts=3;centroids=frozen",
+                                       "num_experts=3;centroids=kmeans",
                                        "num_experts=3;intuition=vectors;dropout=0.2",
                                        "num_experts=1;gate=sequence",
                                        "num_experts=3;gate=sequence;gate_size=4",
@@ -278,6 +278,37 @@ START_TEST(gates_are_observed)
 }
 END_TEST
 
+/* Vectors around two points, and two experts: each becomes a centroid. */
+START_TEST(centroids_are_centres_of_the_training_sequences)
+{
+    enum { COUNT = 20 };
+    float vectors[COUNT * IN] = {0};
+    adapted_layer l;
+    peft_error error = {0};
+    for (int p = 0; p < COUNT; p++) vectors[p * IN + p % 2] = p < COUNT / 2 ? 0.9F : 1.1F;
+    layer_open(&l, peft_variant_find("mor1e"), sizes, "num_experts=2;centroids=kmeans");
+    const float *centroids = l.all->values[0].data;
+    ck_assert_int_eq(peft_adapters_fit_size(l.all), IN);
+    ck_assert_msg(!peft_adapters_fit(l.all, vectors, COUNT, IN, 1, &error), "%s", error.message);
+    int first = centroids[0] > 0.5F ? 0 : 1;
+    for (int j = 0; j < 2; j++)
+        for (int i = 0; i < IN; i++) {
+            double expected = (j == first && i == 0) || (j != first && i == 1) ? 1 : 0;
+            ck_assert_double_eq_tol((double)centroids[j * IN + i], expected, 1e-6);
+        }
+    ck_assert_int_eq(peft_adapters_fit(l.all, vectors, COUNT, IN - 1, 1, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(error.message, "mor1e: expected vectors of 7 numbers, found 20 of 6"));
+    layer_close(&l);
+    const char *const without[] = {by_token, by_sequence};
+    for (int k = 0; k < 2; k++) {
+        open_mor1e(&l, without[k]);
+        ck_assert_int_eq(peft_adapters_fit_size(l.all), 0);
+        ck_assert(!peft_adapters_fit(l.all, vectors, COUNT, IN, 1, &error));
+        layer_close(&l);
+    }
+}
+END_TEST
+
 /* ---- values and refusals ---- */
 
 START_TEST(scalars_learn_at_their_own_rate)
@@ -332,5 +363,5 @@ TEST_MAIN("mor1e", tcase_add_loop_test(tc, it_is_the_formula, 0, sizeof formulas
           tcase_add_test(tc, a_gate_that_is_sure_is_a_lora_of_rank_one);
           tcase_add_test(tc, an_undecided_router_is_lora);
           tcase_add_loop_test(tc, a_prompt_alone_decides, 0, sizeof formulas / sizeof *formulas);
-          tcase_add_test(tc, gates_are_observed); tcase_add_test(tc, scalars_learn_at_their_own_rate);
-          tcase_add_test(tc, a_batch_without_intuition_is_refused))
+          tcase_add_test(tc, gates_are_observed); tcase_add_test(tc, centroids_are_centres_of_the_training_sequences);
+          tcase_add_test(tc, scalars_learn_at_their_own_rate); tcase_add_test(tc, a_batch_without_intuition_is_refused))

@@ -75,7 +75,7 @@ START_TEST(a_diagonal_matrix_is_mor1e)
 }
 END_TEST
 
-static const char *const settings[] = {"r1=1;r2=1", "r1=3;r2=1;intuition=vectors", "r1=1;r2=9;centroids=frozen",
+static const char *const settings[] = {"r1=1;r2=1", "r1=3;r2=1;intuition=vectors", "r1=1;r2=9;centroids=kmeans",
                                        "r1=3;r2=2;dropout=0.2"};
 
 START_TEST(gradients_are_right_whatever_the_settings)
