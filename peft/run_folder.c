@@ -17,6 +17,7 @@ static peft_status join_all(peft_run_folder *f, const char *path, peft_error *er
 {
     peft_status status = peft_path_join(path, "run.json", &f->run_json, error);
     if (status == PEFT_OK) status = peft_path_join(path, "log.jsonl", &f->log, error);
+    if (status == PEFT_OK) status = peft_path_join(path, "observations.jsonl", &f->observations, error);
     if (status == PEFT_OK) status = peft_path_join(path, "checkpoint", &f->checkpoints, error);
     if (status == PEFT_OK) status = peft_path_join(f->checkpoints, "checkpoint.safetensors", &f->checkpoint, error);
     return status;
@@ -27,6 +28,7 @@ static peft_status start_anew(const peft_run_folder *f, peft_error *error)
 {
     peft_status status = remove_file(f->run_json, error);
     if (status == PEFT_OK) status = remove_file(f->checkpoint, error);
+    if (status == PEFT_OK) status = remove_file(f->observations, error);
     return status == PEFT_OK ? remove_file(f->log, error) : status;
 }
 
@@ -58,6 +60,7 @@ void peft_run_folder_close(peft_run_folder *f)
 {
     free(f->run_json);
     free(f->log);
+    free(f->observations);
     free(f->checkpoints);
     free(f->checkpoint);
     *f = (peft_run_folder){0};

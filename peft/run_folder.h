@@ -7,8 +7,9 @@
 #include "ops/status.h"
 
 typedef struct peft_run_folder {
-    char *run_json, *log, *checkpoints, *checkpoint; /* checkpoint is the file in the folder checkpoints */
-    bool has_checkpoint, is_finished;                /* when it was opened */
+    char *run_json, *log, *observations, *checkpoints,
+        *checkpoint;                  /* checkpoint is the file in the folder checkpoints */
+    bool has_checkpoint, is_finished; /* when it was opened */
 } peft_run_folder;
 
 /* Looks at the folder; nothing is written. PEFT_ERR_ARGUMENT where it holds a run and neither force nor resume is

@@ -19,6 +19,7 @@ typedef struct run {
     peft_session session;
     peft_run_folder folder;
     peft_log *log;
+    peft_observations observations;
     peft_progress_state state;
     peft_scores scores; /* of the last evaluation on dev */
     int64_t scored_step;
@@ -167,6 +168,8 @@ static peft_status start(run *r, const peft_train_job *job, peft_error *error)
     if (job->resume && r->folder.has_checkpoint)
         status = peft_checkpoint_load(r->folder.checkpoint, t, &r->state, r->session.settings, error);
     if (status == PEFT_OK) status = peft_log_open(&r->log, r->folder.log, t->step, error);
+    peft_observations_open(&r->observations, r->folder.observations);
+    t->observations = &r->observations;
     peft_plan plan = {0};
     if (status == PEFT_OK) status = peft_session_plan(&r->session, &plan, error);
     r->max_tokens = plan.largest_batch_tokens;
@@ -186,6 +189,7 @@ peft_status peft_train(const peft_train_job *job, json_t **summary, peft_error *
         *summary = NULL;
     }
     peft_log_close(r.log);
+    peft_observations_close(&r.observations);
     free(r.state.best);
     peft_run_folder_close(&r.folder);
     peft_session_close(&r.session);

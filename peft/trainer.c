@@ -86,6 +86,12 @@ static peft_status gather(peft_trainer *t, const uint32_t *rows, int64_t first, 
     return status;
 }
 
+/* Is the step that follows t->step written down? */
+static bool observes(const peft_trainer *t)
+{
+    return t->observations && peft_observations_due(t->step + 1, t->num_steps);
+}
+
 static peft_status compute_gradients(peft_trainer *t, peft_step_record *record, peft_error *error)
 {
     const uint32_t *rows = rows_of_step(t, t->step, &record->examples);
@@ -96,6 +102,8 @@ static peft_status compute_gradients(peft_trainer *t, peft_step_record *record, 
         peft_status status = gather(t, rows, first, record->examples, record->tokens, error);
         if (status == PEFT_OK) status = describe_loss(t, record->examples, &loss, error);
         if (status == PEFT_OK) status = peft_graph_run(t->g, t->ctx, error);
+        if (status == PEFT_OK && observes(t))
+            status = peft_observations_add(t->observations, t->g, (double)t->memory.batch.num_tokens, error);
         if (status != PEFT_OK) return status;
         record->loss += (double)*(const float *)loss->data;
         record->tokens += t->memory.batch.num_tokens;
@@ -126,10 +134,13 @@ peft_status peft_trainer_step(peft_trainer *t, peft_step_record *record, peft_er
     if (status == PEFT_ERR_NUMERIC) return not_finite(record, "the gradient's norm", record->grad_norm, error);
     if (status == PEFT_OK) status = peft_optimizer_step(t->optimizer, record->learning_rate, error);
     if (status != PEFT_OK) return status;
-    t->step++;
+    const peft_training_step done = {t->step + 1, t->num_steps, record->learning_rate};
+    if (t->adapters) status = peft_adapters_after_step(t->adapters, &done, error);
+    if (status == PEFT_OK && observes(t))
+        status = peft_observations_write(t->observations, done.step, t->adapters, error);
+    t->step = done.step;
     record->epoch = (double)t->step / (double)t->steps_per_epoch;
-    const peft_training_step done = {t->step, t->num_steps, record->learning_rate};
-    return t->adapters ? peft_adapters_after_step(t->adapters, &done, error) : PEFT_OK;
+    return status;
 }
 
 /* ---- the largest batch ---- */

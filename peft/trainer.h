@@ -3,6 +3,7 @@
 #define PEFT_PEFT_TRAINER_H
 
 #include "ops/optimizer.h"
+#include "peft/observations.h"
 #include "peft/parameters.h"
 #include "peft/train_options.h"
 #include "tasks/tokens.h"
@@ -21,6 +22,7 @@ typedef struct peft_trainer {
     uint32_t *order;                                        /* of the examples of epoch `order_epoch` */
     int64_t order_epoch;
     peft_batch_memory memory;
+    peft_observations *observations; /* where they are written down; the caller's, NULL: nowhere */
 } peft_trainer;
 
 /* What happened in a step; a line of log.jsonl. */

@@ -1,0 +1,119 @@
+#include "peft/observations.h"
+
+#include <stdlib.h>
+
+#include "ops/side.h"
+
+void peft_observations_open(peft_observations *o, const char *path)
+{
+    *o = (peft_observations){.path = path};
+}
+
+static void forget(peft_observations *o)
+{
+    for (int64_t k = 0; k < o->num_items; k++) free(o->items[k].sums);
+    free(o->items);
+    o->items = NULL;
+    o->num_items = 0;
+    o->weight = 0;
+}
+
+void peft_observations_close(peft_observations *o)
+{
+    forget(o);
+    peft_log_close(o->log);
+    *o = (peft_observations){0};
+}
+
+bool peft_observations_due(int64_t step, int64_t num_steps)
+{
+    const int64_t records = 100;
+    int64_t every = num_steps > records ? num_steps / records : 1;
+    return step % every == 0 || step == num_steps;
+}
+
+static peft_status no_memory(const peft_observations *o, peft_error *error)
+{
+    return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", o->path);
+}
+
+/* ---- what graphs observe ---- */
+
+static peft_status make_items(peft_observations *o, const peft_graph *g, peft_error *error)
+{
+    int32_t count = 0;
+    while (peft_graph_observation_at(g, count)) count++;
+    o->items = calloc((size_t)count + 1, sizeof *o->items);
+    if (!o->items) return no_memory(o, error);
+    for (; o->num_items < count; o->num_items++) {
+        const peft_side_value *seen = peft_graph_observation_at(g, (int32_t)o->num_items);
+        int64_t values = peft_shape_count(&seen->tensor->shape);
+        peft_observed *item = &o->items[o->num_items];
+        *item = (peft_observed){seen->where, seen->name, values, calloc((size_t)values + 1, sizeof *item->sums)};
+        if (!item->sums) return no_memory(o, error);
+    }
+    return PEFT_OK;
+}
+
+peft_status peft_observations_add(peft_observations *o, const peft_graph *g, double weight, peft_error *error)
+{
+    peft_status status = o->items ? PEFT_OK : make_items(o, g, error);
+    if (status != PEFT_OK) return status;
+    o->weight += weight;
+    for (int64_t k = 0; k < o->num_items; k++) {
+        const float *values = peft_graph_observation_at(g, (int32_t)k)->tensor->data;
+        for (int64_t i = 0; i < o->items[k].count; i++) o->items[k].sums[i] += weight * (double)values[i];
+    }
+    return PEFT_OK;
+}
+
+/* ---- lines ---- */
+
+typedef struct writing {
+    peft_observations *observations;
+    int64_t step;
+} writing;
+
+static json_t *line_of(const writing *w, const char *module, const char *name, const char *kind, json_t *values)
+{
+    return json_pack("{s:I, s:s, s:s, s:s, s:o}", "step", (json_int_t)w->step, "module", module, "name", name, "kind",
+                     kind, "values", values);
+}
+
+static peft_status write_line(const writing *w, json_t *line, peft_error *error)
+{
+    peft_observations *o = w->observations;
+    peft_status status = o->log ? PEFT_OK : peft_log_open(&o->log, o->path, w->step - 1, error);
+    if (status == PEFT_OK) return peft_log_write(o->log, line, error);
+    json_decref(line);
+    return status;
+}
+
+static peft_status write_observed(const writing *w, const peft_observed *item, peft_error *error)
+{
+    json_t *values = json_array();
+    for (int64_t i = 0; i < item->count; i++)
+        json_array_append_new(values, json_real(item->sums[i] / w->observations->weight));
+    return write_line(w, line_of(w, item->module, item->name, "observation", values), error);
+}
+
+static peft_status write_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+{
+    const int64_t few = 256;
+    const writing *w = argument;
+    int64_t count = peft_shape_count(&value->spec.shape);
+    if (value->spec.role != PEFT_ROLE_GATE || value->spec.kind != PEFT_VALUE_TRAINED || count > few) return PEFT_OK;
+    json_t *values = json_array();
+    for (int64_t i = 0; i < count; i++) json_array_append_new(values, json_real((double)value->data[i]));
+    return write_line(w, line_of(w, module, value->spec.name, "value", values), error);
+}
+
+peft_status peft_observations_write(peft_observations *o, int64_t step, peft_adapters *adapters, peft_error *error)
+{
+    writing w = {o, step};
+    peft_status status = PEFT_OK;
+    for (int64_t k = 0; status == PEFT_OK && k < o->num_items; k++) status = write_observed(&w, &o->items[k], error);
+    if (status == PEFT_OK && adapters) status = peft_adapters_each_value(adapters, write_value, &w, error);
+    forget(o);
+    return status;
+}

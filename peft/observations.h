@@ -1,0 +1,46 @@
+/* peft/observations.h - observations.jsonl of a run folder: what a variant decided while it was trained.
+ *
+ *     {"step": 40, "module": "bert.encoder.layer.0.attention.self.query", "name": "lora_E", "kind": "value",
+ *      "values": [0.12, 0, -0.31]}
+ *
+ * Of kind "value" are the adapters' own gates and singular values (role PEFT_ROLE_GATE, as far as there are few of
+ * them), as they stand after the step; of kind "observation" is what forward functions observed (peft_graph_observe),
+ * the mean over the step's tokens: load of experts, entropy of routers. A variant that decides nothing leaves no file.
+ */
+#ifndef PEFT_PEFT_OBSERVATIONS_H
+#define PEFT_PEFT_OBSERVATIONS_H
+
+#include "peft/log.h"
+#include "variants/adapter.h"
+
+typedef struct peft_observed {
+    const char *module, *name; /* as the graph has them */
+    int64_t count;
+    double *sums;
+} peft_observed;
+
+typedef struct peft_observations {
+    const char *path;
+    peft_log *log;        /* opened with the first line */
+    peft_observed *items; /* of the step that is being computed */
+    int64_t num_items;
+    double weight;
+} peft_observations;
+
+/* `path` stays the caller's. Release with peft_observations_close, which takes a zeroed one too. */
+void peft_observations_open(peft_observations *observations, const char *path);
+void peft_observations_close(peft_observations *observations);
+
+/* Is step `step` (from 1) of `num_steps` written down? Some hundred of them are, spread evenly, and the last. */
+bool peft_observations_due(int64_t step, int64_t num_steps);
+
+/* Adds what a graph that has run observed, as one batch of a step; weights are its share. All batches of a step observe
+ * the same things. */
+peft_status peft_observations_add(peft_observations *observations, const peft_graph *g, double weight,
+                                  peft_error *error);
+
+/* Writes the step down and starts anew. `adapters` may be NULL. */
+peft_status peft_observations_write(peft_observations *observations, int64_t step, peft_adapters *adapters,
+                                    peft_error *error);
+
+#endif
