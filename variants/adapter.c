@@ -104,6 +104,20 @@ peft_status peft_adapter_to_lora(const peft_adapter *adapter, peft_lora_factors 
                      variant->name, variant->equation);
 }
 
+peft_status peft_adapter_expert_to_lora(const peft_adapter *adapter, int64_t expert, peft_lora_factors *factors,
+                                        peft_error *error)
+{
+    const peft_variant *variant = adapter->all->variant;
+    *factors = (peft_lora_factors){0};
+    if (!variant->expert_to_lora)
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: %s has no experts that are LoRAs", adapter->module,
+                         variant->name);
+    if (expert < 0 || expert >= adapter->form)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: expected an expert below %" PRId64 ", found %" PRId64,
+                         adapter->module, adapter->form, expert);
+    return variant->expert_to_lora(adapter, expert, factors, error);
+}
+
 enum { COLUMNS = 512 };
 
 /* weight += scaling B A, each element rounded once: the product is summed in double, a few columns at a time. */

@@ -49,6 +49,10 @@ PEFT_API peft_status peft_adapters_fit(peft_adapters *all, const float *vectors,
 /* The adapter's update as plain LoRA factors, whose memory is the caller's (free A and B). PEFT_ERR_UNSUPPORTED where
  * it depends on the input. */
 PEFT_API peft_status peft_adapter_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
+/* The same for one expert of a mixture of LoRAs, counted from 0: what the layer would be if the router chose it alone.
+ * PEFT_ERR_UNSUPPORTED: the variant has no such experts; PEFT_ERR_ARGUMENT: the layer has not as many. */
+PEFT_API peft_status peft_adapter_expert_to_lora(const peft_adapter *adapter, int64_t expert,
+                                                 peft_lora_factors *factors, peft_error *error);
 
 /* The adapted layer, or the plain one where adapter is NULL. */
 PEFT_API peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,

@@ -161,4 +161,5 @@ const peft_variant peft_variant_mola = {
     .scaling = molora_scaling,
     .layer_values = layer_values,
     .forward = molora_forward,
+    .expert_to_lora = molora_expert_to_lora,
 };

@@ -12,7 +12,10 @@
  * alike under a router that is. */
 #include "variants/molora.h"
 
+#include <string.h>
+
 #include "ops/ops.h"
+#include "variants/factors.h"
 
 static const peft_option option_table[] = {
     PEFT_COMMON_OPTION_ROWS("4", "16"), ROUTER_NUM_EXPERTS_ROW("4"), ROUTER_OPTION_ROWS("0"), {0}};
@@ -72,6 +75,16 @@ peft_tensor *molora_forward(peft_graph *g, const peft_adapter *a, const peft_bas
     return peft_low_rank(g, peft_base_forward(g, base, x), dropped, A, B, gate, starts, a->scaling);
 }
 
+peft_status molora_expert_to_lora(const peft_adapter *a, int64_t expert, peft_lora_factors *factors, peft_error *error)
+{
+    int64_t size_A = a->rank * a->in_features, size_B = a->rank * a->out_features;
+    peft_status status = peft_lora_factors_allocate(a, a->rank, factors, error);
+    if (status) return status;
+    memcpy(factors->A, a->values[MOLORA_A].data + expert * size_A, (size_t)size_A * sizeof(float));
+    memcpy(factors->B, a->values[MOLORA_B].data + expert * size_B, (size_t)size_B * sizeof(float));
+    return PEFT_OK;
+}
+
 const peft_variant peft_variant_molora = {
     .name = "molora",
     .equation = "y = W x + b + (alpha / r) sum_e softmax(R x)_e B_e A_e x",
@@ -86,4 +99,5 @@ const peft_variant peft_variant_molora = {
     .scaling = molora_scaling,
     .layer_values = layer_values,
     .forward = molora_forward,
+    .expert_to_lora = molora_expert_to_lora,
 };

@@ -17,4 +17,7 @@ int32_t molora_layer_values_from(const peft_adapter *adapter, molora_start start
 peft_tensor *molora_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
                             const peft_batch *batch);
 
+peft_status molora_expert_to_lora(const peft_adapter *adapter, int64_t expert, peft_lora_factors *factors,
+                                  peft_error *error);
+
 #endif

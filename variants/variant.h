@@ -255,6 +255,10 @@ struct peft_variant {
      * from these unless `merge` is given. */
     peft_status (*to_lora)(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
 
+    /* Optional: one expert of a mixture as plain LoRA factors; which of them there are is the layer's `form`. */
+    peft_status (*expert_to_lora)(const peft_adapter *adapter, int64_t expert, peft_lora_factors *factors,
+                                  peft_error *error);
+
     /* Optional: what is not a sum W + B A. weight [out, in], bias [out] or NULL, changed in place. */
     peft_status (*merge)(const peft_adapter *adapter, float *weight, float *bias, peft_error *error);
 };

@@ -113,13 +113,19 @@ END_TEST
 
 /* ---- limits ---- */
 
-/* A LoRA with expert e's factors gives the same output. */
+/* Expert e as a LoRA gives the same output. */
 static void check_is_lora(const adapted_layer *l, int e)
 {
     adapted_layer lora;
+    peft_lora_factors expert;
     layer_open(&lora, peft_variant_find("lora"), sizes, NULL);
-    memcpy(values_of(&lora, A), values_of(l, A) + e * SIZE_A, SIZE_A * sizeof(float));
-    memcpy(values_of(&lora, B), values_of(l, B) + e * SIZE_B, SIZE_B * sizeof(float));
+    ck_assert(!peft_adapter_expert_to_lora(l->adapter, e, &expert, NULL));
+    ck_assert_int_eq(expert.rank, RANK);
+    ck_assert_double_eq(expert.scaling, lora.adapter->scaling);
+    memcpy(values_of(&lora, A), expert.A, SIZE_A * sizeof(float));
+    memcpy(values_of(&lora, B), expert.B, SIZE_B * sizeof(float));
+    free(expert.A);
+    free(expert.B);
     float *y = layer_output(l, 1), *expected = layer_output(&lora, 1);
     ck_assert_double_le(largest_difference(y, expected, TOKENS * OUT), 2e-6);
     free(y);
@@ -133,6 +139,24 @@ START_TEST(one_expert_is_lora)
     open_molora(&l, "num_experts=1");
     check_is_lora(&l, 0);
     layer_close(&l);
+}
+END_TEST
+
+START_TEST(only_experts_that_are_there_can_be_taken_out)
+{
+    adapted_layer l, lora;
+    peft_lora_factors expert;
+    peft_error error = {0};
+    open_molora(&l, "num_experts=3");
+    layer_open(&lora, peft_variant_find("lora"), sizes, NULL);
+    ck_assert_int_eq(peft_adapter_expert_to_lora(l.adapter, 3, &expert, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(error.message, "model.layer.0.query: expected an expert below 3, found 3"));
+    ck_assert_int_eq(peft_adapter_expert_to_lora(l.adapter, -1, &expert, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_ptr_null(expert.A);
+    ck_assert_int_eq(peft_adapter_expert_to_lora(lora.adapter, 0, &expert, &error), PEFT_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(error.message, "lora has no experts that are LoRAs"));
+    layer_close(&l);
+    layer_close(&lora);
 }
 END_TEST
 
@@ -390,7 +414,7 @@ END_TEST
 
 TEST_MAIN("molora", tcase_add_loop_test(tc, it_is_the_formula, 0, sizeof routings / sizeof *routings);
           tcase_add_loop_test(tc, gradients_are_right_whatever_the_settings, 0, sizeof settings / sizeof *settings);
-          tcase_add_test(tc, one_expert_is_lora);
+          tcase_add_test(tc, one_expert_is_lora); tcase_add_test(tc, only_experts_that_are_there_can_be_taken_out);
           tcase_add_test(tc, experts_that_are_alike_are_lora_whatever_the_router);
           tcase_add_test(tc, a_router_that_is_sure_chooses_one_lora);
           tcase_add_test(tc, the_order_of_the_experts_means_nothing);
