@@ -66,7 +66,7 @@ PEFT_API peft_tensor *peft_log_sum_exp(peft_graph *g, peft_tensor *x);
 PEFT_API peft_tensor *peft_entropy(peft_graph *g, peft_tensor *p);
 
 /* `kept` where x is one of the k largest of its row (the last dimension), else `rest`; of equal ones the first count.
- * With 1 and 0 a mask to multiply with, with 0 and -INFINITY one to add to what a softmax reads. 1 <= k <= columns. It
+ * With 1 and 0 a mask to multiply with, with 0 and -HUGE_VAL one to add to what a softmax reads. 1 <= k <= columns. It
  * passes no gradient on. */
 PEFT_API peft_tensor *peft_top_k(peft_graph *g, peft_tensor *x, int64_t k, double kept, double rest);
 

@@ -90,7 +90,7 @@ static peft_tensor *gate(const routing *r)
     peft_graph *g = r->g;
     if (!r->picked) return r->p;
     if (!r->options->renormalize) return peft_mul(g, r->p, r->picked);
-    return peft_softmax(g, peft_add(g, r->z, peft_top_k(g, r->z, r->k, 0, -INFINITY)));
+    return peft_softmax(g, peft_add(g, r->z, peft_top_k(g, r->z, r->k, 0, -HUGE_VAL)));
 }
 
 /* Over the tokens of the batch: p', and the share of each expert among the picks. */

@@ -11,7 +11,7 @@
  * the mean p' of p over all tokens of the batch, these losses keep the experts in use:
  *
  *     entropy      sum_e p'_e log p'_e                  least (-log E) where all are used alike
- *     switch       E sum_e f_e p'_e, f_e the share of expert e among the picks, a constant      (Switch Transformers too)
+ *     switch       E sum_e f_e p'_e, f_e the share of expert e among the picks, a constant (the same paper)
  *     z            mean_t (log sum_e exp z_e)^2         keeps z small (ST-MoE: Zoph et al. 2022, arXiv 2202.08906) */
 #ifndef PEFT_VARIANTS_ROUTER_H
 #define PEFT_VARIANTS_ROUTER_H

@@ -17,7 +17,7 @@ static peft_tensor *masked(peft_graph *g, peft_tensor *const *in)
 
 static peft_tensor *softmax_of_some(peft_graph *g, peft_tensor *const *in)
 {
-    return peft_softmax(g, peft_add(g, in[0], peft_top_k(g, in[0], 3, 0, -INFINITY)));
+    return peft_softmax(g, peft_add(g, in[0], peft_top_k(g, in[0], 3, 0, -HUGE_VAL)));
 }
 
 static const op_case cases[] = {
