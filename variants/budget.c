@@ -36,8 +36,7 @@ float *peft_budget_kept(const peft_budget_values *v, const peft_adapter *a)
 
 /* ---- when ---- */
 
-/* Steps: nothing is masked up to `first`, and who is left is settled at `last`. `target` directions a layer are left.
- */
+/* Steps: nothing is masked up to `first`; at `last` it is settled who is left, `target` directions a layer. */
 typedef struct schedule {
     int64_t first, last, total, target;
 } schedule;

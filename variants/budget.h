@@ -3,13 +3,14 @@
  * An update is a sum of directions, B diag(E) A, and its budget a number of directions for the whole model. Each
  * direction has a score, the sum of how much its number in E, its row of A and its column of B matter:
  *
- *     I = |w dL/dw|    Ia = beta1 Ia + (1 - beta1) I    Ua = beta2 Ua + (1 - beta2) |I - Ia|                        (1)
- *     score_j = (Ia Ua)(E_j) + mean (Ia Ua)(A_j,:) + mean (Ia Ua)(B_:,j) (2)
+ *     I = |w dL/dw|
+ *     Ia = beta1 Ia + (1 - beta1) I        Ua = beta2 Ua + (1 - beta2) |I - Ia|              (1)
+ *     score_j = (Ia Ua)(E_j) + mean of (Ia Ua)(A_j,:) + mean of (Ia Ua)(B_:,j)               (2)
  *
  * After step t of T, with n layers, b0 directions at the start, bT = n target_rank of them at the end:
  *
  *     t <= t_i                    b0, nothing is masked
- *     t_i < t < T - t_f           b(t) = bT + (b0 - bT) (1 - (t - t_i) / (T - t_f - t_i))^3, rounded down          (3)
+ *     t_i < t < T - t_f           b(t) = bT + (b0 - bT) (1 - (t - t_i) / (T - t_f - t_i))^3, rounded down   (3)
  *     T - t_f <= t                bT; who is left is settled at T - t_f
  *
  * The b0 - b(t) directions with the lowest scores get E_j = 0; of equal scores the earlier layer and direction goes
