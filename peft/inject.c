@@ -118,6 +118,15 @@ static peft_status train_saved(peft_model *model, const peft_target_options *tar
     return status;
 }
 
+peft_status peft_train_all_weights(peft_model *model, peft_error *error)
+{
+    int64_t count;
+    peft_weight *weights = peft_model_weights(model, &count);
+    peft_status status = PEFT_OK;
+    for (int64_t k = 0; k < count && status == PEFT_OK; k++) status = peft_model_train(model, &weights[k], error);
+    return status;
+}
+
 bool peft_has_head(peft_model *model)
 {
     int64_t count;

@@ -17,6 +17,9 @@ PEFT_API peft_status peft_inject(peft_model *model, const peft_variant *variant,
                                  const peft_target_options *targets, uint64_t seed, peft_adapters **adapters,
                                  json_t **report, peft_error *error);
 
+/* Gives every weight of the model a private copy to train. */
+PEFT_API peft_status peft_train_all_weights(peft_model *model, peft_error *error);
+
 /* Puts each adapter on the layer that has its name. PEFT_ERR_ARGUMENT, and nothing is attached: no layer has it, it has
  * an adapter already, or other sizes. */
 PEFT_API peft_status peft_attach(peft_model *model, const peft_adapters *adapters, peft_error *error);

@@ -6,6 +6,7 @@
  *     ops/ops.h      what a graph is described with         peft/inject.h          adapters onto a model, and off
  *     variants/      LoRA and its family                    peft/adapter_folder.h  adapters as files (peft/config.h)
  *     models/        transformers                           peft/merge.h           adapters folded into weights
+ *                                                           peft/model_folder.h    models as files
  *
  * Every function that can fail returns a status and explains itself in a peft_error (ops/status.h). */
 #ifndef PEFT_PEFT_PEFT_H
@@ -27,6 +28,7 @@
 #include "peft/config.h"
 #include "peft/inject.h"
 #include "peft/merge.h"
+#include "peft/model_folder.h"
 #include "peft/target.h"
 #include "peft/train.h"
 #include "variants/adapter.h"

@@ -43,6 +43,11 @@ static json_t *label_names_json(const peft_dataset *dataset)
     return names;
 }
 
+static const char *method(const peft_train_job *job)
+{
+    return job->variant ? job->variant->name : job->all_weights ? "full" : "head";
+}
+
 peft_status peft_run_json(const peft_session *s, const peft_progress_state *state, const peft_scores *scores,
                           json_t **summary, peft_error *error)
 {
@@ -50,15 +55,15 @@ peft_status peft_run_json(const peft_session *s, const peft_progress_state *stat
     double rate = state->seconds > 0 ? (double)state->tokens / state->seconds : 0;
     *summary = json_pack(
         "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:O, s:O?}",
-        "task", s->corpus.name, "variant", job->variant ? job->variant->name : "head", "seed",
-        (json_int_t)job->train->seed, "model", job->model, "trainable_parameters",
-        (json_int_t)s->trainer.parameters.num_trained, "adapter_bytes",
-        file_bytes(job->output, "adapter_model.safetensors"), "planned_memory_bytes", (json_int_t)state->planned,
-        "peak_anonymous_bytes", (json_int_t)state->peak_anonymous, "peak_memory_bytes",
-        (json_int_t)peft_machine_memory().peak, "train_seconds", state->seconds, "tokens_per_second", rate, "tokens",
-        (json_int_t)state->tokens, "metrics", scores ? peft_scores_json(scores) : json_object(), "best_step",
-        (json_int_t)state->best_step, "steps", (json_int_t)s->trainer.step, "splits", split_json(s), "label_names",
-        label_names_json(s->corpus.train), "versions", peft_machine_versions(), "cpu", peft_machine_cpu(s->ctx),
-        "fingerprints", s->fingerprints, "options", job->settings);
+        "task", s->corpus.name, "variant", method(job), "seed", (json_int_t)job->train->seed, "model", job->model,
+        "trainable_parameters", (json_int_t)s->trainer.parameters.num_trained, "adapter_bytes",
+        file_bytes(job->output, job->all_weights ? "model.safetensors" : "adapter_model.safetensors"),
+        "planned_memory_bytes", (json_int_t)state->planned, "peak_anonymous_bytes", (json_int_t)state->peak_anonymous,
+        "peak_memory_bytes", (json_int_t)peft_machine_memory().peak, "train_seconds", state->seconds,
+        "tokens_per_second", rate, "tokens", (json_int_t)state->tokens, "metrics",
+        scores ? peft_scores_json(scores) : json_object(), "best_step", (json_int_t)state->best_step, "steps",
+        (json_int_t)s->trainer.step, "splits", split_json(s), "label_names", label_names_json(s->corpus.train),
+        "versions", peft_machine_versions(), "cpu", peft_machine_cpu(s->ctx), "fingerprints", s->fingerprints,
+        "options", job->settings);
     return *summary ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "run.json: out of memory");
 }

@@ -70,9 +70,10 @@ static peft_status open_model(peft_session *s, peft_error *error)
     return peft_model_open(&s->model, s->job->model, &options, error);
 }
 
+/* Adapters, or whatever else is trained. */
 static peft_status attach_adapters(peft_session *s, peft_error *error)
 {
-    if (!s->job->variant) return PEFT_OK;
+    if (s->job->all_weights) return peft_train_all_weights(s->model, error);
     return peft_inject(s->model, s->job->variant, s->job->variant_options, s->job->targets,
                        (uint64_t)s->job->train->seed, &s->adapters, NULL, error);
 }

@@ -10,6 +10,7 @@
 #include "peft/evaluate.h"
 #include "peft/log.h"
 #include "peft/machine.h"
+#include "peft/model_folder.h"
 #include "peft/run_folder.h"
 #include "peft/run_json.h"
 #include "peft/session.h"
@@ -145,11 +146,18 @@ static peft_status choose(run *r, peft_error *error)
     return score(r, s->dev, &r->scores, error);
 }
 
+static peft_status save_result(const peft_session *s, peft_error *error)
+{
+    const peft_train_job *job = s->job;
+    if (job->all_weights) return peft_model_save(s->model, s->corpus.train->label_names, job->output, error);
+    return peft_adapter_save(s->model, s->adapters, job->targets, job->output, error);
+}
+
 static peft_status finish(run *r, json_t **summary, peft_error *error)
 {
     const peft_session *s = &r->session;
     peft_status status = choose(r, error);
-    if (status == PEFT_OK) status = peft_adapter_save(s->model, s->adapters, s->job->targets, s->job->output, error);
+    if (status == PEFT_OK) status = save_result(s, error);
     if (status == PEFT_OK) status = peft_run_json(s, &r->state, s->dev ? &r->scores : NULL, summary, error);
     if (status == PEFT_OK) status = peft_json_save(r->folder.run_json, *summary, PEFT_JSON_AS_IS, error);
     return status;

@@ -22,7 +22,8 @@ typedef struct peft_train_job {
     peft_train_options *train;
     peft_data_options *data;
     peft_target_options *targets;
-    const peft_variant *variant; /* NULL: the head alone */
+    const peft_variant *variant; /* NULL: no adapter; the head is trained, and modules_to_save */
+    bool all_weights;            /* and with it all of the model: full fine-tuning */
     const void *variant_options;
     const json_t *settings; /* an object with all settings, for run.json; may be NULL */
     peft_callback callback;
@@ -33,7 +34,8 @@ typedef struct peft_train_job {
 
 /* Trains, evaluates, and leaves in the output folder:
  *
- *     adapter_config.json adapter_model.safetensors   the adapter and the head, as Hugging Face PEFT has them
+ *     adapter_config.json adapter_model.safetensors   the adapter and the head, as Hugging Face PEFT has them; or with
+ *                                                     all_weights a whole model (peft/model_folder.h)
  *     run.json                                        settings, metrics, costs, versions, fingerprints
  *     log.jsonl                                       a line for each step and evaluation (peft/log.h)
  *     checkpoint/                                     what resuming needs; stays after the end

@@ -14,7 +14,7 @@ static const peft_option run_table[] = {
      .offset = offsetof(peft_job_options, variant),
      .initial = "lora",
      .placeholder = "NAME",
-     .help = "method, one of `peft variants`; head: no adapter, only the head is trained",
+     .help = "method, one of `peft variants`; head: no adapter, only the head is trained; full: all weights are",
      .group = "Run"},
     {.name = "output",
      .type = PEFT_OPTION_STRING,
@@ -49,13 +49,23 @@ const peft_command_part peft_job_parts[] = {{run_table, 0},
                                             {peft_train_option_table, offsetof(peft_job_options, train)},
                                             {0}};
 
+/* What stands in for a variant where there is no adapter. */
+static const struct {
+    const char *name;
+    bool all_weights;
+} yardsticks[] = {{"head", false}, {"full", true}};
+enum { NUM_YARDSTICKS = sizeof yardsticks / sizeof *yardsticks };
+
 bool peft_variant_extension(size_t index, peft_command_extension *extension)
 {
     static const peft_option none[] = {{0}};
-    const peft_variant *variant = index ? peft_variant_at(index - 1) : NULL;
-    if (index && !variant) return false;
-    *extension = variant ? (peft_command_extension){variant->name, variant->options, variant->options_bytes}
-                         : (peft_command_extension){"head", none, sizeof(char)};
+    if (index < NUM_YARDSTICKS) {
+        *extension = (peft_command_extension){yardsticks[index].name, none, sizeof(char)};
+        return true;
+    }
+    const peft_variant *variant = peft_variant_at(index - NUM_YARDSTICKS);
+    if (!variant) return false;
+    *extension = (peft_command_extension){variant->name, variant->options, variant->options_bytes};
     return true;
 }
 
@@ -73,7 +83,11 @@ peft_status peft_job_fill(peft_train_job *job, peft_job_options *options, const 
                             .data = &options->data,
                             .targets = &options->targets,
                             .settings = *settings};
-    if (strcmp(options->variant, "head") == 0) return PEFT_OK;
+    for (size_t k = 0; k < NUM_YARDSTICKS; k++) {
+        if (strcmp(options->variant, yardsticks[k].name) != 0) continue;
+        job->all_weights = yardsticks[k].all_weights;
+        return PEFT_OK;
+    }
     job->variant_options = peft_arguments_extension(arguments, options->variant);
     return peft_variant_get(options->variant, &job->variant, error);
 }

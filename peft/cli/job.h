@@ -20,7 +20,7 @@ extern const peft_command_part peft_job_parts[];
 bool peft_variant_extension(size_t index, peft_command_extension *extension);
 
 /* Fills a job from parsed arguments. The pointers go into `options` and `arguments`; *settings is the caller's
- * (json_decref). "head" as variant trains the head alone. */
+ * (json_decref). "head" as variant trains the head alone, "full" all weights. */
 peft_status peft_job_fill(peft_train_job *job, peft_job_options *options, const peft_arguments *arguments,
                           json_t **settings, peft_error *error);
 

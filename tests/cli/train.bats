@@ -75,6 +75,42 @@ same_files() {
     holds '.steps == 24 and .best_step == 8'
 }
 
+# ---- without an adapter ----
+
+without_adapter() {
+    works train --model "$model" --task sst2 --data "$data" --batch-size 8 --json "$@"
+}
+
+@test "full fine-tuning trains all weights and leaves a model that needs no adapter" {
+    without_adapter --variant full --output run --epochs 3 --learning-rate 3e-3
+    holds '.variant == "full" and .adapter_bytes > 40000'
+    accuracy=$(jq .metrics.accuracy <<< "$output")
+    [ "$(jq .trainable_parameters <<< "$output")" -gt 10000 ]
+    [ ! -e run/adapter_config.json ]
+    works eval --model run --task sst2 --data "$data" --json
+    holds ".metrics.accuracy == $accuracy"
+    names=$(jq -c .id2label run/config.json)
+    [ "$names" = '{"0":"negative","1":"positive"}' ]
+    cmp "$model/vocab.txt" run/vocab.txt
+}
+
+@test "full fine-tuning gives the same model for 1 and 2 threads, and resumed" {
+    without_adapter --variant full --output one --steps 6 --threads 1 --checkpoint-every 3
+    without_adapter --variant full --output two --steps 6 --threads 2
+    cmp one/model.safetensors two/model.safetensors
+    peft train --model "$model" --task sst2 --data "$data" --batch-size 8 --variant full --output one --steps 6 --resume
+    cmp one/model.safetensors two/model.safetensors
+}
+
+@test "a head may be trained with other modules" {
+    without_adapter --variant head --output head --steps 1
+    holds '.trainable_parameters == 66'
+    without_adapter --variant head --modules-to-save '["pooler"]' --output both --steps 1
+    holds '.trainable_parameters == 66 + 33 * 32'
+    jq -e '.modules_to_save == ["classifier", "pooler"]' both/adapter_config.json
+    works eval --model "$model" --adapter both --task sst2 --data "$data" --json
+}
+
 # ---- the same bits ----
 
 @test "1 and 2 threads: the same files; another seed: others" {

@@ -9,6 +9,7 @@
 #include "ops/ops.h"
 #include "ops/rng.h"
 #include "peft/adapter_folder.h"
+#include "peft/inject.h"
 #include "peft/parameters.h"
 #include "tests/io/scratch.h"
 #include "tests/support/main.h"
@@ -106,15 +107,18 @@ typedef struct trained_model {
     example x;
 } trained_model;
 
-static void open_all(trained_model *t, double dropout, const char *backend)
+/* An adapter, or all weights. */
+static void open_all(trained_model *t, double dropout, bool all_weights, const char *backend)
 {
     char path[MAX_PATH];
     peft_error error = {0};
     const peft_context_options options = {.threads = 2, .backend = backend, .seed = 5};
     t->model = open_model(dropout);
-    ck_assert_msg(
-        !peft_adapter_load(t->model, fixture(path, "variants/lora-all/adapter"), NULL, &t->adapters, NULL, &error),
-        "%s", error.message);
+    t->adapters = NULL;
+    const char *folder = fixture(path, "variants/lora-all/adapter");
+    peft_status status = all_weights ? peft_train_all_weights(t->model, &error)
+                                     : peft_adapter_load(t->model, folder, NULL, &t->adapters, NULL, &error);
+    ck_assert_msg(!status, "%s", error.message);
     ck_assert(!peft_parameters_collect(&t->parameters, t->adapters, t->model, &error));
     ck_assert_msg(!peft_context_open(&t->ctx, &options, &error), "%s", error.message);
     peft_context_set_step(t->ctx, 3);
@@ -164,7 +168,7 @@ START_TEST(gradients_are_central_differences)
     for (int b = 0; peft_backend_name(b); b++) {
         if (!peft_backend_available(peft_backend_name(b))) continue;
         trained_model t;
-        open_all(&t, dropouts[_i], peft_backend_name(b));
+        open_all(&t, dropouts[_i / 2], _i % 2, peft_backend_name(b));
         part(&t.x, 0, SEQUENCES, t.model, t.ctx, true, false);
         for (int64_t p = 0; p < t.parameters.num_items; p++) {
             const peft_trained *item = &t.parameters.items[p];
@@ -198,7 +202,7 @@ START_TEST(masks_do_not_depend_on_how_a_step_is_computed)
     const double tolerance = 1e-5;
     trained_model t;
     int64_t count;
-    open_all(&t, 0.3, NULL);
+    open_all(&t, 0.3, false, NULL);
     double whole = part(&t.x, 0, SEQUENCES, t.model, t.ctx, true, false);
     float *expected = gradients(&t, &count);
 
@@ -227,5 +231,5 @@ START_TEST(masks_do_not_depend_on_how_a_step_is_computed)
 END_TEST
 
 TEST_MAIN("gradient", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
-          tcase_add_loop_test(tc, gradients_are_central_differences, 0, sizeof dropouts / sizeof *dropouts);
+          tcase_add_loop_test(tc, gradients_are_central_differences, 0, 2 * sizeof dropouts / sizeof *dropouts);
           tcase_add_test(tc, masks_do_not_depend_on_how_a_step_is_computed))

@@ -1,0 +1,22 @@
+/* peft/model_folder.h - a model as a folder that transformers reads: config.json, model.safetensors, the tokenizer. */
+#ifndef PEFT_PEFT_MODEL_FOLDER_H
+#define PEFT_PEFT_MODEL_FOLDER_H
+
+#include "models/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Writes all weights as they count now, trained or merged, in float32 under the names of the task model, so that
+ * AutoModelForSequenceClassification and peft_model_open read the folder; the other settings and the tokenizer are
+ * those of the folder that the model was opened from. Adapters that are attached are left out: merge them before
+ * (peft/merge.h). `label_names` [number of labels] go into id2label; NULL: the classes have no names, or there is one
+ * score. Makes the folder where there is none. */
+PEFT_API peft_status peft_model_save(peft_model *model, char *const *label_names, const char *folder,
+                                     peft_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,118 @@
+/* peft/model_save.c - writing the folder of model_folder.h. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "io/file.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "peft/model_folder.h"
+
+/* ---- weights ---- */
+
+static peft_status write_weights(peft_model *model, const char *path, peft_error *error)
+{
+    static const peft_key_value metadata[] = {{"format", "pt"}};
+    int64_t count;
+    const peft_weight *weights = peft_model_weights(model, &count);
+    peft_file_tensor *list = calloc((size_t)count + 1, sizeof *list);
+    if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    for (int64_t k = 0; k < count; k++)
+        list[k] = (peft_file_tensor){.name = weights[k].name,
+                                     .dtype = PEFT_F32,
+                                     .shape = weights[k].shape,
+                                     .data = peft_weight_values(&weights[k]),
+                                     .bytes = (size_t)peft_shape_count(&weights[k].shape) * sizeof(float)};
+    peft_status status = peft_safetensors_write(path, list, (size_t)count, metadata, 1, error);
+    free(list);
+    return status;
+}
+
+/* ---- config.json ---- */
+
+/* Names the classes in both directions, as transformers does. */
+static bool set_labels(json_t *config, int64_t count, char *const *names)
+{
+    json_t *by_id = json_object(), *by_name = json_object();
+    bool complete = by_id && by_name;
+    for (int64_t k = 0; complete && k < count; k++) {
+        char id[24], standard[32];
+        snprintf(id, sizeof id, "%" PRId64, k);
+        snprintf(standard, sizeof standard, "LABEL_%" PRId64, k);
+        const char *name = names ? names[k] : standard;
+        complete = json_object_set_new(by_id, id, json_string(name)) == 0 &&
+                   json_object_set_new(by_name, name, json_integer(k)) == 0;
+    }
+    complete = json_object_set_new(config, "id2label", by_id) == 0 && complete;
+    return json_object_set_new(config, "label2id", by_name) == 0 && complete;
+}
+
+/* The classes that wrote the base model and the type of its numbers are not those of this file. */
+static bool describe(json_t *config, const peft_model *model, char *const *names)
+{
+    static const char *const outdated[] = {"architectures", "dtype", "num_labels", "problem_type", "torch_dtype"};
+    for (size_t k = 0; k < sizeof outdated / sizeof *outdated; k++) json_object_del(config, outdated[k]);
+    int64_t labels = peft_model_num_labels(model);
+    return set_labels(config, labels, names) &&
+           (labels > 1 || json_object_set_new(config, "problem_type", json_string("regression")) == 0);
+}
+
+static peft_status write_config(const peft_model *model, char *const *names, const char *path, peft_error *error)
+{
+    char *source = NULL;
+    json_t *config = NULL;
+    peft_status status = peft_path_join(peft_model_dir(model), "config.json", &source, error);
+    if (status == PEFT_OK) status = peft_json_load(source, &config, error);
+    if (status == PEFT_OK && !describe(config, model, names))
+        status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    if (status == PEFT_OK) status = peft_json_save(path, config, PEFT_JSON_SORTED, error);
+    json_decref(config);
+    free(source);
+    return status;
+}
+
+/* ---- tokenizer ---- */
+
+static peft_status copy_file(const char *from, const char *to, peft_error *error)
+{
+    peft_mapped_file file;
+    peft_status status = peft_file_map(from, &file, error);
+    if (status) return status;
+    status = peft_file_write(to, file.data, file.bytes, error);
+    peft_file_unmap(&file);
+    return status;
+}
+
+static peft_status copy_tokenizer(const peft_model *model, const char *folder, peft_error *error)
+{
+    static const char *const names[] = {"added_tokens.json", "merges.txt",      "special_tokens_map.json",
+                                        "tokenizer.json",    "tokenizer.model", "tokenizer_config.json",
+                                        "vocab.json",        "vocab.txt"};
+    peft_status status = PEFT_OK;
+    for (size_t k = 0; k < sizeof names / sizeof *names && status == PEFT_OK; k++) {
+        char *from = NULL, *to = NULL;
+        status = peft_path_join(peft_model_dir(model), names[k], &from, error);
+        if (status == PEFT_OK) status = peft_path_join(folder, names[k], &to, error);
+        if (status == PEFT_OK && peft_file_exists(from)) status = copy_file(from, to, error);
+        free(from);
+        free(to);
+    }
+    return status;
+}
+
+/* ---- the folder ---- */
+
+/* config.json last: a folder that has it is complete. */
+peft_status peft_model_save(peft_model *model, char *const *label_names, const char *folder, peft_error *error)
+{
+    char *weights = NULL, *config = NULL;
+    peft_status status = peft_make_directories(folder, error);
+    if (status == PEFT_OK) status = peft_path_join(folder, "model.safetensors", &weights, error);
+    if (status == PEFT_OK) status = peft_path_join(folder, "config.json", &config, error);
+    if (status == PEFT_OK) status = copy_tokenizer(model, folder, error);
+    if (status == PEFT_OK) status = write_weights(model, weights, error);
+    if (status == PEFT_OK) status = write_config(model, label_names, config, error);
+    free(weights);
+    free(config);
+    return status;
+}
