@@ -8,9 +8,11 @@
 #include "io/file.h"
 #include "peft/cli/arguments.h"
 #include "peft/cli/commands.h"
+#include "peft/cli/inspect_decisions.h"
 
 /* A run folder holds an adapter, too, and both are shown. */
-static const peft_inspector *const inspectors[] = {&peft_inspect_run, &peft_inspect_adapter, &peft_inspect_model};
+static const peft_inspector *const inspectors[] = {&peft_inspect_run, &peft_inspect_decisions, &peft_inspect_adapter,
+                                                   &peft_inspect_model};
 enum { NUM_INSPECTORS = sizeof inspectors / sizeof inspectors[0] };
 
 json_t *peft_inspect_number(double value)
@@ -70,11 +72,28 @@ static peft_status print_all(const json_t *all, peft_output *output, peft_error 
     return status;
 }
 
+typedef struct inspect_options {
+    char *svg;
+} inspect_options;
+
+static const peft_option option_table[] = {{.name = "svg",
+                                            .type = PEFT_OPTION_STRING,
+                                            .offset = offsetof(inspect_options, svg),
+                                            .placeholder = "FILE",
+                                            .help = "draw the updates of the modules, and what the variant decided "
+                                                    "over the run, as heat maps",
+                                            .group = "Inspect"},
+                                           {0}};
+
+static const peft_command_part parts[] = {{option_table, 0}, {0}};
+
 static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
 {
+    const inspect_options *options = arguments->values;
     json_t *all = json_object();
     if (!all) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
     peft_status status = describe_all(arguments->operands[0], all, error);
+    if (status == PEFT_OK && options->svg) status = peft_inspect_draw(all, options->svg, error);
     if (status == PEFT_OK) status = print_all(all, output, error);
     json_decref(all);
     return status;
@@ -83,12 +102,15 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
 const peft_command peft_command_inspect = {
     .name = "inspect",
     .summary = "show what an adapter, model or run folder holds",
-    .example = "peft inspect runs/entail\npeft inspect minilm --json",
+    .example = "peft inspect runs/entail\npeft inspect runs/entail --svg entail.svg\npeft inspect minilm --json",
     .description =
         "An adapter: its method, the modules with ranks, sizes and norms, what is trained in full. Norms are "
         "Frobenius norms; that of the update tells how far a module was moved.\n"
         "A model: its sizes and the linear modules that an adapter can be put on.\n"
-        "A run: its metrics and costs, and how the loss went.",
+        "A run: its metrics and costs, how the loss went, and what the variant decided: ranks, gates, load of experts, "
+        "by layers and modules.",
+    .parts = parts,
+    .bytes = sizeof(inspect_options),
     .operands = "PATH",
     .min_operands = 1,
     .max_operands = 1,

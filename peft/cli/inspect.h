@@ -12,7 +12,7 @@ typedef struct peft_inspector {
     peft_status (*print)(const json_t *document, FILE *out, peft_error *error);
 } peft_inspector;
 
-extern const peft_inspector peft_inspect_run, peft_inspect_adapter, peft_inspect_model;
+extern const peft_inspector peft_inspect_run, peft_inspect_decisions, peft_inspect_adapter, peft_inspect_model;
 
 /* A number, or null where it is not finite. */
 json_t *peft_inspect_number(double value);

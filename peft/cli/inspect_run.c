@@ -1,11 +1,11 @@
 /* peft/cli/inspect_run.c - a run folder: what came out, and how the loss went. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "io/file.h"
 #include "io/json.h"
 #include "peft/cli/document.h"
 #include "peft/cli/inspect.h"
+#include "peft/cli/json_lines.h"
 #include "peft/cli/run_summary.h"
 
 /* ---- log.jsonl ---- */
@@ -30,32 +30,13 @@ static bool add_loss(losses *l, double loss)
     return true;
 }
 
-static peft_status read_line(losses *l, const char *line, size_t bytes, const char *where, peft_error *error)
+static bool read_line(void *argument, json_t *line)
 {
-    json_t *root;
-    peft_status status = peft_json_parse(line, bytes, where, &root, error);
-    if (status != PEFT_OK) return status;
-    const json_t *loss = json_object_get(root, "loss"), *step = json_object_get(root, "step");
-    bool kept = true;
+    losses *l = argument;
+    const json_t *loss = json_object_get(line, "loss"), *step = json_object_get(line, "step");
     if (json_is_integer(step) && json_integer_value(step) > l->last_step) l->last_step = json_integer_value(step);
-    if (json_is_number(loss)) kept = add_loss(l, json_number_value(loss));
-    if (json_object_get(root, "metrics")) kept = kept && json_array_append(l->evaluations, root) == 0;
-    json_decref(root);
-    return kept ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", where);
-}
-
-/* A last line without its end is being written by a run that goes on, or was when it was killed. */
-static peft_status read_lines(losses *l, const char *text, size_t bytes, const char *path, peft_error *error)
-{
-    const char *end = text + bytes, *line_end;
-    for (size_t number = 1; text < end && (line_end = memchr(text, '\n', (size_t)(end - text))); number++) {
-        char where[PEFT_MESSAGE_BYTES / 2];
-        snprintf(where, sizeof where, "%s:%zu", path, number);
-        peft_status status = read_line(l, text, (size_t)(line_end - text), where, error);
-        if (status != PEFT_OK) return status;
-        text = line_end + 1;
-    }
-    return PEFT_OK;
+    if (json_is_number(loss) && !add_loss(l, json_number_value(loss))) return false;
+    return !json_object_get(line, "metrics") || json_array_append(l->evaluations, line) == 0;
 }
 
 /* The curve in at most `points` means of equal stretches. */
@@ -76,17 +57,14 @@ static peft_status describe_log(const char *path, json_t *document, peft_error *
 {
     enum { POINTS = 48 };
     losses l = {.evaluations = json_array()};
-    peft_mapped_file file;
-    peft_status status = peft_file_map(path, &file, error);
-    if (status == PEFT_OK && !l.evaluations) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
-    if (status == PEFT_OK) status = read_lines(&l, file.data, file.bytes, path, error);
+    peft_status status = l.evaluations ? peft_json_lines_read(path, read_line, &l, error)
+                                       : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     if (status == PEFT_OK) {
         json_t *log = json_pack("{s:I, s:O, s:o}", "last_step", (json_int_t)l.last_step, "evaluations", l.evaluations,
                                 "loss_curve", curve(&l, POINTS));
         if (json_object_set_new(document, "log", log) != 0)
             status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     }
-    peft_file_unmap(&file);
     json_decref(l.evaluations);
     free(l.values);
     return status;

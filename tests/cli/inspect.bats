@@ -79,3 +79,45 @@ setup() {
     peft inspect log
     fails 3 "log/log.jsonl:1"
 }
+
+# A run whose gates, experts and ranks are recorded.
+trains() {
+    tiny_model tiny
+    works train --model tiny --data "$fixtures/glue" --task sst2 --steps 6 --batch-size 4 --seed 1 --quiet "$@" --output run
+}
+
+@test "what AdaLoRA decided: singular values of every module over the steps, those switched off counted" {
+    trains --variant adalora --rank 4 --target-rank 2 --tinit 1 --tfinal 2 --delta-t 1
+    works inspect run --json
+    holds '.decisions.quantities | map(.name) == ["lora_E"]'
+    holds '.decisions.quantities[0] | .measure == "kept" and .steps == [1,2,3,4,5,6]'
+    # the budget of the end: target-rank singular values for each of the modules
+    holds '.decisions.quantities[0].modules | ([.[].kept[-1]] | add) == 2 * length'
+    holds '.decisions.quantities[0].modules | all(.kept[-1] == ([.values[] | select(. != 0)] | length))'
+    works inspect run
+    [[ "$output" == *"lora_E, at the end: how many of them are not zero, of 4"*"layer 1"* ]]
+}
+
+@test "what a router decided: load and entropy, and all of it as a picture" {
+    trains --variant molora --num-experts 3
+    works inspect run --json --svg run.svg
+    holds '[.decisions.quantities[].name] | sort == ["load", "router_entropy"]'
+    holds '.decisions.quantities[] | select(.name == "load") | .modules | all(([.values[]] | add) as $sum | $sum > 0.999 and $sum < 1.001)'
+    holds '.decisions.quantities[] | select(.name == "router_entropy") | .modules | all(.values[0] > 0 and .values[0] <= 1.0987)'
+    head -c 4 run.svg | grep -q "<svg"
+    [ "$(tail -c 7 run.svg)" = "</svg>" ]
+    grep -q "load, over the steps" run.svg
+    grep -q "router_entropy, at the end" run.svg
+}
+
+@test "LoRA decides nothing: no file, and the picture has the updates alone" {
+    trains --variant lora
+    [ ! -e run/observations.jsonl ]
+    works inspect run --svg run.svg
+    grep -q "norm of the update" run.svg
+    ! grep -q "over the steps" run.svg
+    tiny_model other
+    peft inspect other --svg none.svg
+    fails 2 "there is nothing to draw"
+    [ ! -e none.svg ]
+}
