@@ -297,11 +297,10 @@ static peft_tensor *hidden(peft_graph *g, const peft_model *model, const peft_mo
 
 static peft_tensor *logits(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
-    forward f = {g, model, model->config, run->batch};
     peft_tensor *first = peft_first_pool(g, hidden(g, model, run), peft_batch_starts(g, run->batch));
+    forward f = {g, model, model->config, peft_batch_pooled(g, run->batch)};
     peft_tensor *pooled = peft_activation(g, linear(&f, f.b->pooler, first), PEFT_ACTIVATION_tanh);
-    pooled =
-        dropout(&f, pooled, f.b->classifier_dropout, stream_of(f.b->classifier, "dropout"), run->batch->first_sequence);
+    pooled = dropout(&f, pooled, f.b->classifier_dropout, stream_of(f.b->classifier, "dropout"), f.batch->first_token);
     return linear(&f, f.b->classifier, pooled);
 }
 

@@ -2,12 +2,32 @@
 
 #include <math.h>
 
+#include "ops/graph_internal.h"
 #include "ops/ops.h"
 #include "ops/side.h"
 
 peft_tensor *peft_batch_starts(peft_graph *g, const peft_batch *batch)
 {
     return peft_constant(g, PEFT_I32, peft_shape_1(batch->num_sequences + 1), batch->starts, "starts");
+}
+
+const peft_batch *peft_batch_pooled(peft_graph *g, const peft_batch *batch)
+{
+    int64_t sequences = batch->num_sequences;
+    peft_batch *pooled = peft_arena_take(&g->arena, sizeof *pooled);
+    int32_t *starts = peft_arena_take(&g->arena, (size_t)(sequences + 1) * sizeof *starts);
+    if (!pooled || !starts) {
+        peft_graph_fail(g, PEFT_ERR_MEMORY, "batch: out of memory for %lld sequences", (long long)sequences);
+        return batch;
+    }
+    for (int64_t s = 0; s <= sequences; s++) starts[s] = (int32_t)s;
+    *pooled = *batch;
+    pooled->num_tokens = sequences;
+    pooled->first_token = batch->first_sequence;
+    pooled->starts = starts;
+    pooled->prompt_lengths = NULL;
+    pooled->pooled_from = batch;
+    return pooled;
 }
 
 peft_tensor *peft_batch_prompt_mean(peft_graph *g, const peft_batch *batch, peft_tensor *x)
@@ -20,6 +40,7 @@ peft_tensor *peft_batch_prompt_mean(peft_graph *g, const peft_batch *batch, peft
 
 peft_tensor *peft_batch_vectors(peft_graph *g, const peft_batch *batch)
 {
+    if (batch->pooled_from) return peft_batch_vectors(g, batch->pooled_from);
     peft_tensor *bound = peft_graph_bound(g, &batch->vectors);
     if (bound || !batch->vectors) return bound;
     return peft_constant(g, PEFT_F32, peft_shape_2(batch->num_sequences, batch->vector_size), batch->vectors,
@@ -40,6 +61,7 @@ peft_tensor *peft_batch_embeddings(peft_graph *g, const peft_batch *batch)
 peft_tensor *peft_batch_embedding_means(peft_graph *g, const peft_batch *batch)
 {
     const double eps = 1e-12;
+    if (batch->pooled_from) return peft_batch_embedding_means(g, batch->pooled_from);
     peft_tensor *x = peft_batch_embeddings(g, batch);
     if (!x) return NULL;
     double length = sqrt((double)x->shape.size[x->shape.ndim - 1]);

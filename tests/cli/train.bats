@@ -25,6 +25,7 @@ setup() {
     model=$BATS_FILE_TMPDIR/model
     data=$BATS_FILE_TMPDIR/data
     common=(--model "$model" --task sst2 --data "$data" --batch-size 8 --rank 2 --target-modules all-linear)
+    any_variant=(--model "$model" --task sst2 --data "$data" --batch-size 8 --target-modules all-linear)
     mkdir "$BATS_TEST_TMPDIR/here" && cd "$BATS_TEST_TMPDIR/here" || return
 }
 
@@ -56,11 +57,23 @@ same_files() {
     holds '.metrics.accuracy == 1'
 }
 
+# adds_up A B: the losses in both logs agree
+adds_up() {
+    paste <(jq .loss "$1/log.jsonl") <(jq .loss "$2/log.jsonl") |
+        awk '$1 != "null" && ($1 - $2) ^ 2 > 1e-12 { print; bad = 1 } END { exit bad }'
+}
+
 @test "gradients of two half batches are those of one batch" {
     trains --output whole --steps 3 --weight-decay 0
     trains --output halves --steps 3 --weight-decay 0 --batch-size 4 --gradient-accumulation 2
-    paste <(jq .loss whole/log.jsonl) <(jq .loss halves/log.jsonl) |
-        awk '$1 != "null" && ($1 - $2) ^ 2 > 1e-12 { print; bad = 1 } END { exit bad }'
+    adds_up whole halves
+}
+
+@test "losses that a variant adds count once in a step, however its batch is cut" {
+    works train "${any_variant[@]}" --variant adalora --output whole --steps 3 --weight-decay 0
+    works train "${any_variant[@]}" --variant adalora --output halves --steps 3 --weight-decay 0 \
+        --batch-size 4 --gradient-accumulation 2
+    adds_up whole halves
 }
 
 @test "the best step is chosen on held out examples, and both splits are named" {
@@ -125,6 +138,27 @@ without_adapter() {
     trains --output stored --steps 4
     trains --output again --steps 4 --checkpoint-layers
     same_files stored again
+    # all layers share what is known of a sequence, and a router draws noise
+    for variant in "trex" "molora --jitter 0.1 --balance-loss entropy"; do
+        # shellcheck disable=SC2086 # a variant and its settings
+        works train "${any_variant[@]}" --variant $variant --output stored --steps 4 --force
+        # shellcheck disable=SC2086
+        works train "${any_variant[@]}" --variant $variant --output again --steps 4 --force --checkpoint-layers
+        same_files stored again
+    done
+}
+
+@test "centroids of the training data: the same for any number of threads and after a kill" {
+    kmeans=("${any_variant[@]}" --variant mor1e --centroids kmeans --steps 8)
+    works train "${kmeans[@]}" --output one --threads 1
+    works train "${kmeans[@]}" --output two --threads 2
+    same_files one two
+    "$PEFT" train "${kmeans[@]}" --output cut --checkpoint-every 1 2> /dev/null 3>&- &
+    sleep 0.1
+    kill -9 $! 2> /dev/null || true
+    wait $! || true
+    works train "${kmeans[@]}" --output cut --checkpoint-every 1 --resume
+    same_files one cut
 }
 
 @test "killed at any step and resumed: the files of a run that was not" {

@@ -1,3 +1,4 @@
+#include "ops/batch.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
 
@@ -87,5 +88,30 @@ START_TEST(starts_are_checked)
 }
 END_TEST
 
+/* Two sequences of 1 and 2 tokens, each known by what its own tokens were. */
+START_TEST(a_pooled_batch_has_a_token_for_each_sequence)
+{
+    static const int32_t sequences[] = {0, 1, 3};
+    static const float x[] = {1, 3, 4, 0, 0, 2};
+    const peft_batch batch = {
+        .num_tokens = 3, .num_sequences = 2, .starts = sequences, .first_token = 40, .first_sequence = 7};
+    peft_graph *g;
+    peft_context *ctx;
+    ck_assert(!peft_graph_create(&g, NULL) && !peft_context_open(&ctx, NULL, NULL));
+    const peft_batch *pooled = peft_batch_pooled(g, &batch);
+    ck_assert(pooled->num_tokens == 2 && pooled->num_sequences == 2 && pooled->first_token == 7);
+    ck_assert(pooled->starts[0] == 0 && pooled->starts[1] == 1 && pooled->starts[2] == 2);
+    ck_assert_ptr_null(peft_batch_embedding_means(g, pooled));
+    peft_batch_set_embeddings(g, &batch, peft_constant(g, PEFT_F32, peft_shape_2(3, 2), x, "x"));
+    peft_tensor *means = peft_graph_keep(g, peft_batch_embedding_means(g, pooled));
+    ck_assert(!peft_graph_run(g, ctx, NULL));
+    const double side = 0.70710678; /* (1, 3) and (2, 1), centred and of length one */
+    const double expected[] = {-side, side, side, -side};
+    for (int k = 0; k < 4; k++) ck_assert_double_eq_tol((double)((float *)means->data)[k], expected[k], 1e-6);
+    peft_graph_free(g);
+    peft_context_close(ctx);
+}
+END_TEST
+
 TEST_MAIN("pool", tcase_add_loop_test(tc, pooling_is_right, 0, sizeof cases / sizeof *cases);
-          tcase_add_test(tc, starts_are_checked))
+          tcase_add_test(tc, starts_are_checked); tcase_add_test(tc, a_pooled_batch_has_a_token_for_each_sequence))
