@@ -165,10 +165,9 @@ static peft_status open_own(peft_corpus *c, const peft_data_options *o, const pe
 static peft_status cut_train(peft_corpus *c, int64_t max_train, uint64_t seed, peft_error *error)
 {
     if (!c->train || !max_train || (size_t)max_train >= c->train->count) return PEFT_OK;
-    peft_dataset *drawn = NULL, *rest = NULL;
-    peft_status status = peft_dataset_hold_out(c->train, (size_t)max_train, seed, &drawn, &rest, error);
+    peft_dataset *drawn = NULL;
+    peft_status status = peft_dataset_hold_out(c->train, (size_t)max_train, seed, &drawn, &c->unused, error);
     if (status != PEFT_OK) return status;
-    peft_dataset_free(rest);
     peft_dataset_free(c->train);
     c->train = drawn;
     return PEFT_OK;
@@ -192,6 +191,7 @@ void peft_corpus_close(peft_corpus *c)
 {
     peft_dataset_free(c->train);
     peft_dataset_free(c->dev);
+    peft_dataset_free(c->unused);
     free(c->train_path);
     free(c->dev_path);
     *c = (peft_corpus){0};

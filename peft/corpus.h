@@ -35,6 +35,7 @@ typedef struct peft_corpus {
     int64_t num_labels;
     const char *metrics[PEFT_TASK_MAX_METRICS + 1]; /* NULL at the end; the first is the one that counts */
     peft_dataset *train, *dev;
+    peft_dataset *unused; /* what max_train has left of the training examples, or NULL */
     char *train_path, *dev_path;
 } peft_corpus;
 

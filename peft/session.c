@@ -31,15 +31,23 @@ static peft_status open_corpus(peft_session *s, peft_error *error)
     return peft_corpus_open(&s->corpus, s->job->data, &wanted, error);
 }
 
-/* --keep best chooses on examples that are neither trained on nor reported. */
+/* --keep best chooses on examples that are neither trained on nor reported: on those that --max-train left unused,
+ * where there are enough, else on some of those that would be trained on. */
 static peft_status hold_out(peft_session *s, peft_error *error)
 {
     enum { TENTH = 10, MOST = 1000 };
     const peft_train_options *o = s->job->train;
     if (strcmp(o->keep, "best") != 0) return PEFT_OK;
-    size_t count = s->corpus.train->count, held = count / TENTH < MOST ? count / TENTH : MOST;
-    if (o->hold_out) held = (size_t)o->hold_out;
-    return peft_dataset_hold_out(s->corpus.train, held ? held : 1, (uint64_t)o->seed, &s->held, &s->rest, error);
+    const peft_dataset *train = s->corpus.train, *unused = s->corpus.unused;
+    size_t tenth = train->count / TENTH < MOST ? train->count / TENTH : MOST;
+    size_t wanted = o->hold_out ? (size_t)o->hold_out : tenth ? tenth : 1;
+    bool enough = unused && unused->count > wanted;
+    peft_status status =
+        peft_dataset_hold_out(enough ? unused : train, wanted, (uint64_t)o->seed, &s->held, &s->rest, error);
+    if (status != PEFT_OK || !enough) return status;
+    peft_dataset_free(s->rest);
+    s->rest = NULL;
+    return PEFT_OK;
 }
 
 /* Tokens that an example may have: as asked for, or as the model takes. */

@@ -42,8 +42,6 @@ static void put_text(FILE *svg, double x, double y, const char *attributes, cons
 
 static void find_range(drawing *d)
 {
-    d->least = INFINITY;
-    d->most = -INFINITY;
     for (size_t k = 0; k < d->map->num_rows * d->map->num_columns; k++) {
         double value = d->map->values[k];
         if (isnan(value)) continue;
@@ -92,7 +90,11 @@ void peft_heat_map_draw(const peft_heat_map *m, const char *title, FILE *svg, do
 {
     const double sine = 0.5, cosine = 0.87; /* of 30 degrees */
     double name = (double)longest(m->columns, m->num_columns) * LETTER;
-    drawing d = {.map = m, .svg = svg, .cell = m->num_columns > FEW_COLUMNS ? NARROW_CELL : WIDE_CELL};
+    drawing d = {.map = m,
+                 .svg = svg,
+                 .cell = m->num_columns > FEW_COLUMNS ? NARROW_CELL : WIDE_CELL,
+                 .least = HUGE_VAL,
+                 .most = -HUGE_VAL};
     if (m->status != PEFT_OK || !m->num_rows) return;
     d.left = GAP + (double)longest(m->rows, m->num_rows) * LETTER;
     d.top = *height + 2 * GAP + name * sine;

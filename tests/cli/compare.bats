@@ -156,6 +156,13 @@ same_result() {
     [[ "$output" == *"learning rates were chosen on examples held out of train"* ]]
 }
 
+@test "what --max-train leaves is held out first, so that all runs train on as many examples" {
+    compares --tasks sst2 --variants head --seeds 1 --learning-rates 0.1,0.2 --max-train 20 --hold-out 30 --steps 1 --output runs
+    splits='.splits | "\(.train_examples) \(.held_out_examples)"'
+    [ "$(jq -r "$splits" runs/sst2/head/learning-rate-0.1/run.json)" = "20 30" ]
+    [ "$(jq -r "$splits" runs/sst2/head/seed1/run.json)" = "20 0" ]
+}
+
 # ---- failures ----
 
 @test "a run that fails is named, the others go on, the exit code is 1" {
