@@ -102,7 +102,7 @@ int main(int argc, char **argv)
     peft_parameters parameters;
     check(peft_parameters_collect(&parameters, adapters, model, &error), &error);
     peft_optimizer *optimizer;
-    check(peft_parameters_optimizer(&parameters, 0, &optimizer, &error), &error);
+    check(peft_parameters_optimizer(&parameters, 0, 1, &optimizer, &error), &error);
 
     full_batch b = make_batch(sequences, length, peft_model_vocab_size(model));
     double best = 1e9;

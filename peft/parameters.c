@@ -58,8 +58,15 @@ void peft_parameters_free(peft_parameters *p)
     *p = (peft_parameters){0};
 }
 
-peft_status peft_parameters_optimizer(const peft_parameters *p, double weight_decay, peft_optimizer **optimizer,
-                                      peft_error *error)
+/* The groups of LoRA+ as PEFT forms them: vectors belong to the faster one, whatever they are for. */
+static double learning_rate_factor(const peft_trained *item, double up_ratio)
+{
+    double own = item->learning_rate_factor > 0 ? item->learning_rate_factor : 1;
+    return item->role == PEFT_ROLE_UP || item->shape.ndim == 1 ? own * up_ratio : own;
+}
+
+peft_status peft_parameters_optimizer(const peft_parameters *p, double weight_decay, double up_ratio,
+                                      peft_optimizer **optimizer, peft_error *error)
 {
     *optimizer = NULL;
     peft_optimizer_parameter *list = calloc((size_t)p->num_items + 1, sizeof *list);
@@ -68,9 +75,9 @@ peft_status peft_parameters_optimizer(const peft_parameters *p, double weight_de
     for (int64_t k = 0; k < p->num_items; k++) {
         const peft_trained *item = &p->items[k];
         if (item->gradient)
-            list[count++] = (peft_optimizer_parameter){item->value, item->gradient, item->count,
-                                                       item->learning_rate_factor > 0 ? item->learning_rate_factor : 1,
-                                                       item->no_decay ? 0 : weight_decay};
+            list[count++] =
+                (peft_optimizer_parameter){item->value, item->gradient, item->count,
+                                           learning_rate_factor(item, up_ratio), item->no_decay ? 0 : weight_decay};
     }
     peft_status status = peft_optimizer_create(optimizer, NULL, list, count, error);
     free(list);

@@ -13,7 +13,7 @@ typedef struct peft_train_options {
     double epochs;
     int64_t steps; /* 0: as many as the epochs take */
     int64_t batch_size, gradient_accumulation;
-    double learning_rate;
+    double learning_rate, loraplus_lr_ratio;
     char *schedule; /* linear, cosine, constant */
     double warmup;  /* below 1: share of the steps; else steps */
     double weight_decay, max_grad_norm, label_smoothing;

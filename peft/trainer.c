@@ -26,7 +26,8 @@ peft_status peft_trainer_open(peft_trainer *t, const peft_train_options *options
     if (status == PEFT_OK) status = peft_graph_create(&t->g, error);
     if (status == PEFT_OK) status = peft_parameters_collect(&t->parameters, adapters, model, error);
     if (status == PEFT_OK)
-        status = peft_parameters_optimizer(&t->parameters, options->weight_decay, &t->optimizer, error);
+        status = peft_parameters_optimizer(&t->parameters, options->weight_decay, options->loraplus_lr_ratio,
+                                           &t->optimizer, error);
     if (status != PEFT_OK) peft_trainer_close(t);
     return status;
 }

@@ -248,34 +248,48 @@ static double train_step(const golden *x, const int32_t *labels_of, peft_model *
     return value;
 }
 
+/* torch's AdamW, and PEFT's LoRA+ around it. */
+static const struct {
+    const char *path;
+    double weight_decay, up_ratio;
+} trainings[] = {{"train/lora.json", 0.01, 1}, {"train/loraplus.json", 0, 4}};
+
+static json_t *load_document(const char *name)
+{
+    char path[MAX_PATH];
+    json_t *document;
+    peft_error error = {0};
+    fixture(path, name);
+    ck_assert_msg(!peft_json_load(path, &document, &error), "%s", error.message);
+    return document;
+}
+
 START_TEST(thirty_steps_have_the_losses_of_torch)
 {
     enum { STEPS = 30, WARMUP = 6 };
     const double peak_rate = 0.005, loss_tolerance = 1e-4;
-    char path[MAX_PATH];
-    fixture(path, "train/lora.json");
-    json_t *document;
     peft_error error = {0};
-    ck_assert_msg(!peft_json_load(path, &document, &error), "%s", error.message);
+    json_t *inputs = load_document("train/lora.json"), *document = load_document(trainings[_i].path);
     peft_model *model = open_model();
     peft_adapters *adapters = load_adapter(model, "train/lora-start");
     peft_parameters parameters;
     peft_optimizer *optimizer;
     peft_context *ctx;
     ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
-    ck_assert(!peft_parameters_optimizer(&parameters, 0.01, &optimizer, &error));
+    ck_assert(!peft_parameters_optimizer(&parameters, trainings[_i].weight_decay, trainings[_i].up_ratio, &optimizer,
+                                         &error));
     ck_assert(!peft_context_open(&ctx, NULL, &error));
     static golden x;
     int32_t labels[64];
     for (int64_t step = 0; step < STEPS; step++) {
         double rate = peak_rate * peft_schedule_factor(PEFT_SCHEDULE_LINEAR, step, WARMUP, STEPS), norm;
-        ck_assert_double_eq_tol(rate, number_at(document, "lr", (size_t)step), 1e-17);
-        fill_step(document, step, &x, labels);
+        ck_assert_double_eq_tol(rate, number_at(inputs, "lr", (size_t)step), 1e-17);
+        fill_step(inputs, step, &x, labels);
         peft_parameters_clear_gradients(&parameters);
         double loss = train_step(&x, labels, model, ctx, optimizer, rate, &norm);
         double expected = number_at(document, "loss", (size_t)step);
-        ck_assert_msg(fabs(loss - expected) <= loss_tolerance, "step %lld: loss: expected %.9g, found %.9g",
-                      (long long)step, expected, loss);
+        ck_assert_msg(fabs(loss - expected) <= loss_tolerance, "%s: step %lld: loss: expected %.9g, found %.9g",
+                      trainings[_i].path, (long long)step, expected, loss);
         ck_assert_double_eq_tol(norm, number_at(document, "grad_norm_before_clip", (size_t)step), 1e-3);
     }
     peft_optimizer_free(optimizer);
@@ -283,6 +297,7 @@ START_TEST(thirty_steps_have_the_losses_of_torch)
     peft_adapters_free(adapters);
     peft_model_close(model);
     peft_context_close(ctx);
+    json_decref(inputs);
     json_decref(document);
 }
 END_TEST
@@ -290,4 +305,4 @@ END_TEST
 TEST_MAIN("goldens", tcase_add_loop_test(tc, logits_loss_and_gradients_are_those_of_peft, 0,
                                          sizeof adapters_of / sizeof *adapters_of);
           tcase_add_loop_test(tc, merged_weights_are_those_of_peft, 0, sizeof adapters_of / sizeof *adapters_of);
-          tcase_add_test(tc, thirty_steps_have_the_losses_of_torch))
+          tcase_add_loop_test(tc, thirty_steps_have_the_losses_of_torch, 0, sizeof trainings / sizeof *trainings))

@@ -41,11 +41,46 @@ START_TEST(weight_decay_leaves_alone_what_asks_for_it)
     const peft_adapter_value *A = &adapters->layers[0].values[0], *gate = &adapters->layers[0].values[2];
     float first = A->data[0], gate_before = gate->data[0];
     ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
-    ck_assert(!peft_parameters_optimizer(&parameters, 0.5, &optimizer, &error));
+    ck_assert(!peft_parameters_optimizer(&parameters, 0.5, 1, &optimizer, &error));
     peft_parameters_clear_gradients(&parameters);
     ck_assert(!peft_optimizer_step(optimizer, 0.5, &error));
     ck_assert(A->data[0] == first * 0.75F);
     ck_assert(gate->data[0] == gate_before);
+    peft_optimizer_free(optimizer);
+    peft_parameters_free(&parameters);
+}
+END_TEST
+
+/* AdamW's first step is the rate against the gradient's sign, here of gradients 1: in double, up to eps and rounding.
+ */
+static double moved_by(const peft_trained *item, double before)
+{
+    return before - (double)item->value[0];
+}
+
+START_TEST(loraplus_trains_up_sides_and_vectors_faster)
+{
+    const double rate = 0.01, ratio = 16;
+    peft_parameters parameters;
+    peft_optimizer *optimizer;
+    open_with("lora");
+    ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
+    ck_assert(!peft_parameters_optimizer(&parameters, 0, ratio, &optimizer, &error));
+    double before[64], groups[2] = {0};
+    ck_assert_int_le(parameters.num_items, 64);
+    for (int64_t k = 0; k < parameters.num_items; k++) {
+        const peft_trained *item = &parameters.items[k];
+        before[k] = (double)item->value[0];
+        for (int64_t e = 0; e < item->count; e++) item->gradient[e] = 1;
+    }
+    ck_assert(!peft_optimizer_step(optimizer, rate, &error));
+    for (int64_t k = 0; k < parameters.num_items; k++) {
+        const peft_trained *item = &parameters.items[k];
+        bool faster = strstr(item->name, "lora_B") || strcmp(item->name, "classifier.bias") == 0;
+        ck_assert_double_eq_tol(moved_by(item, before[k]), faster ? ratio * rate : rate, 1e-7);
+        groups[faster]++;
+    }
+    ck_assert_double_eq(groups[0], groups[1]); /* as many A as B, and the head's weight and bias */
     peft_optimizer_free(optimizer);
     peft_parameters_free(&parameters);
 }
@@ -66,4 +101,5 @@ END_TEST
 
 TEST_MAIN("parameters", tcase_add_checked_fixture(tc, NULL, teardown);
           tcase_add_test(tc, weight_decay_leaves_alone_what_asks_for_it);
+          tcase_add_test(tc, loraplus_trains_up_sides_and_vectors_faster);
           tcase_add_test(tc, states_of_a_schedule_are_kept_but_not_trained))
