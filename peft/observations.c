@@ -39,14 +39,22 @@ static peft_status no_memory(const peft_observations *o, peft_error *error)
 
 /* ---- what graphs observe ---- */
 
+/* Observations, then added losses; NULL past the end. */
+static const peft_side_value *side_at(const peft_graph *g, int32_t index)
+{
+    int32_t observations = 0;
+    while (observations <= index && peft_graph_observation_at(g, observations)) observations++;
+    return index < observations ? peft_graph_observation_at(g, index) : peft_graph_loss_at(g, index - observations);
+}
+
 static peft_status make_items(peft_observations *o, const peft_graph *g, peft_error *error)
 {
     int32_t count = 0;
-    while (peft_graph_observation_at(g, count)) count++;
+    while (side_at(g, count)) count++;
     o->items = calloc((size_t)count + 1, sizeof *o->items);
     if (!o->items) return no_memory(o, error);
     for (; o->num_items < count; o->num_items++) {
-        const peft_side_value *seen = peft_graph_observation_at(g, (int32_t)o->num_items);
+        const peft_side_value *seen = side_at(g, (int32_t)o->num_items);
         int64_t values = peft_shape_count(&seen->tensor->shape);
         peft_observed *item = &o->items[o->num_items];
         *item = (peft_observed){seen->where, seen->name, values, calloc((size_t)values + 1, sizeof *item->sums)};
@@ -61,7 +69,7 @@ peft_status peft_observations_add(peft_observations *o, const peft_graph *g, dou
     if (status != PEFT_OK) return status;
     o->weight += weight;
     for (int64_t k = 0; k < o->num_items; k++) {
-        const float *values = peft_graph_observation_at(g, (int32_t)k)->tensor->data;
+        const float *values = side_at(g, (int32_t)k)->tensor->data;
         for (int64_t i = 0; i < o->items[k].count; i++) o->items[k].sums[i] += weight * (double)values[i];
     }
     return PEFT_OK;

@@ -4,8 +4,9 @@
  *      "values": [0.12, 0, -0.31]}
  *
  * Of kind "value" are the adapters' own gates and singular values (role PEFT_ROLE_GATE, as far as there are few of
- * them), as they stand after the step; of kind "observation" is what forward functions observed (peft_graph_observe),
- * the mean over the step's tokens: load of experts, entropy of routers. A variant that decides nothing leaves no file.
+ * them), as they stand after the step; of kind "observation" is what forward functions observed (peft_graph_observe)
+ * and the losses they added, the mean over the step's tokens: load of experts, entropy of routers, distance from
+ * orthonormal directions. A variant that decides nothing leaves no file.
  */
 #ifndef PEFT_PEFT_OBSERVATIONS_H
 #define PEFT_PEFT_OBSERVATIONS_H
