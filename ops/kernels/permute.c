@@ -20,14 +20,26 @@ static int64_t place_in_x(const peft_shape *y, const int64_t *strides, int64_t k
     return place;
 }
 
+/* Elements from k on that follow each other along y's last dimension, up to `end`. */
+static int64_t run_end(const peft_shape *y, int64_t k, int64_t end)
+{
+    int64_t last = y->size[y->ndim - 1], next = k - k % last + last;
+    return next < end ? next : end;
+}
+
 static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx, (void)scratch;
     int64_t strides[PEFT_MAX_DIMS];
     strides_in_x(node, strides);
+    const peft_shape *shape = &node->out[0]->shape;
     const real *x = node->in[0]->data;
     real *y = node->out[0]->data;
-    for (int64_t k = begin; k < end; k++) y[k] = x[place_in_x(&node->out[0]->shape, strides, k)];
+    for (int64_t k = begin, next; k < end; k = next) {
+        const real *from = x + place_in_x(shape, strides, k);
+        next = run_end(shape, k, end);
+        for (int64_t i = 0; i < next - k; i++) y[k + i] = from[i * strides[shape->ndim - 1]];
+    }
 }
 
 static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
@@ -35,12 +47,13 @@ static void backward_elements(const peft_node *node, peft_context *ctx, int64_t 
     (void)ctx, (void)scratch;
     int64_t strides[PEFT_MAX_DIMS];
     strides_in_x(node, strides);
+    const peft_shape *shape = &node->dout->shape;
     const real *dy = node->dout->data;
-    real *dx = node->din[0]->data;
     bool add = peft_accumulates(node, 0);
-    for (int64_t k = begin; k < end; k++) {
-        int64_t place = place_in_x(&node->dout->shape, strides, k);
-        dx[place] = (add ? dx[place] : 0) + dy[k];
+    for (int64_t k = begin, next; k < end; k = next) {
+        real *to = (real *)node->din[0]->data + place_in_x(shape, strides, k);
+        next = run_end(shape, k, end);
+        for (int64_t i = 0; i < next - k; i++, to += strides[shape->ndim - 1]) *to = (add ? *to : 0) + dy[k + i];
     }
 }
 
