@@ -12,13 +12,19 @@ static json_t *option_json(const peft_option *option)
                      peft_option_limits(option, limits, sizeof limits), "help", option->help);
 }
 
+static bool merges(const peft_variant *variant)
+{
+    return variant->merge || variant->to_lora;
+}
+
 static json_t *variant_json(const peft_variant *variant)
 {
     json_t *options = json_array();
     for (const peft_option *option = variant->options; option->name; option++)
         json_array_append_new(options, option_json(option));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "name", variant->name, "summary", variant->summary, "equation",
-                     variant->equation, "source", variant->source, "peft_type", variant->peft_type, "options", options);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:o}", "name", variant->name, "summary", variant->summary,
+                     "equation", variant->equation, "source", variant->source, "peft_type", variant->peft_type,
+                     "merges", merges(variant), "exports_lora", variant->to_lora != NULL, "options", options);
 }
 
 static peft_status print_json(const peft_variant *one, peft_output *output, peft_error *error)
@@ -51,9 +57,13 @@ static peft_status print_list(peft_output *output, peft_error *error)
 static peft_status print_one(const peft_variant *variant, peft_output *output, peft_error *error)
 {
     FILE *out = output->results;
-    fprintf(out, "%s: %s\n\n    %s\n\nSource: %s\nFile:   adapter_config.json with peft_type %s%s%s\n\n", variant->name,
+    fprintf(out, "%s: %s\n\n    %s\n\nSource: %s\nFile:   adapter_config.json with peft_type %s%s%s\n", variant->name,
             variant->summary, variant->equation, variant->source, variant->peft_type, variant->peft_flag ? " and " : "",
             variant->peft_flag ? variant->peft_flag : "");
+    fprintf(out, "Merge:  %s\n\n",
+            variant->to_lora  ? "into the weights, and exact as a plain LoRA"
+            : merges(variant) ? "into the weights; no plain LoRA has this update"
+                              : "none: the update depends on the input");
     static const char *const headings[] = {"option", "default", "limits", "meaning"};
     peft_text_table table;
     peft_text_table_init(&table, headings, 4);
