@@ -6,6 +6,7 @@
 
 #include "ops/ops.h"
 #include "ops/side.h"
+#include "variants/by_sequence.h"
 
 peft_adapter *peft_adapters_find(peft_adapters *all, const char *module)
 {
@@ -44,7 +45,10 @@ peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, co
                                   peft_tensor *x, const peft_batch *batch)
 {
     if (!adapter) return peft_base_forward(g, base, x);
-    return adapter->all->variant->forward(g, adapter, base, x, batch);
+    const peft_variant *variant = adapter->all->variant;
+    if (variant->one_at_a_time && peft_adapter_differs(g, adapter))
+        return peft_forward_by_sequence(g, adapter, base, x, batch);
+    return variant->forward(g, adapter, base, x, batch);
 }
 
 peft_tensor *peft_value_leaf(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch)

@@ -22,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/op.h"
 #include "ops/ops.h"
 #include "ops/side.h"
 #include "variants/lora.h"
@@ -118,9 +117,6 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
 {
     const dora_options *options = a->all->options;
     bool through_norm = strcmp(options->norm_gradient, full) == 0;
-    if (peft_value_starts(g, &a->values[LORA_A], batch))
-        return peft_graph_fail(g, PEFT_ERR_UNSUPPORTED, "%s: dora: one adapter for each sequence is not offered",
-                               a->module);
     peft_tensor *A = peft_value_leaf(g, &a->values[LORA_A], batch);
     peft_tensor *B = peft_value_leaf(g, &a->values[LORA_B], batch);
     peft_tensor *m = peft_value_leaf(g, &a->values[MAGNITUDE], batch);
@@ -181,6 +177,7 @@ const peft_variant peft_variant_dora = {
     .scaling = scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .one_at_a_time = true,
     .init = init,
     .merge = merge,
 };

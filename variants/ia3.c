@@ -192,5 +192,6 @@ const peft_variant peft_variant_ia3 = {
     .scaling = scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .one_at_a_time = true,
     .merge = merge,
 };

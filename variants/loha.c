@@ -114,5 +114,6 @@ const peft_variant peft_variant_loha = {
     .scaling = lycoris_scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .one_at_a_time = true,
     .to_lora = to_lora,
 };

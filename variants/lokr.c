@@ -227,5 +227,6 @@ const peft_variant peft_variant_lokr = {
     .scaling = lycoris_scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .one_at_a_time = true,
     .to_lora = to_lora,
 };

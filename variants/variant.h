@@ -240,6 +240,9 @@ struct peft_variant {
      * losses and observations to the graph (ops/side.h). */
     peft_tensor *(*forward)(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
                             const peft_batch *batch);
+    /* It takes one adapter for all tokens, and does not look at the batch's starts: where sequences have adapters of
+     * their own it is called for each. */
+    bool one_at_a_time;
 
     /* Optional: start values that depend on the base weight or that one distribution cannot say. */
     peft_status (*init)(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed, peft_error *error);

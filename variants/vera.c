@@ -120,8 +120,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
     peft_tensor *lambda_b = peft_value_leaf(g, &a->values[LAMBDA_B], batch);
     peft_tensor *lambda_d = peft_value_leaf(g, &a->values[LAMBDA_D], batch);
     peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
-    peft_tensor *starts = peft_value_starts(g, &a->values[LAMBDA_D], batch);
-    peft_tensor *update = peft_low_rank(g, NULL, dropped, own_A, own_B, lambda_d, starts, 1);
+    peft_tensor *update = peft_low_rank(g, NULL, dropped, own_A, own_B, lambda_d, NULL, 1);
     return peft_add(g, peft_base_forward(g, base, x), peft_mul(g, update, lambda_b));
 }
 
@@ -155,5 +154,6 @@ const peft_variant peft_variant_vera = {
     .model_values = model_values,
     .draw_model = draw_model,
     .forward = forward,
+    .one_at_a_time = true,
     .to_lora = to_lora,
 };

@@ -200,24 +200,6 @@ START_TEST(dropout_leaves_the_base_alone)
 }
 END_TEST
 
-START_TEST(an_adapter_for_each_sequence_is_refused)
-{
-    adapted_layer l;
-    peft_graph *g;
-    peft_error error = {0};
-    static const float many[2 * RANK * IN];
-    open_dora(&l, NULL);
-    ck_assert(!peft_graph_create(&g, NULL));
-    peft_tensor *x = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, IN), l.x, "x");
-    peft_graph_bind(g, &l.adapter->values[A], peft_constant(g, PEFT_F32, peft_shape_3(2, RANK, IN), many, "A"));
-    ck_assert_ptr_null(peft_adapter_forward(g, l.adapter, &l.base, x, &l.batch));
-    ck_assert_int_eq(peft_graph_status(g, &error), PEFT_ERR_UNSUPPORTED);
-    ck_assert_ptr_nonnull(strstr(error.message, "model.layer.0.query: dora: one adapter for each sequence"));
-    peft_graph_free(g);
-    layer_close(&l);
-}
-END_TEST
-
 START_TEST(merging_survives_a_failing_allocator)
 {
     adapted_layer l;
@@ -235,5 +217,4 @@ TEST_MAIN("dora", tcase_add_test(tc, magnitudes_start_as_the_lengths_of_the_rows
           tcase_add_test(tc, detached_gradients_hold_the_lengths_constant);
           tcase_add_test(tc, the_full_gradient_is_another_one); tcase_add_test(tc, a_row_of_zeros_does_no_harm);
           tcase_add_test(tc, a_layer_may_have_no_bias); tcase_add_test(tc, dropout_leaves_the_base_alone);
-          tcase_add_test(tc, an_adapter_for_each_sequence_is_refused);
           tcase_add_test(tc, merging_survives_a_failing_allocator))

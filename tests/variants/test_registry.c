@@ -169,6 +169,68 @@ START_TEST(twice_the_alpha_is_twice_the_update)
 }
 END_TEST
 
+/* Binds each of the layer's trained values to those of two snapshots, one for each sequence; *data is the caller's. */
+static void bind_both(peft_graph *g, const adapted_layer *l, float *const snapshots[2], float **data)
+{
+    float *to = *data = malloc(2 * (size_t)l->all->num_trained * sizeof *to);
+    ck_assert_ptr_nonnull(to);
+    for (int32_t v = 0; v < l->adapter->num_values; v++) {
+        const peft_adapter_value *value = &l->adapter->values[v];
+        if (!value->gradient) continue;
+        peft_shape shape = value->spec.shape;
+        int64_t count = peft_shape_count(&shape), at = value->data - l->all->memory;
+        for (int32_t d = shape.ndim++; d > 0; d--) shape.size[d] = shape.size[d - 1];
+        shape.size[0] = 2;
+        peft_graph_bind(g, value, peft_constant(g, PEFT_F32, shape, to, "both"));
+        for (int s = 0; s < 2; s++, to += count) memcpy(to, snapshots[s] + at, (size_t)count * sizeof *to);
+    }
+}
+
+/* A router is one for all sequences. */
+static bool has_router(const peft_adapter *a)
+{
+    bool found = false;
+    for (int32_t v = 0; v < a->num_values; v++) found |= a->values[v].spec.role == PEFT_ROLE_ROUTER;
+    return found;
+}
+
+START_TEST(each_sequence_may_have_its_own_adapter)
+{
+    adapted_layer l;
+    float *snapshots[2], *alone[2], *data;
+    layer_open(&l, variant_of(_i), *case_of(_i), NULL);
+    if (l.batch.num_sequences < 2 || has_router(l.adapter)) {
+        layer_close(&l);
+        return;
+    }
+    size_t bytes = (size_t)l.all->num_trained * sizeof(float);
+    for (int s = 0; s < 2; s++) {
+        layer_shake(&l);
+        snapshots[s] = memcpy(malloc(bytes), l.all->memory, bytes);
+        alone[s] = layer_output(&l, 1);
+    }
+    peft_graph *g;
+    peft_context *ctx;
+    peft_error error = {0};
+    ck_assert(!peft_graph_create(&g, &error) && !peft_context_open(&ctx, NULL, &error));
+    bind_both(g, &l, snapshots, &data);
+    peft_tensor *y = peft_graph_keep(g, layer_forward(g, &l));
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s: %s", variant_of(_i)->name, error.message);
+    const float *found = y->data;
+    int64_t first = l.starts[1] * l.sizes.out_features, rest = outputs_of(&l) - first;
+    check_close(variant_of(_i)->name, "the first sequence", found, alone[0], first);
+    check_close(variant_of(_i)->name, "the second sequence", found + first, alone[1] + first, rest);
+    peft_graph_free(g);
+    peft_context_close(ctx);
+    for (int s = 0; s < 2; s++) {
+        free(snapshots[s]);
+        free(alone[s]);
+    }
+    free(data);
+    layer_close(&l);
+}
+END_TEST
+
 START_TEST(the_number_of_threads_changes_no_bit)
 {
     adapted_layer l;
@@ -358,6 +420,7 @@ TEST_MAIN("registry", int n = num_variants(); int pairs = n * NUM_CASES;
           tcase_add_loop_test(tc, merged_weights_give_the_adapted_output, 0, pairs);
           tcase_add_loop_test(tc, the_exported_lora_gives_the_same_output, 0, pairs);
           tcase_add_loop_test(tc, twice_the_alpha_is_twice_the_update, 0, pairs);
+          tcase_add_loop_test(tc, each_sequence_may_have_its_own_adapter, 0, pairs);
           tcase_add_loop_test(tc, the_number_of_threads_changes_no_bit, 0, pairs);
           tcase_add_loop_test(tc, a_resumed_training_ends_in_the_same_bits, 0, pairs);
           tcase_add_loop_test(tc, training_on_more_threads_ends_in_the_same_bits, 0, pairs);
