@@ -47,7 +47,7 @@ void peft_gemm_f64(peft_gemm_arch arch, const peft_gemm_shape *s, double alpha, 
                  (cntx_t *)(uintptr_t)context_of(arch), &runtime);
 }
 
-static peft_gemm_arch find_arch(const char *backend)
+peft_gemm_arch peft_gemm_arch_of(const char *backend)
 {
     static const char *const names[] = {[PEFT_GEMM_avx512] = "avx512", [PEFT_GEMM_avx2] = "avx2"};
     for (int k = 0; k <= PEFT_GEMM_avx2; k++)
@@ -57,7 +57,7 @@ static peft_gemm_arch find_arch(const char *backend)
 
 int64_t peft_gemm_buffer_bytes(const char *backend, int64_t columns)
 {
-    const cntx_t *context = context_of(find_arch(backend));
+    const cntx_t *context = context_of(peft_gemm_arch_of(backend));
     int64_t mc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_MC, (cntx_t *)(uintptr_t)context);
     int64_t kc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_KC, (cntx_t *)(uintptr_t)context);
     int64_t nc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_NC, (cntx_t *)(uintptr_t)context);

@@ -17,6 +17,9 @@ typedef enum peft_gemm_arch {
     PEFT_NUM_GEMM_ARCHS
 } peft_gemm_arch;
 
+/* That of a backend; portable where the backend has none of its own. */
+peft_gemm_arch peft_gemm_arch_of(const char *backend);
+
 typedef struct peft_gemm_shape {
     int64_t m, n, k;
     int64_t row_a, column_a, row_b, column_b, row_c, column_c; /* strides, in elements */
