@@ -270,9 +270,12 @@ static peft_tensor *self_attention(const forward *f, const layer *l, peft_tensor
         .dropout_stream = stream_of(l->query, "attention.dropout"),
         .first_row = f->batch->first_token,
     };
-    peft_tensor *starts = peft_batch_starts(f->g, f->batch);
-    return peft_attention(f->g, linear(f, l->query, x), linear(f, l->key, x), linear(f, l->value, x), starts, NULL,
-                          &options);
+    /* One after another: the order of the nodes is the order in which gradients are summed, and C leaves that of
+     * arguments to the compiler. */
+    peft_tensor *q = linear(f, l->query, x);
+    peft_tensor *k = linear(f, l->key, x);
+    peft_tensor *v = linear(f, l->value, x);
+    return peft_attention(f->g, q, k, v, peft_batch_starts(f->g, f->batch), NULL, &options);
 }
 
 static peft_tensor *encoder_layer(const forward *f, const layer *l, peft_tensor *x)
