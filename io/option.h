@@ -36,7 +36,7 @@ typedef struct peft_option {
     size_t offset;              /* of the field in its struct */
     const char *initial;        /* default, written as for a flag; NULL: 0, false, not set */
     double min, max;            /* numbers, both ends allowed; both 0: any; DBL_MIN: above 0; HUGE_VAL: no upper end */
-    const char *const *choices; /* strings: what is allowed, NULL at the end; NULL: anything */
+    const char *const *choices; /* strings: what is allowed, NULL at the end; NULL: anything (peft_option_is_choice) */
     const char *placeholder;    /* of the value in help texts: "N", "X", "DIR" */
     const char *help;           /* a phrase without a full stop; limits, choices and default are added to it */
     const char *group;          /* heading in help texts; NULL: "Options" */
@@ -96,6 +96,10 @@ PEFT_API const peft_option *peft_option_sets_find(const peft_option_set *sets, s
 
 /* The known name that is nearest to a misspelled one, or NULL where none is near. */
 PEFT_API const char *peft_option_sets_nearest(const peft_option_set *sets, size_t count, const char *name);
+
+/* Whether `text` is what a choice allows: the same word; or, where the choice ends in "_N", the same with a number of
+ * up to four digits in the place of the N ("pissa_niter_16"). */
+PEFT_API bool peft_option_is_choice(const char *choice, const char *text);
 
 /* The limits of an option's value in words: "from 1 to 64", "above 0", "one of linear, cosine"; "" where it has none.
  * The text is cut where `bytes` are too few. Returns buffer. */

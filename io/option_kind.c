@@ -196,10 +196,19 @@ static size_t num_choices(const peft_option *option)
     return count;
 }
 
+bool peft_option_is_choice(const char *choice, const char *text)
+{
+    enum { DIGITS = 4 };
+    const char *end = strrchr(choice, '_');
+    if (!end || strcmp(end, "_N") != 0) return strcmp(choice, text) == 0;
+    size_t stem = (size_t)(end + 1 - choice);
+    return strncmp(choice, text, stem) == 0 && only(text + stem, "0123456789") && strlen(text + stem) <= DIGITS;
+}
+
 static bool is_choice(const peft_option *option, const char *text)
 {
     for (size_t i = 0; i < num_choices(option); i++)
-        if (strcmp(option->choices[i], text) == 0) return true;
+        if (peft_option_is_choice(option->choices[i], text)) return true;
     return option->choices == NULL;
 }
 

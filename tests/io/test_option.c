@@ -165,6 +165,18 @@ START_TEST(errors_say_flag_expectation_and_finding)
 }
 END_TEST
 
+START_TEST(a_choice_may_stand_for_words_with_a_number)
+{
+    ck_assert(peft_option_is_choice("linear", "linear"));
+    ck_assert(peft_option_is_choice("steps_N", "steps_4"));
+    ck_assert(peft_option_is_choice("steps_N", "steps_9999"));
+    static const char *const others[] = {"steps_N", "steps_", "steps_10000", "steps_-1", "steps_1x", "step_1", "steps"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        ck_assert_msg(!peft_option_is_choice("steps_N", others[i]), "%s", others[i]);
+    ck_assert(!peft_option_is_choice("_linear", "linear"));
+}
+END_TEST
+
 START_TEST(json_fields_take_json_lists_and_words)
 {
     static const char *const cases[][2] = {
@@ -309,6 +321,7 @@ int main(void)
     tcase_add_test(tcase, numbers_are_read_strictly);
     tcase_add_test(tcase, the_decimal_sign_is_a_point_in_every_locale);
     tcase_add_test(tcase, errors_say_flag_expectation_and_finding);
+    tcase_add_test(tcase, a_choice_may_stand_for_words_with_a_number);
     tcase_add_test(tcase, json_fields_take_json_lists_and_words);
     tcase_add_test(tcase, json_types_must_agree);
     tcase_add_test(tcase, a_struct_survives_the_way_through_json);
