@@ -264,3 +264,13 @@ peft_status peft_file_write(const char *path, const void *data, size_t bytes, pe
     }
     return peft_writer_commit(writer, error);
 }
+
+peft_status peft_file_copy(const char *from, const char *to, peft_error *error)
+{
+    peft_mapped_file file;
+    peft_status status = peft_file_map(from, &file, error);
+    if (status) return status;
+    status = peft_file_write(to, file.data, file.bytes, error);
+    peft_file_unmap(&file);
+    return status;
+}

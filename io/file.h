@@ -48,7 +48,8 @@ peft_status peft_writer_commit(peft_writer *writer, peft_error *error);
 /* Ends the writer and removes the temporary file; `path` stays as it was. NULL is allowed. */
 void peft_writer_discard(peft_writer *writer);
 
-/* The whole buffer at once, atomically. */
+/* The whole buffer at once, atomically; and a copy of another file, likewise. */
 peft_status peft_file_write(const char *path, const void *data, size_t bytes, peft_error *error);
+peft_status peft_file_copy(const char *from, const char *to, peft_error *error);
 
 #endif

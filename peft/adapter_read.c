@@ -12,15 +12,16 @@ typedef struct reading {
     const char *folder;
     peft_value_spec specs[PEFT_MAX_VALUES]; /* of a layer of the variant with IN_FEATURES and OUT_FEATURES */
     int32_t num_specs;
-    char **modules;     /* [num_layers] what the layers' names point to */
+    char **modules;     /* [num_layers] what the layers' names point to; NULL: into the model */
     peft_layer *layers; /* [num_layers] */
     int64_t num_layers;
 } reading;
 
 /* ---- which layers ---- */
 
-/* Sizes that nothing else in a shape has: they show which of its dimensions are those of the layer. */
-enum { IN_FEATURES = 1000003, OUT_FEATURES = 1000033 };
+/* Sizes that nothing else in a shape has: they show which of its dimensions are those of the layer. They are no primes,
+ * so that a variant which factors sizes (LoKr) does not keep them whole. */
+enum { IN_FEATURES = 1000004, OUT_FEATURES = 1000034 };
 
 /* The end of a tensor's name, ".VALUE", by either of the value's names: its length, or 0. */
 static size_t end_of(const char *name, const char *value)
@@ -64,6 +65,23 @@ static void take_sizes(peft_layer *layer, const peft_value_spec *spec, const pef
         if (spec->shape.size[d] == IN_FEATURES) layer->in_features = shape->size[d];
         if (spec->shape.size[d] == OUT_FEATURES) layer->out_features = shape->size[d];
     }
+}
+
+static bool has_size(const reading *r, int64_t size)
+{
+    for (int32_t k = 0; k < r->num_specs; k++)
+        for (int32_t d = 0; d < r->specs[k].shape.ndim; d++)
+            if (r->specs[k].shape.size[d] == size) return true;
+    return false;
+}
+
+/* VeRA's values have no dimension that is the layer's input, LoKr's have factors of both. */
+static peft_status check_sizes_shown(const reading *r, peft_error *error)
+{
+    if (has_size(r, IN_FEATURES) && has_size(r, OUT_FEATURES)) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_UNSUPPORTED,
+                     "%s: the shapes of a %s adapter do not say the sizes of its layers; give its base model, too",
+                     r->folder, r->contents->config.variant->name);
 }
 
 static int by_module(const void *a, const void *b)
@@ -128,38 +146,61 @@ static peft_status read_value(void *argument, const char *module, peft_adapter_v
     return peft_file_tensor_read_f32(tensor, value->data, error);
 }
 
-static bool is_value(const reading *r, const peft_file_tensor *tensor)
-{
-    const char *module;
-    size_t length;
-    if (split_name(r, tensor->name, &module, &length)) return true;
-    return strncmp(tensor->name, PEFT_MODEL_PREFIX, strlen(PEFT_MODEL_PREFIX)) != 0;
-}
-
+/* All that no value of the adapter has read. */
 static peft_status list_others(reading *r, peft_error *error)
 {
     peft_adapter_contents *c = r->contents;
+    peft_adapter_tensors values;
     size_t count = peft_safetensors_count(c->file);
+    peft_status status = peft_adapter_tensors_list(&values, NULL, c->adapters, error);
+    if (status) return status;
     c->others = calloc(count + 1, sizeof *c->others);
-    if (!c->others) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
-    for (size_t k = 0; k < count; k++) {
+    if (!c->others) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
+    for (size_t k = 0; k < count && status == PEFT_OK; k++) {
         const peft_file_tensor *tensor = peft_safetensors_at(c->file, k);
-        if (!is_value(r, tensor)) c->others[c->num_others++] = *tensor;
+        if (!peft_adapter_tensors_find(&values, tensor->name)) c->others[c->num_others++] = *tensor;
     }
-    return PEFT_OK;
+    peft_adapter_tensors_free(&values);
+    return status;
 }
 
-static peft_status read_adapters(reading *r, peft_error *error)
+/* From the file alone. */
+static peft_status layers_of_file(reading *r, peft_error *error)
 {
-    peft_adapter_contents *c = r->contents;
-    const peft_variant *variant = c->config.variant;
-    const peft_adapters all = {.variant = variant, .options = c->config.options};
+    const peft_variant *variant = r->contents->config.variant;
+    const peft_adapters all = {.variant = variant, .options = r->contents->config.options};
     const peft_adapter any = {
         .all = &all, .module = "", .in_features = IN_FEATURES, .out_features = OUT_FEATURES, .rank = 1};
     r->num_specs = variant->layer_values(&any, r->specs);
-    peft_status status = find_layers(r, error);
+    peft_status status = check_sizes_shown(r, error);
+    return status == PEFT_OK ? find_layers(r, error) : status;
+}
+
+/* Those of the model that the settings select. */
+static peft_status layers_of_model(reading *r, peft_model *model, peft_error *error)
+{
+    int64_t count;
+    const peft_linear_layer *linears = peft_model_linears(model, &count);
+    bool *selected = calloc((size_t)count + 1, sizeof *selected);
+    r->layers = calloc((size_t)count + 1, sizeof *r->layers);
+    peft_status status = selected && r->layers ? peft_targets_find(linears, count, peft_model_default_targets(model),
+                                                                   &r->contents->config.targets, selected, NULL, error)
+                                               : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
+    for (int64_t k = 0; k < count && status == PEFT_OK; k++)
+        if (selected[k])
+            r->layers[r->num_layers++] =
+                (peft_layer){linears[k].module, linears[k].in_features, linears[k].out_features};
+    free(selected);
+    return status == PEFT_OK ? PEFT_OK : peft_fail_in(error, status, r->folder);
+}
+
+static peft_status read_adapters(reading *r, peft_model *model, peft_error *error)
+{
+    peft_adapter_contents *c = r->contents;
+    peft_status status = model ? layers_of_model(r, model, error) : layers_of_file(r, error);
     if (status == PEFT_OK)
-        status = peft_adapters_create(&c->adapters, variant, c->config.options, r->layers, r->num_layers, 0, error);
+        status = peft_adapters_create(&c->adapters, c->config.variant, c->config.options, r->layers, r->num_layers, 0,
+                                      error);
     return status == PEFT_OK ? peft_adapters_each_value(c->adapters, read_value, c->file, error) : status;
 }
 
@@ -172,7 +213,7 @@ static peft_status open_file(const char *folder, peft_safetensors **file, peft_e
     return status;
 }
 
-static peft_status read_all(reading *r, const peft_load_options *options, peft_error *error)
+static peft_status read_all(reading *r, peft_model *model, const peft_load_options *options, peft_error *error)
 {
     peft_adapter_contents *c = r->contents;
     char *path = NULL;
@@ -180,17 +221,17 @@ static peft_status read_all(reading *r, const peft_load_options *options, peft_e
     if (status == PEFT_OK) status = peft_adapter_config_load(&c->config, path, options, error);
     free(path);
     if (status == PEFT_OK) status = open_file(r->folder, &c->file, error);
-    if (status == PEFT_OK && c->config.variant) status = read_adapters(r, error);
+    if (status == PEFT_OK && c->config.variant) status = read_adapters(r, model, error);
     return status == PEFT_OK ? list_others(r, error) : status;
 }
 
-peft_status peft_adapter_read(peft_adapter_contents *contents, const char *folder, const peft_load_options *options,
-                              peft_error *error)
+peft_status peft_adapter_read(peft_adapter_contents *contents, const char *folder, peft_model *model,
+                              const peft_load_options *options, peft_error *error)
 {
     *contents = (peft_adapter_contents){0};
     reading r = {.contents = contents, .folder = folder};
-    peft_status status = read_all(&r, options, error);
-    for (int64_t k = 0; k < r.num_layers; k++) free(r.modules[k]);
+    peft_status status = read_all(&r, model, options, error);
+    for (int64_t k = 0; r.modules && k < r.num_layers; k++) free(r.modules[k]);
     free(r.modules);
     free(r.layers);
     if (status != PEFT_OK) peft_adapter_contents_free(contents);

@@ -7,7 +7,7 @@
 #include "io/file.h"
 #include "io/safetensors.h"
 #include "peft/adapter_folder.h"
-#include "peft/adapter_tensors.h"
+#include "peft/adapter_write.h"
 #include "peft/inject.h"
 #include "variants/module_name.h"
 
@@ -39,24 +39,28 @@ static peft_status put_in_place(const new_file *file, peft_error *error)
 
 /* ---- tensors ---- */
 
-static peft_status write_tensors(const char *path, const peft_adapter_tensors *tensors, const peft_variant *variant,
-                                 peft_error *error)
+static peft_file_tensor in_file(const peft_adapter_tensor *t)
 {
+    return (peft_file_tensor){.name = t->key,
+                              .dtype = PEFT_F32,
+                              .shape = t->shape,
+                              .data = t->data,
+                              .bytes = (size_t)peft_shape_count(&t->shape) * sizeof(float)};
+}
+
+static peft_status write_tensors(const char *path, const peft_adapter_files *content, peft_error *error)
+{
+    const peft_variant *variant = content->config->variant;
     const peft_key_value metadata[] = {{"format", "pt"},
                                        {"method", variant ? variant->name : ""},
                                        {"method_version", variant ? variant->own_format : ""}};
-    peft_file_tensor *list = calloc(tensors->count + 1, sizeof *list);
+    const peft_adapter_tensors *tensors = content->tensors;
+    peft_file_tensor *list = calloc(tensors->count + content->num_others + 1, sizeof *list);
     if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     size_t count = 0;
-    for (size_t i = 0; i < tensors->count; i++) {
-        const peft_adapter_tensor *t = &tensors->items[i];
-        if (t->data)
-            list[count++] = (peft_file_tensor){.name = t->key,
-                                               .dtype = PEFT_F32,
-                                               .shape = t->shape,
-                                               .data = t->data,
-                                               .bytes = (size_t)peft_shape_count(&t->shape) * sizeof(float)};
-    }
+    for (size_t i = 0; i < tensors->count; i++)
+        if (tensors->items[i].data) list[count++] = in_file(&tensors->items[i]);
+    for (size_t i = 0; i < content->num_others; i++) list[count++] = content->others[i];
     peft_status status =
         peft_safetensors_write(path, list, count, metadata, variant && variant->own_format ? 3 : 1, error);
     free(list);
@@ -70,7 +74,7 @@ static bool append_name(json_t *list, const char *name, size_t length)
     return json_array_append_new(list, json_stringn(name, length)) == 0;
 }
 
-static json_t *names_of_layers(const peft_adapters *adapters)
+json_t *peft_adapter_modules(const peft_adapters *adapters)
 {
     json_t *list = json_array();
     bool complete = list != NULL;
@@ -116,8 +120,31 @@ static bool targets_are_named(const peft_adapters *adapters, const peft_target_o
            (targets->layers_to_transform && peft_variant_lacks(adapters->variant, "layers_to_transform"));
 }
 
-static peft_status write_config(const char *path, peft_model *model, const peft_adapters *adapters,
-                                const peft_target_options *targets, peft_error *error)
+/* ---- the folder ---- */
+
+static peft_status write_both(const new_file files[2], const peft_adapter_files *content, peft_error *error)
+{
+    peft_status status = write_tensors(files[0].draft, content, error);
+    if (status == PEFT_OK) status = peft_adapter_config_save(content->config, files[1].draft, error);
+    if (status == PEFT_OK) status = put_in_place(&files[0], error);
+    return status == PEFT_OK ? put_in_place(&files[1], error) : status;
+}
+
+peft_status peft_adapter_write(const char *folder, const peft_adapter_files *content, peft_error *error)
+{
+    new_file files[2] = {{0}};
+    peft_status status = peft_make_directories(folder, error);
+    if (status == PEFT_OK) status = name_file(&files[0], folder, "adapter_model.safetensors", error);
+    if (status == PEFT_OK) status = name_file(&files[1], folder, "adapter_config.json", error);
+    if (status == PEFT_OK) status = write_both(files, content, error);
+    free_file(&files[0]);
+    free_file(&files[1]);
+    return status;
+}
+
+static peft_status write_described(peft_model *model, const peft_adapters *adapters,
+                                   const peft_adapter_tensors *tensors, const peft_target_options *targets,
+                                   const char *folder, peft_error *error)
 {
     peft_adapter_config config = {
         .variant = adapters ? adapters->variant : NULL,
@@ -127,32 +154,28 @@ static peft_status write_config(const char *path, peft_model *model, const peft_
         .base_model_name_or_path = (char *)(uintptr_t)peft_model_dir(model), /* only read */
         .inference_mode = true,
     };
-    json_t *names = adapters && targets_are_named(adapters, targets) ? names_of_layers(adapters)
+    json_t *names = adapters && targets_are_named(adapters, targets) ? peft_adapter_modules(adapters)
                                                                      : json_incref(targets->target_modules);
     json_t *saved = names_of_saved(model, adapters, targets);
     peft_status status = PEFT_OK;
-    if ((adapters && !names) || !saved) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    if ((adapters && !names) || !saved) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
     config.targets.target_modules = names;
     config.targets.modules_to_save = saved;
-    if (status == PEFT_OK) status = peft_adapter_config_save(&config, path, error);
+    if (status == PEFT_OK)
+        status = peft_adapter_write(folder, &(peft_adapter_files){.config = &config, .tensors = tensors}, error);
     json_decref(names);
     json_decref(saved);
     return status;
 }
 
-/* ---- the folder ---- */
-
 /* `adapters` as files hold them: without what was pruned. */
-static peft_status write_both(const new_file files[2], peft_model *model, peft_adapters *adapters,
-                              const peft_target_options *targets, peft_error *error)
+static peft_status save(peft_model *model, peft_adapters *adapters, const peft_target_options *targets,
+                        const char *folder, peft_error *error)
 {
     peft_adapter_tensors tensors;
     peft_status status = peft_adapter_tensors_list(&tensors, model, adapters, error);
     if (status) return status;
-    status = write_tensors(files[0].draft, &tensors, adapters ? adapters->variant : NULL, error);
-    if (status == PEFT_OK) status = write_config(files[1].draft, model, adapters, targets, error);
-    if (status == PEFT_OK) status = put_in_place(&files[0], error);
-    if (status == PEFT_OK) status = put_in_place(&files[1], error);
+    status = write_described(model, adapters, &tensors, targets, folder, error);
     peft_adapter_tensors_free(&tensors);
     return status;
 }
@@ -161,16 +184,9 @@ peft_status peft_adapter_save(peft_model *model, peft_adapters *adapters, const 
                               const char *folder, peft_error *error)
 {
     const peft_target_options none = {.bias = (char[]){"none"}};
-    new_file files[2] = {{0}};
     peft_adapters *smaller = NULL;
-    peft_status status = peft_make_directories(folder, error);
-    if (status == PEFT_OK) status = name_file(&files[0], folder, "adapter_model.safetensors", error);
-    if (status == PEFT_OK) status = name_file(&files[1], folder, "adapter_config.json", error);
-    if (status == PEFT_OK && adapters) status = peft_adapters_compact(adapters, &smaller, error);
-    if (status == PEFT_OK)
-        status = write_both(files, model, smaller ? smaller : adapters, targets ? targets : &none, error);
+    peft_status status = adapters ? peft_adapters_compact(adapters, &smaller, error) : PEFT_OK;
+    if (status == PEFT_OK) status = save(model, smaller ? smaller : adapters, targets ? targets : &none, folder, error);
     peft_adapters_free(smaller);
-    free_file(&files[0]);
-    free_file(&files[1]);
     return status;
 }

@@ -73,16 +73,6 @@ static peft_status write_config(const peft_model *model, char *const *names, con
 
 /* ---- tokenizer ---- */
 
-static peft_status copy_file(const char *from, const char *to, peft_error *error)
-{
-    peft_mapped_file file;
-    peft_status status = peft_file_map(from, &file, error);
-    if (status) return status;
-    status = peft_file_write(to, file.data, file.bytes, error);
-    peft_file_unmap(&file);
-    return status;
-}
-
 static peft_status copy_tokenizer(const peft_model *model, const char *folder, peft_error *error)
 {
     static const char *const names[] = {"added_tokens.json", "merges.txt",      "special_tokens_map.json",
@@ -93,7 +83,7 @@ static peft_status copy_tokenizer(const peft_model *model, const char *folder, p
         char *from = NULL, *to = NULL;
         status = peft_path_join(peft_model_dir(model), names[k], &from, error);
         if (status == PEFT_OK) status = peft_path_join(folder, names[k], &to, error);
-        if (status == PEFT_OK && peft_file_exists(from)) status = copy_file(from, to, error);
+        if (status == PEFT_OK && peft_file_exists(from)) status = peft_file_copy(from, to, error);
         free(from);
         free(to);
     }

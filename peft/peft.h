@@ -26,6 +26,7 @@
 #include "ops/weight.h"
 #include "peft/adapter_folder.h"
 #include "peft/config.h"
+#include "peft/convert.h"
 #include "peft/inject.h"
 #include "peft/merge.h"
 #include "peft/model_folder.h"

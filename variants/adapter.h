@@ -54,6 +54,17 @@ PEFT_API peft_status peft_adapter_to_lora(const peft_adapter *adapter, peft_lora
 PEFT_API peft_status peft_adapter_expert_to_lora(const peft_adapter *adapter, int64_t expert,
                                                  peft_lora_factors *factors, peft_error *error);
 
+/* All adapters as plain LoRAs with the same updates, for programs that know no other method: *plain is the caller's
+ * (peft_adapters_free). The most frequent rank and alpha become the options, others stand in rank_pattern and
+ * alpha_pattern; layers of whose update nothing is left are left out. PEFT_ERR_UNSUPPORTED: the update depends on the
+ * input, or nothing is left of any. */
+PEFT_API peft_status peft_adapters_to_lora(const peft_adapters *all, peft_adapters **plain, peft_error *error);
+/* The same for one expert of a mixture of LoRAs, on the layers that have so many; and how many experts a layer has at
+ * most, 0 where none are LoRAs. */
+PEFT_API peft_status peft_adapters_expert_to_lora(const peft_adapters *all, int64_t expert, peft_adapters **plain,
+                                                  peft_error *error);
+PEFT_API int64_t peft_adapters_num_experts(const peft_adapters *all);
+
 /* The adapted layer, or the plain one where adapter is NULL. */
 PEFT_API peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
                                            peft_tensor *x, const peft_batch *batch);

@@ -139,7 +139,7 @@ static peft_status describe(const char *folder, json_t **document, peft_error *e
     const peft_load_options options = {.notes = json_array()};
     if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
     peft_adapter_contents contents;
-    peft_status status = peft_adapter_read(&contents, folder, &options, error);
+    peft_status status = peft_adapter_read(&contents, folder, NULL, &options, error);
     if (status == PEFT_OK) status = make_document(&contents, options.notes, document, error);
     peft_adapter_contents_free(&contents);
     json_decref(options.notes);

@@ -143,7 +143,7 @@ START_TEST(an_adapter_reads_the_same_without_its_model)
     snprintf(folder, sizeof folder, "%s/goldens/%s", getenv("PEFT_FIXTURES"), goldens[_i]);
     peft_adapter_contents alone;
     peft_loaded loaded;
-    ck_assert_msg(!peft_adapter_read(&alone, folder, NULL, &error), "%s", error.message);
+    ck_assert_msg(!peft_adapter_read(&alone, folder, NULL, NULL, &error), "%s", error.message);
     ck_assert_msg(!peft_load(&loaded, model, folder, PEFT_WITH_HEAD, NULL, &error), "%s", error.message);
     ck_assert_int_eq(alone.adapters->num_layers, loaded.adapters->num_layers);
     for (int64_t k = 0; k < alone.adapters->num_layers; k++) {
@@ -177,7 +177,7 @@ START_TEST(reading_alone_and_running_out_of_memory)
     for (int64_t call = 0; failed; call++) {
         peft_adapter_contents contents;
         fail_own_allocation(call);
-        peft_status status = peft_adapter_read(&contents, adapter, NULL, &error);
+        peft_status status = peft_adapter_read(&contents, adapter, NULL, NULL, &error);
         failed = allocation_failed();
         ck_assert_msg(status == (failed ? PEFT_ERR_MEMORY : PEFT_OK), "allocation %d: %s", (int)call, error.message);
         peft_adapter_contents_free(&contents);

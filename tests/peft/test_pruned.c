@@ -140,7 +140,7 @@ START_TEST(files_hold_what_is_left_and_mean_the_same)
     check_same_file(scratch("first/adapter_model.safetensors"), scratch("second/adapter_model.safetensors"));
 
     peft_adapter_contents alone;
-    ck_assert_msg(!peft_adapter_read(&alone, scratch("first"), NULL, &error), "%s", error.message);
+    ck_assert_msg(!peft_adapter_read(&alone, scratch("first"), NULL, NULL, &error), "%s", error.message);
     for (int64_t l = 0; l < adapters->num_layers; l++) {
         const peft_adapter *found = peft_adapters_find(alone.adapters, adapters->layers[l].module);
         ck_assert(found->rank == adapters->layers[l].rank && found->in_features == adapters->layers[l].in_features);
@@ -199,7 +199,7 @@ START_TEST(the_authors_names_are_read)
     load(scratch("authors"));
     ck_assert_mem_eq(adapters->memory, values, bytes);
     peft_adapter_contents alone;
-    ck_assert_msg(!peft_adapter_read(&alone, scratch("authors"), NULL, &error), "%s", error.message);
+    ck_assert_msg(!peft_adapter_read(&alone, scratch("authors"), NULL, NULL, &error), "%s", error.message);
     ck_assert_int_eq(alone.adapters->num_trained, adapters->num_trained);
     ck_assert_uint_eq(alone.num_others, 2);
     peft_adapter_contents_free(&alone);
