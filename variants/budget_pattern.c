@@ -1,5 +1,6 @@
 /* variants/budget_pattern.c - rank_pattern: which directions pruning has left to the modules of a file. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,9 +106,7 @@ static bool add_list(json_t *pattern, const peft_budget_values *v, const peft_ad
     size_t bytes = strlen(a->module) + strlen(v->key) + 2;
     char *key = malloc(bytes);
     if (!key) return false;
-    strcpy(key, a->module);
-    strcat(key, ".");
-    strcat(key, v->key);
+    snprintf(key, bytes, "%s.%s", a->module, v->key);
     bool added = json_object_set_new(pattern, key, make_list(v, a)) == 0;
     free(key);
     return added;

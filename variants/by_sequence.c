@@ -53,7 +53,7 @@ static void add_part(peft_graph *g, peft_tensor *parts[PEFT_MAX_INPUTS], int32_t
 peft_tensor *peft_forward_by_sequence(peft_graph *g, const peft_adapter *a, const peft_base_linear *base,
                                       peft_tensor *x, const peft_batch *batch)
 {
-    peft_tensor *all[PEFT_MAX_VALUES], *parts[PEFT_MAX_INPUTS];
+    peft_tensor *all[PEFT_MAX_VALUES] = {0}, *parts[PEFT_MAX_INPUTS];
     int32_t count = 0;
     for (int32_t v = 0; v < a->num_values; v++) all[v] = bound_by_sequence(g, &a->values[v]);
     for (int64_t s = 0; s < batch->num_sequences; s++) {

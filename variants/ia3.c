@@ -109,7 +109,8 @@ static char *expression_of(const json_t *ends)
             text[at++] = *c;
         }
     }
-    strcpy(text + at, ")");
+    text[at++] = ')';
+    text[at] = '\0';
     return text;
 }
 

@@ -100,6 +100,7 @@ static void move_centres(clusters *c)
             c->centres[j * c->size + i] = (float)(c->sums[j * c->size + i] / (double)c->members[j]);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the centres are written through a struct */
 peft_status peft_kmeans(const float *points, int64_t count, int64_t size, int64_t k, uint64_t seed, float *centres,
                         peft_error *error)
 {

@@ -122,7 +122,7 @@ static peft_status arrange(peft_adapters *all, peft_error *error)
     const json_t *numbers = ((const mola_options *)all->options)->allocation;
     allocation a;
     read_allocation(&a, numbers);
-    int64_t *depths = malloc((size_t)all->num_layers * sizeof *depths);
+    int64_t *depths = calloc((size_t)all->num_layers, sizeof *depths);
     if (!depths) return peft_fail(error, PEFT_ERR_MEMORY, "allocation: out of memory");
     int64_t num_depths = list_depths(all, depths);
     peft_status status = PEFT_OK;

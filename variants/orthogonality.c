@@ -54,6 +54,7 @@ static void normalize(const vectors *v, int64_t vector)
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): M is written through a struct */
 void peft_orthonormalize(float *M, int64_t rows, int64_t columns)
 {
     enum { PASSES = 2 };

@@ -45,7 +45,7 @@ static void forward_elements(const peft_node *node, peft_context *ctx, int64_t b
 static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx, (void)scratch;
-    int64_t strides[PEFT_MAX_DIMS];
+    int64_t strides[PEFT_MAX_DIMS] = {0};
     strides_in_x(node, strides);
     const peft_shape *shape = &node->dout->shape;
     const real *dy = node->dout->data;

@@ -125,7 +125,7 @@ static peft_status describe(const char *folder, json_t **document, peft_error *e
 /* "bert.encoder.layer.3.attention.self.query": row "layer 3", column "attention.self.query". */
 static void set_module(peft_heat_map *map, const char *module, double value)
 {
-    for (const char *part = module; part; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL) {
+    for (const char *part = module; part && *part; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL) {
         size_t digits = strspn(part, "0123456789");
         if (!digits || part[digits] != '.') continue;
         char row[32];
