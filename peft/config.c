@@ -116,6 +116,9 @@ static peft_status read_option(const reader *r, const peft_option *option, const
         if (equal) return peft_options_set_text(variant->options, r->config->options, option->name, v->text, error);
     }
     char text[PEFT_JSON_TEXT];
+    if (name->advice)
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s is not offered here: %s", peft_json_text(value, text),
+                         name->advice);
     return peft_note(r->options, error,
                      "%s: %s: %s is not offered here; the adapter is right only if the base model it was trained on "
                      "had not been changed by it",

@@ -75,11 +75,11 @@ static double square_of_row(const float *row, int64_t count)
     return square;
 }
 
-/* The magnitudes are computed as the graph computes N, so that m / N is exactly 1. */
+/* The magnitudes are computed as the graph computes N, so that m / N is exactly 1 where B A starts as zero. */
 static peft_status init(peft_adapter *a, const peft_base_linear *base, uint64_t seed, peft_error *error)
 {
-    (void)seed;
-    (void)error;
+    peft_status status = lora_init(a, base, seed, error);
+    if (status) return status;
     const float *W = peft_weight_values(base->weight);
     float *squares = a->values[SQUARES].data, *magnitude = a->values[MAGNITUDE].data;
     for (int64_t k = 0; k < a->out_features; k++) {
@@ -87,6 +87,15 @@ static peft_status init(peft_adapter *a, const peft_base_linear *base, uint64_t 
         magnitude[k] = sqrtf(squares[k] + (float)SMALLEST_SQUARE);
     }
     return PEFT_OK;
+}
+
+static peft_status check(const void *options, peft_error *error)
+{
+    const peft_adapters all = {.options = (void *)(uintptr_t)options}; /* only read */
+    if (!lora_start_of(&all)->subtracts) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_UNSUPPORTED,
+                     "dora: init: \"%s\" takes its start from the weight whose rows keep their lengths here",
+                     ((const lora_options *)options)->init);
 }
 
 /* (2) */
@@ -174,6 +183,7 @@ const peft_variant peft_variant_dora = {
     .options = option_table,
     .json_names = json_names,
     .json_fields = lora_json_fields,
+    .check = check,
     .scaling = scaling,
     .layer_values = layer_values,
     .forward = forward,

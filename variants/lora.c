@@ -4,7 +4,12 @@
  *
  * A [r, in], B [out, r]. B starts at zero, so the adapted layer starts as the base layer. The paper draws A from a
  * Gaussian; the authors' program and Hugging Face draw it as torch.nn.Linear does, U(-1/sqrt(in), 1/sqrt(in)), which
- * is the default here. Dropout acts on the adapter's input only. */
+ * is the default here. Other starts take B A from W (lora_start.h): then the layer is
+ *
+ *     y = W x + b - s B0 A0 x + s B A x
+ *
+ * with the start values A0, B0, and files hold the plain LoRA [A; A0], [B, -B0] of rank 2 r. Dropout acts on the input
+ * of A only. With freeze_a (Zhang et al. 2023, LoRA-FA, arXiv 2308.03303) B alone is trained. */
 #include "variants/lora.h"
 
 #include <math.h>
@@ -13,13 +18,17 @@
 #include "ops/ops.h"
 #include "variants/factors.h"
 
-const char *const lora_init_choices[] = {"kaiming", "gaussian", NULL};
-
-/* Of PEFT's kinds of start values these leave the base as it is, so that a trained adapter can be used whatever it
- * started from. The first of each text is what is written. */
-const struct peft_json_value lora_init_json_values[] = {{"kaiming", "true"},           {"gaussian", "\"gaussian\""},
-                                                        {"kaiming", "false"},          {"kaiming", "\"eva\""},
-                                                        {"kaiming", "\"orthogonal\""}, {0}};
+/* Of PEFT's words for start values those that leave the base as it is, and those that can be had again from it. The
+ * first of each text is what is written. MiCA's A starts at zero, and trains beside a B that is in the file. */
+const struct peft_json_value lora_init_json_values[] = {{"kaiming", "true"},
+                                                        {"gaussian", "\"gaussian\""},
+                                                        {"kaiming", "false"},
+                                                        {"orthogonal", "\"orthogonal\""},
+                                                        {"kaiming", "\"eva\""},
+                                                        {"kaiming", "\"mica\""},
+                                                        {"pissa", "\"pissa\""},
+                                                        {"olora", "\"olora\""},
+                                                        {0}};
 
 const peft_option lora_option_table[] = {LORA_OPTION_ROWS, {0}};
 const peft_json_name lora_json_names[] = {LORA_JSON_NAME_ROWS, {0}};
@@ -28,12 +37,13 @@ const peft_json_field lora_json_fields[] = {LORA_JSON_FIELD_ROWS, {0}};
 int32_t lora_layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
     const lora_options *options = a->all->options;
-    bool gaussian = strcmp(options->init, "gaussian") == 0;
+    const lora_start *start = lora_start_of(a->all);
     specs[LORA_A] = (peft_value_spec){
         .name = "lora_A.weight",
         .shape = peft_shape_2(a->rank, a->in_features),
-        .start = gaussian ? PEFT_START_NORMAL : PEFT_START_UNIFORM,
-        .spread = gaussian ? 1.0 / (double)a->rank : 1.0 / sqrt((double)a->in_features),
+        .kind = options->freeze_a ? PEFT_VALUE_FROZEN : PEFT_VALUE_TRAINED,
+        .start = start->normal ? PEFT_START_NORMAL : PEFT_START_UNIFORM,
+        .spread = start->normal ? 1.0 / (double)a->rank : 1.0 / sqrt((double)a->in_features),
         .role = PEFT_ROLE_DOWN,
     };
     specs[LORA_B] = (peft_value_spec){
@@ -42,7 +52,7 @@ int32_t lora_layer_values(const peft_adapter *a, peft_value_spec *specs)
         .start = PEFT_START_ZERO,
         .role = PEFT_ROLE_UP,
     };
-    return LORA_VALUES;
+    return start->subtracts ? lora_rest_values(specs) : LORA_VALUES;
 }
 
 peft_tensor *lora_forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
@@ -52,11 +62,12 @@ peft_tensor *lora_forward(peft_graph *g, const peft_adapter *a, const peft_base_
     peft_tensor *B = peft_value_leaf(g, &a->values[LORA_B], batch);
     peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
     peft_tensor *starts = peft_value_starts(g, &a->values[LORA_A], batch);
-    return peft_low_rank(g, peft_base_forward(g, base, x), dropped, A, B, NULL, starts, a->scaling);
+    return peft_low_rank(g, lora_rest_forward(g, a, base, x, batch), dropped, A, B, NULL, starts, a->scaling);
 }
 
 peft_status lora_to_lora(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
 {
+    if (lora_start_of(a->all)->subtracts) return lora_rest_to_lora(a, factors, error);
     peft_status status = peft_lora_factors_allocate(a, a->rank, factors, error);
     if (status) return status;
     memcpy(factors->A, a->values[LORA_A].data, (size_t)(a->rank * a->in_features) * sizeof(float));
@@ -82,5 +93,7 @@ const peft_variant peft_variant_lora = {
     .scaling = scaling,
     .layer_values = lora_layer_values,
     .forward = lora_forward,
+    .init = lora_init,
+    .compact = lora_compact,
     .to_lora = lora_to_lora,
 };

@@ -2,15 +2,20 @@
 #ifndef PEFT_VARIANTS_LORA_H
 #define PEFT_VARIANTS_LORA_H
 
-#include "variants/adapter.h"
+#include "variants/lora_start.h"
 
 typedef struct lora_options {
     peft_common_options common;
     char *init;
+    bool freeze_a;
 } lora_options;
 
-extern const char *const lora_init_choices[];
 extern const struct peft_json_value lora_init_json_values[];
+
+/* What to do about a file whose start values cannot be had. */
+#define LORA_INIT_ADVICE                                                                                               \
+    "it was trained on weights that this start had changed; write it again in PEFT, by save_pretrained with "          \
+    "path_initial_model_for_weight_conversion, which makes it right on the unchanged model"
 
 /* Rows of the tables of a variant whose options begin with a lora_options. */
 /* clang-format off */
@@ -20,16 +25,21 @@ extern const struct peft_json_value lora_init_json_values[];
      .type = PEFT_OPTION_STRING,                                                                                       \
      .offset = offsetof(lora_options, init),                                                                           \
      .initial = "kaiming",                                                                                             \
-     .choices = lora_init_choices,                                                                                     \
+     .choices = lora_start_names,                                                                                      \
      .placeholder = "NAME",                                                                                            \
-     .help = "start values of A: uniform as torch.nn.Linear has them, or normal with deviation 1/r; B starts at zero", \
-     .group = "Adapter"}
+     .help = "start values of A and B",                                                                                \
+     .group = "Adapter"},                                                                                              \
+    {                                                                                                                  \
+        .name = "freeze_a", .type = PEFT_OPTION_BOOL, .offset = offsetof(lora_options, freeze_a), .initial = "false",  \
+        .help = "LoRA-FA: train B alone", .group = "Adapter"                                                           \
+    }
 
 #define LORA_JSON_NAME_ROWS                                                                                            \
     {.option = "rank", .json = "r"},                                                                                   \
     {.option = "alpha", .json = "lora_alpha", .initial = "8"},                                                         \
     {.option = "dropout", .json = "lora_dropout"},                                                                     \
-    {.option = "init", .json = "init_lora_weights", .values = lora_init_json_values},                                  \
+    {.option = "init", .json = "init_lora_weights", .values = lora_init_json_values, .advice = LORA_INIT_ADVICE},      \
+    {.option = "freeze_a"},                                                                                            \
     {.option = "rank_pattern", .json = "rank_pattern", .initial = "{}"},                                               \
     {.option = "alpha_pattern", .json = "alpha_pattern", .initial = "{}"}
 /* clang-format on */
@@ -62,7 +72,8 @@ extern const struct peft_json_value lora_init_json_values[];
     {"velora_config", "null", PEFT_FIELD_REFUSE}
 /* clang-format on */
 
-enum { LORA_A, LORA_B, LORA_VALUES };
+/* A0 and B0 are there where the start is subtracted; a variant that has more values than these offers no such start. */
+enum { LORA_A, LORA_B, LORA_VALUES, LORA_A0 = LORA_VALUES, LORA_B0 };
 
 extern const peft_option lora_option_table[];
 extern const peft_json_name lora_json_names[];
@@ -72,5 +83,6 @@ int32_t lora_layer_values(const peft_adapter *adapter, peft_value_spec *specs);
 peft_tensor *lora_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
                           const peft_batch *batch);
 peft_status lora_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
+peft_status lora_compact(const peft_adapters *all, peft_adapters **plain, peft_error *error);
 
 #endif

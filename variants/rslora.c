@@ -26,5 +26,7 @@ const peft_variant peft_variant_rslora = {
     .scaling = scaling,
     .layer_values = lora_layer_values,
     .forward = lora_forward,
+    .init = lora_init,
+    .compact = lora_compact,
     .to_lora = lora_to_lora,
 };

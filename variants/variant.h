@@ -175,7 +175,8 @@ typedef struct peft_json_name {
                             is written for an option that is not set */
     const struct peft_json_value {
         const char *text, *json;
-    } * values; /* optional: the option's text and what stands for it in JSON; ends with {0} */
+    } * values;         /* optional: the option's text and what stands for it in JSON; ends with {0} */
+    const char *advice; /* optional: a value that is none of them is refused with this text, else it is noted */
 } peft_json_name;
 
 /* Fields of adapter_config.json that are known but are no options. All are written with `initial`. */
@@ -250,9 +251,10 @@ struct peft_variant {
     /* Optional: after the optimiser's update, for all adapters at once, with the clipped gradients still there. */
     peft_status (*after_step)(peft_adapters *all, const peft_training_step *step, peft_error *error);
 
-    /* Optional: the adapters that files hold where those are smaller than what trains, pruned directions left out:
-     * *smaller has the same outputs and is the caller's (peft_adapters_free); NULL: there is nothing to leave out. */
-    peft_status (*compact)(const peft_adapters *all, peft_adapters **smaller, peft_error *error);
+    /* Optional: the adapters that files hold where those are others than what trains, pruned directions left out or
+     * what was subtracted from the base folded in: *compact has the same outputs and is the caller's
+     * (peft_adapters_free); NULL: they are the same. */
+    peft_status (*compact)(const peft_adapters *all, peft_adapters **compact, peft_error *error);
 
     /* Optional: plain LoRA factors with the same update; NULL where the update depends on the input. Merging is done
      * from these unless `merge` is given. */

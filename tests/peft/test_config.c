@@ -174,6 +174,12 @@ static const struct {
     {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"layer_replication\": [[0, 4]]}", "layer_replication"},
     {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"target_parameters\": [\"a\"]}", "target_parameters"},
     {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"trainable_token_indices\": [1]}", "trainable_token_indices"},
+    {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"init_lora_weights\": \"pissa_niter_4\"}",
+     "init_lora_weights: \"pissa_niter_4\" is not offered here: it was trained on weights that this start had changed"},
+    {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"init_lora_weights\": \"corda\"}",
+     "write it again in PEFT, by save_pretrained with path_initial_model_for_weight_conversion"},
+    {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"init_lora_weights\": \"loftq\"}",
+     "\"loftq\" is not offered here"},
 };
 
 START_TEST(what_changes_the_maths_and_is_not_offered_is_refused)
@@ -205,8 +211,7 @@ static const struct {
 } noted[] = {
     {"{\"peft_type\": \"LORA\", \"shiny\": 3}", "shiny: unknown, and ignored: 3"},
     {"{\"peft_type\": \"HEAD\", \"r\": 3}", "r: unknown, and ignored: 3"},
-    {"{\"peft_type\": \"LORA\", \"init_lora_weights\": \"pissa\"}", "init_lora_weights: \"pissa\" is not offered here"},
-    {"{\"peft_type\": \"LORA\", \"init_lora_weights\": \"pissa_niter_4\"}", "had not been changed by it"},
+    {"{\"peft_type\": \"LOKR\", \"init_weights\": \"other\"}", "init_weights: \"other\" is not offered here"},
 };
 
 START_TEST(what_may_matter_is_noted_or_refused_when_strict)

@@ -109,10 +109,10 @@ static void run_model(golden *x, peft_model *model, peft_context *ctx, bool back
     peft_graph_free(g);
 }
 
-static const char *const adapters_of[] = {"models/bert",           "variants/lora-all", "variants/rslora",
-                                          "variants/rank-pattern", "variants/layers",   "variants/ia3",
-                                          "variants/adalora",      "variants/dora",     "variants/loha",
-                                          "variants/lokr",         "variants/vera"};
+static const char *const adapters_of[] = {
+    "models/bert",   "variants/lora-all", "variants/rslora", "variants/rank-pattern", "variants/layers",
+    "variants/ia3",  "variants/adalora",  "variants/dora",   "variants/loha",         "variants/lokr",
+    "variants/vera", "variants/pissa",    "variants/olora"};
 
 static peft_model *open_model(void)
 {

@@ -1,0 +1,51 @@
+/* variants/lora_start.h - start values of A and B: a row for each word of --init (docs/initialisation.md).
+ *
+ * Some starts take B A from the base weight and train it beside the rest, W - s B0 A0, with A0, B0 the start values. W
+ * is never changed here: the layer computes W x - s B0 A0 x + s B A x. */
+#ifndef PEFT_VARIANTS_LORA_START_H
+#define PEFT_VARIANTS_LORA_START_H
+
+#include "variants/adapter.h"
+
+/* A layer whose A and B get their start. Both are filled as the table of values says. */
+typedef struct lora_start_case {
+    peft_adapter *adapter;
+    const float *weight; /* [out, in] */
+    uint64_t seed;
+} lora_start_case;
+
+typedef struct lora_start {
+    bool normal;    /* A is drawn from a normal distribution, else uniformly */
+    bool subtracts; /* see above */
+    peft_status (*set)(const lora_start_case *x, peft_error *error); /* NULL: as drawn */
+} lora_start;
+
+/* Words of --init; ends with NULL. */
+extern const char *const lora_start_names[];
+
+/* The row that the options of `all`, which begin with a lora_options, name. */
+const lora_start *lora_start_of(const peft_adapters *all);
+
+/* The entry `init` of peft_variant: sets A and B, and A0 and B0 where the start is subtracted. */
+peft_status lora_init(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed, peft_error *error);
+
+/* ---- for functions that set ---- */
+
+/* Row j of A [rank, in] becomes `factor` times `row`; column j of B [out, rank] `factor` times the numbers that stand
+ * `stride` apart in `column`. */
+void lora_start_row(const lora_start_case *x, int64_t j, double factor, const double *row);
+void lora_start_column(const lora_start_case *x, int64_t j, double factor, const double *column, int64_t stride);
+
+/* ---- the rest, variants/lora_rest.c ---- */
+
+/* Adds A0 and B0 to the specs of A and B; returns the number of all. */
+int32_t lora_rest_values(peft_value_spec *specs);
+/* A and B, just set, are what is subtracted. */
+void lora_rest_begin(peft_adapter *adapter);
+/* W x + b - s B0 A0 x; W x + b where nothing is subtracted. */
+peft_tensor *lora_rest_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
+                               const peft_batch *batch);
+/* [A; A0] and [B, -B0]. PEFT_ERR_UNSUPPORTED: what is subtracted is not known, since there was no base weight. */
+peft_status lora_rest_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
+
+#endif
