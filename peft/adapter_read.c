@@ -6,6 +6,7 @@
 
 #include "io/file.h"
 #include "peft/adapter_tensors.h"
+#include "peft/inject.h"
 
 typedef struct reading {
     peft_adapter_contents *contents;
@@ -201,6 +202,7 @@ static peft_status read_adapters(reading *r, peft_model *model, peft_error *erro
     if (status == PEFT_OK)
         status = peft_adapters_create(&c->adapters, c->config.variant, c->config.options, r->layers, r->num_layers, 0,
                                       error);
+    if (status == PEFT_OK && model) status = peft_init_from_base(model, c->adapters, 0, error);
     return status == PEFT_OK ? peft_adapters_each_value(c->adapters, read_value, c->file, error) : status;
 }
 

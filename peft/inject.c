@@ -166,7 +166,7 @@ static int64_t list_layers(peft_model *model, const bool *selected, peft_layer *
     return num_layers;
 }
 
-static peft_status init_from_base(peft_model *model, peft_adapters *adapters, uint64_t seed, peft_error *error)
+peft_status peft_init_from_base(peft_model *model, peft_adapters *adapters, uint64_t seed, peft_error *error)
 {
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < adapters->num_layers && status == PEFT_OK; i++) {
@@ -197,7 +197,7 @@ static peft_status make_adapters(peft_model *model, const request *r, peft_adapt
     if (status == PEFT_OK)
         status = peft_adapters_create(adapters, r->variant, r->options, layers, list_layers(model, selected, layers),
                                       r->seed, error);
-    if (status == PEFT_OK) status = init_from_base(model, *adapters, r->seed, error);
+    if (status == PEFT_OK) status = peft_init_from_base(model, *adapters, r->seed, error);
     if (status == PEFT_OK) status = peft_attach(model, *adapters, error);
     free(selected);
     free(layers);

@@ -20,6 +20,9 @@ PEFT_API peft_status peft_inject(peft_model *model, const peft_variant *variant,
 /* Gives every weight of the model a private copy to train. */
 PEFT_API peft_status peft_train_all_weights(peft_model *model, peft_error *error);
 
+/* Start values that depend on the weights of the layers of the same names (variants/adapter.h). */
+peft_status peft_init_from_base(peft_model *model, peft_adapters *adapters, uint64_t seed, peft_error *error);
+
 /* Puts each adapter on the layer that has its name. PEFT_ERR_ARGUMENT, and nothing is attached: no layer has it, it has
  * an adapter already, or other sizes. */
 PEFT_API peft_status peft_attach(peft_model *model, const peft_adapters *adapters, peft_error *error);

@@ -49,14 +49,14 @@ static json_t *tensor_json(const char *name, const peft_shape *shape, const floa
                      peft_inspect_number(frobenius(values, peft_shape_count(shape))));
 }
 
-/* Norms of the plain LoRA that the adapter equals; null where there is none. */
+/* Norms of the plain LoRA that the adapter equals; null where there is none, or none is known without the model. */
 static peft_status add_norms(json_t *object, const peft_adapter *a, peft_error *error)
 {
     double norms[] = {nan(""), nan(""), nan("")};
-    if (a->all->variant->to_lora) {
-        peft_lora_factors f;
-        peft_status status = peft_adapter_to_lora(a, &f, error);
-        if (status != PEFT_OK) return status;
+    peft_lora_factors f;
+    peft_status status = peft_adapter_to_lora(a, &f, error);
+    if (status != PEFT_OK && status != PEFT_ERR_UNSUPPORTED) return status;
+    if (status == PEFT_OK) {
         norms[0] = frobenius(f.A, f.rank * a->in_features);
         norms[1] = frobenius(f.B, f.rank * a->out_features);
         norms[2] = update_norm(&f, a->in_features, a->out_features);

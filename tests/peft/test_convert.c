@@ -55,8 +55,8 @@ static json_t *config_of(const char *folder)
 static const struct {
     const char *name;
     bool with_model;
-} exact[] = {{"lora-all", false}, {"layers", false}, {"rslora", false}, {"rank-pattern", false},
-             {"adalora", false},  {"loha", false},   {"lokr", true},    {"vera", true}};
+} exact[] = {{"lora-all", false}, {"layers", false}, {"rslora", false}, {"rank-pattern", false}, {"adalora", false},
+             {"loha", false},     {"lokr", true},    {"vera", true},    {"pissa", true},         {"olora", true}};
 enum { NUM_EXACT = sizeof exact / sizeof *exact };
 
 START_TEST(a_converted_folder_gives_the_same_answers)
