@@ -1,5 +1,6 @@
 #include "io/file_tensor.h"
 
+#include <math.h>
 #include <string.h>
 
 /* The exponent of a half-precision number says what it is: 0 a multiple of 2^-24, 31 infinity or NaN. */
@@ -65,6 +66,73 @@ peft_status peft_file_tensor_read_f32(const peft_file_tensor *tensor, float *out
                          tensor->path ? tensor->path : "tensor", tensor->name, peft_dtype_name(tensor->dtype));
     readers[tensor->dtype](tensor->data, tensor->bytes / peft_dtype_bytes(tensor->dtype), out);
     return PEFT_OK;
+}
+
+/* ---- writing ---- */
+
+static bool write_f32(const float *in, int64_t count, void *out)
+{
+    if (count) memcpy(out, in, (size_t)count * sizeof *in);
+    return true;
+}
+
+/* Adding just below half of what is cut off, and one more where the last kept bit is odd, rounds to even. */
+static uint32_t cut_bits(uint32_t bits, int cut)
+{
+    return (bits + (1U << (cut - 1)) - 1 + (bits >> cut & 1)) >> cut;
+}
+
+enum { SIGN = 0x8000, BF16_INFINITY = 0x7F80, F16_INFINITY = 0x7C00, QUIET_NAN = 0x40 };
+
+static uint16_t float_to_bf16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)(isnan(value) ? bits >> 16 | QUIET_NAN : cut_bits(bits, 16));
+}
+
+static uint16_t float_to_half(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint32_t sign = bits >> 16 & SIGN, magnitude = bits & 0x7FFFFFFF;
+    float size = fabsf(value);
+    if (isnan(value)) return (uint16_t)(sign | F16_INFINITY | QUIET_NAN);
+    if (size < 0x1p-14f) return (uint16_t)(sign | (uint32_t)lrintf(size * 0x1p24f)); /* multiples of 2^-24 */
+    if (size >= 65520.0F) return (uint16_t)(sign | F16_INFINITY);
+    return (uint16_t)(sign | cut_bits(magnitude - (112U << 23), 13)); /* another bias of the exponent */
+}
+
+static bool write_16(const float *in, int64_t count, uint16_t (*convert)(float), uint32_t infinity, void *out)
+{
+    uint16_t *to = out;
+    bool within = true;
+    for (int64_t i = 0; i < count; i++) {
+        to[i] = convert(in[i]);
+        within &= (to[i] & ~(uint32_t)SIGN) != infinity || !isfinite(in[i]);
+    }
+    return within;
+}
+
+static bool write_bf16(const float *in, int64_t count, void *out)
+{
+    return write_16(in, count, float_to_bf16, BF16_INFINITY, out);
+}
+
+static bool write_f16(const float *in, int64_t count, void *out)
+{
+    return write_16(in, count, float_to_half, F16_INFINITY, out);
+}
+
+static bool (*const writers[PEFT_NUM_DTYPES])(const float *, int64_t, void *) = {
+    [PEFT_F32] = write_f32,
+    [PEFT_BF16] = write_bf16,
+    [PEFT_F16] = write_f16,
+};
+
+bool peft_floats_write(const float *values, int64_t count, peft_dtype dtype, void *out)
+{
+    return writers[dtype] && writers[dtype](values, count, out);
 }
 
 int64_t peft_shape_checked_count(const peft_shape *shape, peft_dtype dtype)

@@ -2,6 +2,7 @@
 #ifndef PEFT_IO_FILE_TENSOR_H
 #define PEFT_IO_FILE_TENSOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,10 @@ typedef struct peft_file_tensor {
 /* Converts to float: F32, F16 and BF16 exactly, F64 rounded to the nearest. out [number of elements]. PEFT_ERR_DTYPE
  * for integers. */
 peft_status peft_file_tensor_read_f32(const peft_file_tensor *tensor, float *out, peft_error *error);
+
+/* The other way round, each number rounded to the nearest, ties to even: values [count] to PEFT_F32, PEFT_F16 or
+ * PEFT_BF16 in `out`. False: a finite number is beyond the type's range, or it is another type. */
+bool peft_floats_write(const float *values, int64_t count, peft_dtype dtype, void *out);
 
 /* Elements of a shape, or -1 if it has a negative dimension or dtype and shape take more bytes than memory can have. A
  * dimension of 0 does not excuse the others: products over part of a shape are safe as well. */

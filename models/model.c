@@ -309,6 +309,17 @@ size_t peft_model_mapped_bytes(const peft_model *model)
     return model->mapped_bytes;
 }
 
+peft_dtype peft_model_dtype(const peft_model *model)
+{
+    bool all_f16 = true, all_bf16 = true;
+    for (int64_t k = 0; k < model->num_weights; k++) {
+        const peft_file_tensor *tensor = find_in_file(model, model->weights[k].name);
+        all_f16 &= !tensor || tensor->dtype == PEFT_F16;
+        all_bf16 &= !tensor || tensor->dtype == PEFT_BF16;
+    }
+    return all_f16 ? PEFT_F16 : all_bf16 ? PEFT_BF16 : PEFT_F32;
+}
+
 size_t peft_model_num_files(const peft_model *model)
 {
     return peft_weights_num_files(model->file);

@@ -44,6 +44,8 @@ PEFT_API int64_t peft_model_vocab_size(const peft_model *model);
 PEFT_API int64_t peft_model_max_length(const peft_model *model); /* tokens that a sequence may have */
 PEFT_API int64_t peft_model_num_layers(const peft_model *model); /* hidden layers */
 PEFT_API size_t peft_model_mapped_bytes(const peft_model *model);
+/* The type of the numbers in its files: PEFT_F16 or PEFT_BF16 where all weights have it, else PEFT_F32. */
+PEFT_API peft_dtype peft_model_dtype(const peft_model *model);
 /* The files of its weights, for fingerprints. */
 PEFT_API size_t peft_model_num_files(const peft_model *model);
 PEFT_API const char *peft_model_file(const peft_model *model, size_t index);

@@ -8,12 +8,13 @@
 extern "C" {
 #endif
 
-/* Writes all weights as they count now, trained or merged, in float32 under the names of the task model, so that
- * AutoModelForSequenceClassification and peft_model_open read the folder; the other settings and the tokenizer are
- * those of the folder that the model was opened from. Adapters that are attached are left out: merge them before
- * (peft/merge.h). `label_names` [number of labels] go into id2label; NULL: the classes have no names, or there is one
- * score. Makes the folder where there is none. */
-PEFT_API peft_status peft_model_save(peft_model *model, char *const *label_names, const char *folder,
+/* Writes all weights as they count now, trained or merged, as PEFT_F32, PEFT_F16 or PEFT_BF16 under the names of the
+ * task model, so that AutoModelForSequenceClassification and peft_model_open read the folder; the other settings and
+ * the tokenizer are those of the folder that the model was opened from. Adapters that are attached are left out: merge
+ * them before (peft/merge.h). `label_names` [number of labels] go into id2label; NULL: the classes have no names, or
+ * there is one score. Makes the folder where there is none. PEFT_ERR_NUMERIC: a weight is beyond the range of the type.
+ */
+PEFT_API peft_status peft_model_save(peft_model *model, peft_dtype dtype, char *const *label_names, const char *folder,
                                      peft_error *error);
 
 #ifdef __cplusplus

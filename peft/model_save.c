@@ -10,21 +10,46 @@
 
 /* ---- weights ---- */
 
-static peft_status write_weights(peft_model *model, const char *path, peft_error *error)
+typedef struct weight_file {
+    peft_dtype dtype;
+    char *bytes; /* all weights, one after another */
+    size_t used;
+    peft_file_tensor *list;
+} weight_file;
+
+static size_t bytes_of(const peft_weight *weight, peft_dtype dtype)
+{
+    return (size_t)peft_shape_count(&weight->shape) * peft_dtype_bytes(dtype);
+}
+
+static peft_status add_weight(weight_file *f, int64_t index, const peft_weight *weight, peft_error *error)
+{
+    char *to = f->bytes + f->used;
+    f->list[index] = (peft_file_tensor){.name = weight->name,
+                                        .dtype = f->dtype,
+                                        .shape = weight->shape,
+                                        .data = to,
+                                        .bytes = bytes_of(weight, f->dtype)};
+    f->used += f->list[index].bytes;
+    if (peft_floats_write(peft_weight_values(weight), peft_shape_count(&weight->shape), f->dtype, to)) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_NUMERIC, "%s: a number is beyond the range of %s; write F32", weight->name,
+                     peft_dtype_name(f->dtype));
+}
+
+static peft_status write_weights(peft_model *model, peft_dtype dtype, const char *path, peft_error *error)
 {
     static const peft_key_value metadata[] = {{"format", "pt"}};
     int64_t count;
     const peft_weight *weights = peft_model_weights(model, &count);
-    peft_file_tensor *list = calloc((size_t)count + 1, sizeof *list);
-    if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
-    for (int64_t k = 0; k < count; k++)
-        list[k] = (peft_file_tensor){.name = weights[k].name,
-                                     .dtype = PEFT_F32,
-                                     .shape = weights[k].shape,
-                                     .data = peft_weight_values(&weights[k]),
-                                     .bytes = (size_t)peft_shape_count(&weights[k].shape) * sizeof(float)};
-    peft_status status = peft_safetensors_write(path, list, (size_t)count, metadata, 1, error);
-    free(list);
+    size_t total = 0;
+    for (int64_t k = 0; k < count; k++) total += bytes_of(&weights[k], dtype);
+    weight_file f = {
+        .dtype = dtype, .bytes = malloc(total + 1), .list = calloc((size_t)count + 1, sizeof(peft_file_tensor))};
+    peft_status status = f.bytes && f.list ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    for (int64_t k = 0; k < count && status == PEFT_OK; k++) status = add_weight(&f, k, &weights[k], error);
+    if (status == PEFT_OK) status = peft_safetensors_write(path, f.list, (size_t)count, metadata, 1, error);
+    free(f.bytes);
+    free(f.list);
     return status;
 }
 
@@ -47,23 +72,31 @@ static bool set_labels(json_t *config, int64_t count, char *const *names)
     return json_object_set_new(config, "label2id", by_name) == 0 && complete;
 }
 
+/* Without a word transformers takes the type for float32. */
+static bool set_dtype(json_t *config, peft_dtype dtype)
+{
+    static const char *const names[PEFT_NUM_DTYPES] = {[PEFT_F16] = "float16", [PEFT_BF16] = "bfloat16"};
+    return !names[dtype] || json_object_set_new(config, "torch_dtype", json_string(names[dtype])) == 0;
+}
+
 /* The classes that wrote the base model and the type of its numbers are not those of this file. */
-static bool describe(json_t *config, const peft_model *model, char *const *names)
+static bool describe(json_t *config, const peft_model *model, peft_dtype dtype, char *const *names)
 {
     static const char *const outdated[] = {"architectures", "dtype", "num_labels", "problem_type", "torch_dtype"};
     for (size_t k = 0; k < sizeof outdated / sizeof *outdated; k++) json_object_del(config, outdated[k]);
     int64_t labels = peft_model_num_labels(model);
-    return set_labels(config, labels, names) &&
+    return set_dtype(config, dtype) && set_labels(config, labels, names) &&
            (labels > 1 || json_object_set_new(config, "problem_type", json_string("regression")) == 0);
 }
 
-static peft_status write_config(const peft_model *model, char *const *names, const char *path, peft_error *error)
+static peft_status write_config(const peft_model *model, peft_dtype dtype, char *const *names, const char *path,
+                                peft_error *error)
 {
     char *source = NULL;
     json_t *config = NULL;
     peft_status status = peft_path_join(peft_model_dir(model), "config.json", &source, error);
     if (status == PEFT_OK) status = peft_json_load(source, &config, error);
-    if (status == PEFT_OK && !describe(config, model, names))
+    if (status == PEFT_OK && !describe(config, model, dtype, names))
         status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     if (status == PEFT_OK) status = peft_json_save(path, config, PEFT_JSON_SORTED, error);
     json_decref(config);
@@ -93,15 +126,16 @@ static peft_status copy_tokenizer(const peft_model *model, const char *folder, p
 /* ---- the folder ---- */
 
 /* config.json last: a folder that has it is complete. */
-peft_status peft_model_save(peft_model *model, char *const *label_names, const char *folder, peft_error *error)
+peft_status peft_model_save(peft_model *model, peft_dtype dtype, char *const *label_names, const char *folder,
+                            peft_error *error)
 {
     char *weights = NULL, *config = NULL;
     peft_status status = peft_make_directories(folder, error);
     if (status == PEFT_OK) status = peft_path_join(folder, "model.safetensors", &weights, error);
     if (status == PEFT_OK) status = peft_path_join(folder, "config.json", &config, error);
     if (status == PEFT_OK) status = copy_tokenizer(model, folder, error);
-    if (status == PEFT_OK) status = write_weights(model, weights, error);
-    if (status == PEFT_OK) status = write_config(model, label_names, config, error);
+    if (status == PEFT_OK) status = write_weights(model, dtype, weights, error);
+    if (status == PEFT_OK) status = write_config(model, dtype, label_names, config, error);
     free(weights);
     free(config);
     return status;

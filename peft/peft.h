@@ -25,6 +25,7 @@
 #include "ops/tensor.h"
 #include "ops/weight.h"
 #include "peft/adapter_folder.h"
+#include "peft/agreement.h"
 #include "peft/config.h"
 #include "peft/convert.h"
 #include "peft/inject.h"

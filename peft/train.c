@@ -149,7 +149,7 @@ static peft_status choose(run *r, peft_error *error)
 static peft_status save_result(const peft_session *s, peft_error *error)
 {
     const peft_train_job *job = s->job;
-    if (job->all_weights) return peft_model_save(s->model, s->corpus.train->label_names, job->output, error);
+    if (job->all_weights) return peft_model_save(s->model, PEFT_F32, s->corpus.train->label_names, job->output, error);
     return peft_adapter_save(s->model, s->adapters, job->targets, job->output, error);
 }
 

@@ -83,9 +83,7 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
     if (status) return status;
     json_t *report = NULL, *notes = json_array();
     status = notes ? convert(o, notes, &report, error) : peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
-    size_t index;
-    json_t *note;
-    json_array_foreach(notes, index, note) peft_output_say(output, PEFT_SAY_NOTE, "%s", json_string_value(note));
+    peft_output_notes(output, notes);
     if (status == PEFT_OK) status = print(report, output, error);
     json_decref(notes);
     json_decref(report);

@@ -47,10 +47,7 @@ static peft_status load(peft_inference *i, peft_head_use head, peft_error *error
     const peft_load_options options = {.notes = json_array()};
     if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
     peft_status status = peft_load(&i->loaded, i->options->model, i->options->adapter, head, &options, error);
-    size_t index;
-    json_t *note;
-    json_array_foreach(options.notes, index, note)
-        peft_output_say(i->output, PEFT_SAY_NOTE, "%s", json_string_value(note));
+    peft_output_notes(i->output, options.notes);
     json_decref(options.notes);
     return status;
 }

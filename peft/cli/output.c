@@ -57,6 +57,13 @@ void peft_output_say(peft_output *output, peft_say kind, const char *format, ...
 }
 
 /* 15 digits, so that 0.1 stays 0.1; files keep all 17. */
+void peft_output_notes(peft_output *output, const json_t *notes)
+{
+    size_t index;
+    json_t *note;
+    json_array_foreach(notes, index, note) peft_output_say(output, PEFT_SAY_NOTE, "%s", json_string_value(note));
+}
+
 peft_status peft_output_json(peft_output *output, const json_t *document, peft_error *error)
 {
     if (json_dumpf(document, output->results, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) != 0 &&

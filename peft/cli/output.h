@@ -34,6 +34,9 @@ typedef enum peft_say { PEFT_SAY_ERROR, PEFT_SAY_NOTE, PEFT_SAY_DETAIL } peft_sa
  * details are shown with --verbose only. */
 void peft_output_say(peft_output *output, peft_say kind, const char *format, ...) PEFT_PRINTF(3, 4);
 
+/* Says each text of an array as a note. */
+void peft_output_notes(peft_output *output, const json_t *notes);
+
 /* Prints the document that --json asked for. Stays the caller's. */
 peft_status peft_output_json(peft_output *output, const json_t *document, peft_error *error);
 

@@ -2,6 +2,7 @@
 #include "io/file_tensor.h"
 
 #include <check.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,61 @@ START_TEST(every_bf16_is_exact)
         uint16_t upper = (uint16_t)bits;
         expect_same(convert(PEFT_BF16, &upper, bits & 1), by_definition(bits, 8, 7), bits);
     }
+}
+END_TEST
+
+/* ---- writing ---- */
+
+static uint16_t narrowed(float value, peft_dtype dtype, bool *within)
+{
+    uint16_t bits;
+    *within = peft_floats_write(&value, 1, dtype, &bits);
+    return bits;
+}
+
+static const struct {
+    peft_dtype dtype;
+    int exponent_bits, fraction_bits;
+} narrow[] = {{PEFT_F16, 5, 10}, {PEFT_BF16, 8, 7}};
+
+/* What is between two neighbours goes to the nearer one, and from the middle to the even one. */
+START_TEST(every_16_bit_number_and_what_lies_between_is_rounded_right)
+{
+    int e = narrow[_i].exponent_bits, f = narrow[_i].fraction_bits;
+    unsigned infinity = ((1u << e) - 1) << f;
+    bool within;
+    for (unsigned bits = 0; bits < infinity; bits++) {
+        double low = by_definition(bits, e, f),
+               high = bits + 1 < infinity ? by_definition(bits + 1, e, f) : 2 * low - by_definition(bits - 1, e, f);
+        double middle = (low + high) / 2;
+        unsigned even = bits & 1 ? bits + 1 : bits;
+        ck_assert_uint_eq(narrowed((float)low, narrow[_i].dtype, &within), bits);
+        ck_assert(within);
+        ck_assert_uint_eq(narrowed(-(float)low, narrow[_i].dtype, &within), bits | 0x8000);
+        if ((double)(float)middle != middle) continue; /* only among the smallest bfloat16 */
+        ck_assert_uint_eq(narrowed((float)middle, narrow[_i].dtype, &within), even);
+        ck_assert_int_eq(within, even < infinity);
+        ck_assert_uint_eq(narrowed(nextafterf((float)middle, 0), narrow[_i].dtype, &within), bits);
+        ck_assert_uint_eq(narrowed(nextafterf((float)middle, INFINITY), narrow[_i].dtype, &within), bits + 1);
+    }
+    ck_assert_uint_eq(narrowed(-INFINITY, narrow[_i].dtype, &within), infinity | 0x8000);
+    ck_assert(within);
+    ck_assert_uint_gt(narrowed(NAN, narrow[_i].dtype, &within) & 0x7FFFu, infinity);
+    ck_assert(within);
+    narrowed(FLT_MAX, narrow[_i].dtype, &within);
+    ck_assert(!within);
+}
+END_TEST
+
+START_TEST(floats_are_written_as_they_are_and_other_types_refused)
+{
+    static const float values[] = {1.5F, -0.0F, 1e-40F};
+    float copy[3];
+    int64_t integers[3];
+    ck_assert(peft_floats_write(values, 3, PEFT_F32, copy));
+    ck_assert_mem_eq(copy, values, sizeof copy);
+    ck_assert(!peft_floats_write(values, 3, PEFT_I64, integers));
+    ck_assert(peft_floats_write(NULL, 0, PEFT_F16, NULL));
 }
 END_TEST
 
@@ -114,6 +170,8 @@ int main(void)
     tcase_add_test(tests, every_f16_is_exact);
     tcase_add_test(tests, every_bf16_is_exact);
     tcase_add_test(tests, f32_is_copied_and_f64_rounded);
+    tcase_add_loop_test(tests, every_16_bit_number_and_what_lies_between_is_rounded_right, 0, 2);
+    tcase_add_test(tests, floats_are_written_as_they_are_and_other_types_refused);
     tcase_add_test(tests, integers_are_refused);
     tcase_add_test(tests, no_elements_are_no_work);
     tcase_add_loop_test(tests, counts_that_overflow_are_refused, 0, sizeof counts / sizeof counts[0]);

@@ -63,7 +63,7 @@ START_TEST(a_trained_model_is_read_as_it_was_written)
     move_all(model);
     compute_logits(model, moved);
     ck_assert(memcmp(before, moved, sizeof before) != 0);
-    ck_assert_msg(!peft_model_save(model, names, scratch("trained"), &error), "%s", error.message);
+    ck_assert_msg(!peft_model_save(model, PEFT_F32, names, scratch("trained"), &error), "%s", error.message);
     peft_model_close(model);
 
     model = open_model(scratch("trained"), NULL);
@@ -85,7 +85,7 @@ START_TEST(a_score_is_a_regression)
 {
     const peft_model_options options = {.num_labels = 1, .regression = true};
     peft_model *model = open_model(NULL, &options);
-    ck_assert(!peft_model_save(model, NULL, scratch("score"), &error));
+    ck_assert(!peft_model_save(model, PEFT_F32, NULL, scratch("score"), &error));
     peft_model_close(model);
     model = open_model(scratch("score"), NULL);
     ck_assert_int_eq(peft_model_num_labels(model), 1);
@@ -105,7 +105,7 @@ START_TEST(failing_allocations_are_reported)
     bool failed = true;
     for (int64_t call = 0; failed; call++) {
         fail_allocation(call);
-        peft_status status = peft_model_save(model, NULL, folder, NULL);
+        peft_status status = peft_model_save(model, PEFT_F32, NULL, folder, NULL);
         failed = allocation_failed();
         /* jansson takes a document for malformed, or drops letters of a long key, where its buffer cannot grow. */
         ck_assert_msg(failed || status == PEFT_OK, "without a failure: %s", peft_status_text(status));

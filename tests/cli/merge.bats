@@ -1,0 +1,65 @@
+#!/usr/bin/env bats
+# merge: a model and its adapter as one model.
+# shellcheck disable=SC2154 # bats sets output and stderr, tiny.bash the paths
+
+load helpers
+load tiny
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    tiny_model model
+}
+
+goldens=$BATS_TEST_DIRNAME/../fixtures/goldens/variants
+
+@test "a merged model answers as model and adapter do, for every method that can be merged" {
+    for variant in lora-all rslora adalora dora ia3 loha lokr vera; do
+        works merge --model model --adapter "$goldens/$variant/adapter" --output "$variant" --verify --json
+        holds '.dtype == "F32" and .verified.holds and .verified.difference <= 1e-4 * .verified.largest'
+    done
+    works predict --model model --adapter "$goldens/ia3/adapter" --text "w69 w25 w8"
+    expected=$output
+    works predict --model ia3 --text "w69 w25 w8"
+    [ "$output" = "$expected" ]
+}
+
+@test "head, classes and tokenizer come along: eval needs no adapter" {
+    works train --model model --task rte --data "$fixtures/glue" --output run --rank 2 --steps 3 --quiet
+    works merge --model model --adapter run --output merged --verify
+    [ "${lines[0]}" = "model: merged (F32)" ]
+    [[ "${lines[1]}" == "verified: logits of 64 random sequences differ by "* ]]
+    jq -e '.id2label == {"0": "entailment", "1": "not_entailment"}' merged/config.json
+    works eval --model model --adapter run --task rte --data "$fixtures/glue" --json
+    expected=$(jq .metrics <<< "$output")
+    works eval --model merged --task rte --data "$fixtures/glue" --json
+    [ "$(jq .metrics <<< "$output")" = "$expected" ]
+    works inspect merged
+}
+
+@test "a check that does not hold is exit code 1: small updates do not survive few bits" {
+    run --separate-stderr "$PEFT" merge --model model --adapter "$goldens/dora/adapter" --output half --dtype bf16 --verify
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"not verified: "* ]]
+    [[ "$stderr" == *"above 0.0001 of the largest logit"*"--dtype f32"* ]]
+    works merge --model model --adapter "$goldens/dora/adapter" --output half --dtype bf16 --verify --tolerance 0.1 --force
+    # The type of the base model's file is kept unless another is asked for.
+    works merge --model half --adapter "$goldens/rslora/adapter" --output more --json
+    holds '.dtype == "BF16"'
+    jq -e '.torch_dtype == "bfloat16"' more/config.json
+    works merge --model half --adapter "$goldens/rslora/adapter" --output wide --dtype f32 --verify
+}
+
+@test "what cannot be merged is refused, and nothing is written" {
+    works train --model model --task rte --data "$fixtures/glue" --output run --variant molora --steps 2 --quiet
+    peft merge --model model --adapter run --output merged
+    fails 1 "molora cannot be folded into a weight"
+    [ ! -e merged ]
+    peft merge --model model --adapter nowhere --output merged
+    fails 3 "nowhere"
+    peft merge --model model --adapter "$lora" --output model --force
+    fails 2 "this folder is read from"
+    peft merge --model model --adapter "$lora" --output run
+    fails 2 "give --force"
+    peft merge --model model --output merged
+    fails 2 "--adapter"
+}
