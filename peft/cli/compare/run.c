@@ -18,7 +18,7 @@ static const char SETTINGS[] = "settings.json", MESSAGES[] = "messages.txt", RUN
 const char *peft_run_state_name(peft_run_state state)
 {
     static const char *const names[] = {[PEFT_RUN_WAITING] = "not run",
-                                        [PEFT_RUN_STARTED] = "not run",
+                                        [PEFT_RUN_STARTED] = "running",
                                         [PEFT_RUN_STOPPED] = "stopped",
                                         [PEFT_RUN_FAILED] = "failed",
                                         [PEFT_RUN_DONE] = "done"};

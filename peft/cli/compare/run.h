@@ -56,7 +56,7 @@ bool peft_compare_run_poll(peft_compare_run *run);
 /* Makes it a failed run. */
 void peft_compare_run_fail(peft_compare_run *run, const char *message);
 
-/* The word for results: "done", "failed", "stopped"; "not run" for the others. */
+/* The word for results: "done", "failed", "stopped", "running", "not run". */
 const char *peft_run_state_name(peft_run_state state);
 
 #endif
