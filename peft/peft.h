@@ -34,6 +34,7 @@
 #include "peft/target.h"
 #include "peft/train.h"
 #include "variants/adapter.h"
+#include "variants/tensors.h"
 #include "variants/variant.h"
 
 #endif

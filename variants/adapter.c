@@ -46,6 +46,7 @@ peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, co
 {
     if (!adapter) return peft_base_forward(g, base, x);
     const peft_variant *variant = adapter->all->variant;
+    if (!peft_check_bound(g, adapter, batch)) return NULL;
     if (variant->one_at_a_time && peft_adapter_differs(g, adapter))
         return peft_forward_by_sequence(g, adapter, base, x, batch);
     return variant->forward(g, adapter, base, x, batch);

@@ -4,6 +4,10 @@
 
 #include "variants/adapter.h"
 
+/* Does what is bound to the adapter's values and to those of the model fit them? If not, the graph fails with the name.
+ */
+bool peft_check_bound(peft_graph *g, const peft_adapter *adapter, const peft_batch *batch);
+
 /* Is some value of the adapter bound to one tensor for each sequence? */
 bool peft_adapter_differs(peft_graph *g, const peft_adapter *adapter);
 

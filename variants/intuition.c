@@ -21,10 +21,13 @@ static const double STEEPNESS = 100;
 int32_t intuition_layer_values(const peft_adapter *a, const intuition_names *names, int64_t n, peft_value_spec *specs)
 {
     const intuition_options *o = a->all->options;
-    specs[ROUTER] =
-        (peft_value_spec){.name = names->router, .shape = peft_shape_2(n, a->in_features), .role = PEFT_ROLE_ROUTER};
-    const peft_value_spec scalar = {
-        .shape = peft_shape_1(1), .role = PEFT_ROLE_OTHER, .no_decay = true, .learning_rate_factor = o->scalar_rate};
+    specs[ROUTER] = (peft_value_spec){
+        .name = names->router, .shape = peft_shape_2(n, a->in_features), .role = PEFT_ROLE_ROUTER, .shared = true};
+    const peft_value_spec scalar = {.shape = peft_shape_1(1),
+                                    .role = PEFT_ROLE_OTHER,
+                                    .no_decay = true,
+                                    .learning_rate_factor = o->scalar_rate,
+                                    .shared = true};
     specs[OMEGA] = specs[MAIN] = scalar;
     specs[OMEGA].name = names->omega;
     specs[MAIN].name = names->main;

@@ -79,6 +79,7 @@ static void linear_specs(const char *weight, const char *bias, int64_t out, int6
     specs[0] = (peft_value_spec){weight, peft_shape_2(out, in), .start = PEFT_START_UNIFORM, .spread = bound};
     specs[1] = (peft_value_spec){bias, peft_shape_1(out), .start = PEFT_START_UNIFORM, .spread = bound};
     specs[0].role = specs[1].role = PEFT_ROLE_GATE;
+    specs[0].shared = specs[1].shared = true;
 }
 
 static int32_t sequence_gate_values(const peft_adapter *a, peft_value_spec *specs)
@@ -86,9 +87,13 @@ static int32_t sequence_gate_values(const peft_adapter *a, peft_value_spec *spec
     const mor1e_options *o = a->all->options;
     int64_t m = o->gate_size;
     linear_specs("mor1e_gate.fc1.weight", "mor1e_gate.fc1.bias", m, a->in_features, specs + FC1);
-    specs[LN] = (peft_value_spec){
-        .name = "mor1e_gate.ln.weight", .shape = peft_shape_1(m), .start = PEFT_START_ONE, .role = PEFT_ROLE_GATE};
-    specs[LN_BIAS] = (peft_value_spec){.name = "mor1e_gate.ln.bias", .shape = peft_shape_1(m), .role = PEFT_ROLE_GATE};
+    specs[LN] = (peft_value_spec){.name = "mor1e_gate.ln.weight",
+                                  .shape = peft_shape_1(m),
+                                  .start = PEFT_START_ONE,
+                                  .role = PEFT_ROLE_GATE,
+                                  .shared = true};
+    specs[LN_BIAS] = (peft_value_spec){
+        .name = "mor1e_gate.ln.bias", .shape = peft_shape_1(m), .role = PEFT_ROLE_GATE, .shared = true};
     linear_specs("mor1e_gate.fc2.weight", "mor1e_gate.fc2.bias", m, m, specs + FC2);
     linear_specs("mor1e_gate.proj.weight", "mor1e_gate.proj.bias", o->num_experts, m, specs + PROJ);
     return SEQUENCE_GATE_VALUES;

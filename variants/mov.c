@@ -25,7 +25,8 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
     specs[L] = (peft_value_spec){.name = "mov_l",
                                  .shape = peft_shape_2(a->form, a->out_features),
                                  .start = PEFT_START_ONE,
-                                 .role = PEFT_ROLE_GATE};
+                                 .role = PEFT_ROLE_GATE,
+                                 .shared = true};
     return ROUTER + router_values(a, &router, specs + ROUTER);
 }
 

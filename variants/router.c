@@ -48,9 +48,11 @@ int32_t router_values(const peft_adapter *a, const router_spec *router, peft_val
                                       .shape = peft_shape_2(a->form, a->in_features),
                                       .start = router->start,
                                       .spread = router->spread,
-                                      .role = PEFT_ROLE_ROUTER};
+                                      .role = PEFT_ROLE_ROUTER,
+                                      .shared = true};
     if (!o->router_bias) return 1;
-    specs[BIAS] = (peft_value_spec){.name = router->bias, .shape = peft_shape_1(a->form), .role = PEFT_ROLE_ROUTER};
+    specs[BIAS] = (peft_value_spec){
+        .name = router->bias, .shape = peft_shape_1(a->form), .role = PEFT_ROLE_ROUTER, .shared = true};
     return 2;
 }
 

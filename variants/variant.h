@@ -113,13 +113,14 @@ typedef struct peft_value_spec {
     const char *other_name;      /* optional: also taken when a file is read */
     bool no_decay;               /* weight decay leaves it alone */
     double learning_rate_factor; /* of the run's learning rate; 0: 1 */
+    bool shared;                 /* by all sequences of a batch: no graph takes one for each. Those of the model are */
 } peft_value_spec;
 
 enum { PEFT_MAX_VALUES = 16 }; /* of one layer, and of the model */
 
 /* One tensor of an adapter. In a graph another tensor may stand in for it (peft_graph_bind in ops/side.h, with the
  * value's address as owner): one that a generator emitted, or with a leading dimension [S, ...] one for each sequence
- * of the batch. */
+ * of the batch unless it is shared; most methods want that of all of a layer's trained values together. */
 typedef struct peft_adapter_value {
     peft_value_spec spec;
     float *data;

@@ -30,6 +30,13 @@ setup() {
     [[ "$stderr" == *nowhere/config.json* ]]
 }
 
+@test "a generator of adapters: the loss falls, and an unseen description gets its adapter" {
+    run --separate-stderr "$EXAMPLE_GENERATE" adapter
+    [ "$status" -eq 0 ] || { echo "$output $stderr"; return 1; }
+    [[ "$output" == "layer.lora_A.weight  24 numbers"* ]]
+    works inspect adapter
+}
+
 # Lines of C that the docs show stand in an example, in this order, whatever their indentation.
 @test "docs quote the examples as they are" {
     root=$BATS_TEST_DIRNAME/../..

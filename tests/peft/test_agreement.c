@@ -6,7 +6,6 @@
 
 #include "peft/inject.h"
 #include "tests/peft/tiny_bert.h"
-#include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 
 static peft_error error;
@@ -71,21 +70,7 @@ START_TEST(models_of_other_labels_are_refused)
 }
 END_TEST
 
-START_TEST(every_failing_allocation_is_reported)
-{
-    bool failed = true;
-    for (int64_t call = 0; failed; call++) {
-        peft_agreement agreement;
-        fail_allocation(call);
-        peft_status status = peft_models_compare(ctx, first, second, &agreement, NULL);
-        failed = allocation_failed();
-        ck_assert_int_eq(status, failed ? PEFT_ERR_MEMORY : PEFT_OK);
-    }
-}
-END_TEST
-
 TEST_MAIN("agreement", tcase_add_checked_fixture(tc, setup, teardown);
           tcase_add_test(tc, the_difference_is_that_of_the_logits);
           tcase_add_test(tc, answers_that_are_no_numbers_are_an_error);
-          tcase_add_test(tc, models_of_other_labels_are_refused);
-          tcase_add_test(tc, every_failing_allocation_is_reported))
+          tcase_add_test(tc, models_of_other_labels_are_refused))
