@@ -1,6 +1,7 @@
 #include "peft/convert.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,16 @@ static peft_status check_possible(const peft_conversion *c, check_function *chec
 
 /* ---- reading ---- */
 
+static peft_status check_finite(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+{
+    const char *folder = argument;
+    for (int64_t i = 0; i < peft_shape_count(&value->spec.shape); i++)
+        if (!isfinite(value->data[i]))
+            return peft_fail(error, PEFT_ERR_NUMERIC, "%s: module %s: %s: element %" PRId64 " is %g", folder, module,
+                             value->spec.name, i, (double)value->data[i]);
+    return PEFT_OK;
+}
+
 static peft_status read_adapter(const peft_conversion *c, peft_adapter_contents *contents, peft_error *error)
 {
     peft_model *model = NULL;
@@ -81,6 +92,8 @@ static peft_status read_adapter(const peft_conversion *c, peft_adapter_contents 
     options.regression = options.num_labels == 1;
     if (status == PEFT_OK && c->model) status = peft_model_open(&model, c->model, &options, error);
     if (status == PEFT_OK) status = peft_adapter_read(contents, c->adapter, model, c->load, error);
+    if (status == PEFT_OK)
+        status = peft_adapters_each_value(contents->adapters, check_finite, (void *)(uintptr_t)c->adapter, error);
     peft_model_close(model);
     return status;
 }

@@ -23,7 +23,8 @@ typedef struct peft_conversion {
  *     [{"folder": "out", "modules": 12, "smallest_rank": 2, "largest_rank": 8, "left_out": ["..."]}]
  *
  * PEFT_ERR_UNSUPPORTED: the update depends on the input or is no sum W + B A; the sizes of the layers take the base
- * model; nothing is left of the update. Other errors as peft_adapter_load has them. */
+ * model; nothing is left of the update. PEFT_ERR_NUMERIC: a value is not finite. Other errors as peft_adapter_load has
+ * them. */
 PEFT_API peft_status peft_convert_to_lora(const peft_conversion *conversion, json_t **report, peft_error *error);
 
 /* Writes each expert of a mixture of LoRAs as a LoRA of its own, in output/expert-0, output/expert-1, ... */

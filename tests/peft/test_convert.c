@@ -172,6 +172,21 @@ START_TEST(an_adapter_of_which_nothing_is_left_is_refused)
 }
 END_TEST
 
+START_TEST(values_that_are_not_finite_are_refused)
+{
+    char folder[512], output[512];
+    peft_adapters *adapters;
+    snprintf(folder, sizeof folder, "%s", scratch("broken"));
+    snprintf(output, sizeof output, "%s", scratch("lora"));
+    peft_model *model = open_new("rslora", "none", &adapters);
+    adapters->layers[1].values[0].data[3] = INFINITY;
+    save_new(model, adapters, "none", folder);
+    ck_assert_int_eq(peft_convert_to_lora(&(peft_conversion){folder, output, NULL, NULL}, NULL, &error),
+                     PEFT_ERR_NUMERIC);
+    ck_assert_msg(strstr(error.message, "lora_A.weight: element 3 is inf") != NULL, "%s", error.message);
+}
+END_TEST
+
 /* ---- experts ---- */
 
 static const char *const mixtures[] = {"molora", "mola"};
@@ -291,6 +306,7 @@ TEST_MAIN("convert", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardo
           tcase_add_loop_test(tc, a_converted_folder_gives_the_same_answers, 0, NUM_EXACT);
           tcase_add_test(tc, a_layer_without_an_update_is_left_out);
           tcase_add_test(tc, an_adapter_of_which_nothing_is_left_is_refused);
+          tcase_add_test(tc, values_that_are_not_finite_are_refused);
           tcase_add_loop_test(tc, each_expert_becomes_a_folder, 0, sizeof mixtures / sizeof *mixtures);
           tcase_add_loop_test(tc, what_is_no_lora_is_refused_with_the_reason, 0, sizeof refused / sizeof *refused);
           tcase_add_loop_test(tc, an_update_that_depends_on_the_input_is_refused, 0,
