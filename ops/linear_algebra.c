@@ -24,7 +24,7 @@ static peft_gemm_arch fastest(void)
 }
 
 void peft_product(int64_t m, int64_t n, int64_t k, const double *a, bool transpose_a, const double *b, bool transpose_b,
-                  double *c)
+                  double beta, double *c)
 {
     const peft_gemm_shape shape = {.m = m,
                                    .n = n,
@@ -35,7 +35,7 @@ void peft_product(int64_t m, int64_t n, int64_t k, const double *a, bool transpo
                                    .column_b = transpose_b ? k : 1,
                                    .row_c = n,
                                    .column_c = 1};
-    peft_gemm_f64(fastest(), &shape, 1, a, b, 0, c);
+    peft_gemm_f64(fastest(), &shape, 1, a, b, beta, c);
 }
 
 /* ---- LAPACK's conventions ---- */
@@ -121,10 +121,10 @@ static peft_status draw(const subspace *p, uint64_t seed, uint64_t stream, peft_
 static peft_status turn(const subspace *p, const double *a, int64_t iterations, peft_error *error)
 {
     for (int64_t i = 0;; i++) {
-        peft_product(p->m, p->width, p->n, a, false, p->right, false, p->work);
+        peft_product(p->m, p->width, p->n, a, false, p->right, false, 0, p->work);
         peft_status status = peft_qr(p->m, p->width, p->work, p->left, NULL, error);
         if (status != PEFT_OK || i == iterations) return status;
-        peft_product(p->n, p->width, p->m, a, true, p->left, false, p->work);
+        peft_product(p->n, p->width, p->m, a, true, p->left, false, 0, p->work);
         status = peft_qr(p->n, p->width, p->work, p->right, NULL, error);
         if (status != PEFT_OK) return status;
     }
@@ -134,12 +134,12 @@ static peft_status turn(const subspace *p, const double *a, int64_t iterations, 
 static peft_status decompose_within(const subspace *p, const double *a, int64_t rank, double *u, double *s, double *vt,
                                     peft_error *error)
 {
-    peft_product(p->width, p->n, p->m, p->left, true, a, false, p->work);
+    peft_product(p->width, p->n, p->m, p->left, true, a, false, 0, p->work);
     peft_status status = peft_svd(p->width, p->n, p->work, p->inner, p->sizes, p->right, error);
     if (status) return status;
     memcpy(s, p->sizes, (size_t)rank * sizeof *s);
     memcpy(vt, p->right, (size_t)(rank * p->n) * sizeof *vt);
-    peft_product(p->m, p->width, p->width, p->left, false, p->inner, false, p->work);
+    peft_product(p->m, p->width, p->width, p->left, false, p->inner, false, 0, p->work);
     for (int64_t i = 0; i < p->m; i++) memcpy(u + i * rank, p->work + i * p->width, (size_t)rank * sizeof *u);
     return PEFT_OK;
 }

@@ -11,9 +11,9 @@
 
 #include "ops/status.h"
 
-/* c [m, n] = op(a) op(b), op(a) [m, k], op(b) [k, n]; op transposes where asked. */
+/* c [m, n] = op(a) op(b) + beta c, op(a) [m, k], op(b) [k, n]; op transposes where asked. */
 void peft_product(int64_t m, int64_t n, int64_t k, const double *a, bool transpose_a, const double *b, bool transpose_b,
-                  double *c);
+                  double beta, double *c);
 
 /* a [m, n] = u diag(s) vt with u [m, k], s [k] from large to small, vt [k, n]. `a` is overwritten. */
 peft_status peft_svd(int64_t m, int64_t n, double *a, double *u, double *s, double *vt, peft_error *error);

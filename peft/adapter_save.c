@@ -112,12 +112,27 @@ static json_t *names_of_saved(peft_model *model, const peft_adapters *adapters, 
     return NULL;
 }
 
-/* Rules that the file has no field for become the list of what they select. */
-static bool targets_are_named(const peft_adapters *adapters, const peft_target_options *targets)
+/* Do the settings select just the layers that are adapted? Where ranks are handed out by worth, some layers get none.
+ */
+static bool select_these(peft_model *model, const peft_adapters *adapters, const peft_target_options *targets)
+{
+    int64_t count, num_selected = 0;
+    const peft_linear_layer *linears = peft_model_linears(model, &count);
+    bool *selected = calloc((size_t)count + 1, sizeof *selected);
+    bool found = selected &&
+                 !peft_targets_find(linears, count, peft_model_default_targets(model), targets, selected, NULL, NULL);
+    for (int64_t k = 0; found && k < count; k++) num_selected += selected[k];
+    free(selected);
+    return num_selected == adapters->num_layers;
+}
+
+/* Rules that the file has no field for, or that select too much, become the list of what is adapted. */
+static bool targets_are_named(peft_model *model, const peft_adapters *adapters, const peft_target_options *targets)
 {
     return !targets->target_modules ||
            (targets->exclude_modules && peft_variant_lacks(adapters->variant, "exclude_modules")) ||
-           (targets->layers_to_transform && peft_variant_lacks(adapters->variant, "layers_to_transform"));
+           (targets->layers_to_transform && peft_variant_lacks(adapters->variant, "layers_to_transform")) ||
+           (model && !select_these(model, adapters, targets));
 }
 
 /* ---- the folder ---- */
@@ -154,13 +169,14 @@ static peft_status write_described(peft_model *model, const peft_adapters *adapt
         .base_model_name_or_path = (char *)(uintptr_t)peft_model_dir(model), /* only read */
         .inference_mode = true,
     };
-    json_t *names = adapters && targets_are_named(adapters, targets) ? peft_adapter_modules(adapters)
-                                                                     : json_incref(targets->target_modules);
     json_t *saved = names_of_saved(model, adapters, targets);
+    config.targets.modules_to_save = saved;
+    json_t *names = adapters && targets_are_named(model, adapters, &config.targets)
+                        ? peft_adapter_modules(adapters)
+                        : json_incref(targets->target_modules);
     peft_status status = PEFT_OK;
     if ((adapters && !names) || !saved) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
     config.targets.target_modules = names;
-    config.targets.modules_to_save = saved;
     if (status == PEFT_OK)
         status = peft_adapter_write(folder, &(peft_adapter_files){.config = &config, .tensors = tensors}, error);
     json_decref(names);

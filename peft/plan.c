@@ -39,6 +39,10 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     line(plan, "gradients", trained, false, "of what is trained");
     line(plan, "optimizer", peft_optimizer_state_bytes(s->trainer.optimizer), false, "two averages of each gradient");
     line(plan, "activations", activations, false, "all tensors and work memory of the largest batch");
+    size_t training = trained + peft_optimizer_state_bytes(s->trainer.optimizer) + activations;
+    if (s->calibration_bytes > training)
+        line(plan, "start values", s->calibration_bytes - training, false,
+             "what looking at the data takes more than training");
     line(plan, "packing", threads * (size_t)peft_gemm_buffer_bytes(peft_context_backend(s->ctx), widest(s->model)),
          false, "blocks that BLIS copies, for each thread");
     return PEFT_OK;

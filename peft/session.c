@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "peft/calibrate.h"
 #include "peft/evaluate.h"
 #include "peft/load.h"
 #include "peft/machine.h"
@@ -107,6 +108,13 @@ static peft_status fit_adapters(peft_session *s, peft_error *error)
     return status;
 }
 
+/* Start values that come from the layers' work on the training data. */
+static peft_status calibrate(peft_session *s, peft_error *error)
+{
+    const peft_calibration calibration = {s->ctx, s->model, s->job->train, s->train, s->corpus.regression, 0};
+    return s->adapters ? peft_calibrate(&calibration, &s->adapters, &s->calibration_bytes, error) : PEFT_OK;
+}
+
 static peft_status add_fingerprint(json_t *object, const char *key, const char *path, peft_error *error)
 {
     char text[PEFT_FINGERPRINT_TEXT];
@@ -159,6 +167,7 @@ static peft_status open_all(peft_session *s, peft_error *error)
     if (status == PEFT_OK) status = attach_adapters(s, error);
     if (status == PEFT_OK) status = encode_all(s, error);
     if (status == PEFT_OK) status = fit_adapters(s, error);
+    if (status == PEFT_OK) status = calibrate(s, error);
     if (status == PEFT_OK) status = take_fingerprints(s, error);
     if (status == PEFT_OK) status = describe_settings(s, error);
     if (status == PEFT_OK)

@@ -16,9 +16,10 @@ typedef struct peft_session {
     peft_adapters *adapters; /* NULL: the head alone is trained */
     peft_context *ctx;
     peft_trainer trainer;
-    json_t *fingerprints; /* of model and data files */
-    char *settings;       /* all that the result depends on, as text */
-    size_t base_bytes;    /* of the process before the model and the data came */
+    json_t *fingerprints;     /* of model and data files */
+    char *settings;           /* all that the result depends on, as text */
+    size_t base_bytes;        /* of the process before the model and the data came */
+    size_t calibration_bytes; /* that the start values took for a while */
 } peft_session;
 
 /* The message of whatever could not be opened. Release with peft_session_close, also after a failure. */

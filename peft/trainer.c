@@ -55,24 +55,30 @@ static const uint32_t *rows_of_step(peft_trainer *t, int64_t step, int64_t *coun
     return t->order + first;
 }
 
+peft_tensor *peft_training_loss(peft_graph *g, const peft_loss_case *x)
+{
+    const peft_batch_memory *m = x->memory;
+    const peft_model_run run = {&m->batch, &m->input, x->options->checkpoint_layers};
+    peft_tensor *logits = peft_model_logits(g, x->model, &run), *loss;
+    int64_t sequences = m->batch.num_sequences;
+    if (x->regression) {
+        peft_tensor *scores = peft_constant(g, PEFT_F32, peft_shape_2(sequences, 1), m->scores, "scores");
+        loss = peft_mse(g, logits, scores, (double)x->examples);
+    } else {
+        peft_tensor *labels = peft_constant(g, PEFT_I32, peft_shape_1(sequences), m->classes, "labels");
+        loss = peft_cross_entropy(g, logits, labels, NULL, x->options->label_smoothing, (double)x->examples);
+    }
+    return peft_graph_total_loss(g, loss, (double)sequences / (double)x->examples);
+}
+
 /* Describes and differentiates the loss of the batch in t->memory, as its share of a global batch of `examples`. */
 static peft_status describe_loss(peft_trainer *t, int64_t examples, peft_tensor **loss, peft_error *error)
 {
-    peft_graph *g = t->g;
-    peft_graph_reset(g);
-    const peft_model_run run = {&t->memory.batch, &t->memory.input, t->options->checkpoint_layers};
-    peft_tensor *logits = peft_model_logits(g, t->model, &run);
-    int64_t sequences = t->memory.batch.num_sequences;
-    if (t->regression) {
-        peft_tensor *scores = peft_constant(g, PEFT_F32, peft_shape_2(sequences, 1), t->memory.scores, "scores");
-        *loss = peft_mse(g, logits, scores, (double)examples);
-    } else {
-        peft_tensor *labels = peft_constant(g, PEFT_I32, peft_shape_1(sequences), t->memory.classes, "labels");
-        *loss = peft_cross_entropy(g, logits, labels, NULL, t->options->label_smoothing, (double)examples);
-    }
-    *loss = peft_graph_total_loss(g, *loss, (double)sequences / (double)examples);
-    peft_status status = peft_graph_status(g, error);
-    return status == PEFT_OK ? peft_graph_differentiate(g, *loss, error) : status;
+    peft_graph_reset(t->g);
+    const peft_loss_case x = {t->model, &t->memory, t->options, t->regression, examples};
+    *loss = peft_training_loss(t->g, &x);
+    peft_status status = peft_graph_status(t->g, error);
+    return status == PEFT_OK ? peft_graph_differentiate(t->g, *loss, error) : status;
 }
 
 /* Rows first ... of a step's examples become t->memory; `before` counts the tokens of the step's earlier batches. */

@@ -33,6 +33,18 @@ typedef struct peft_step_record {
     int64_t examples, tokens;
 } peft_step_record;
 
+/* What is minimised: the loss of a batch as its share of the mean over `examples`, all that make up a step, and what
+ * adapters add to it. */
+typedef struct peft_loss_case {
+    const peft_model *model;
+    const peft_batch_memory *memory;
+    const peft_train_options *options;
+    bool regression;
+    int64_t examples;
+} peft_loss_case;
+
+peft_tensor *peft_training_loss(peft_graph *g, const peft_loss_case *x);
+
 /* All pointers stay the caller's and must outlive the trainer. `options` and `train` are read while training. */
 peft_status peft_trainer_open(peft_trainer *trainer, const peft_train_options *options, peft_context *ctx,
                               peft_model *model, peft_adapters *adapters, const peft_tokens *train, bool regression,

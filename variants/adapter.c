@@ -39,6 +39,17 @@ peft_status peft_adapters_fit(peft_adapters *all, const float *vectors, int64_t 
     return all->variant->fit(all, vectors, count, seed, error);
 }
 
+peft_trace_wish peft_adapters_trace_wish(const peft_adapters *all)
+{
+    return all->variant->trace_wish ? all->variant->trace_wish(all) : (peft_trace_wish){.kind = PEFT_TRACE_NOTHING};
+}
+
+peft_status peft_adapter_init_from_trace(peft_adapter *adapter, const peft_base_linear *base, const peft_trace *trace,
+                                         double *worth, peft_error *error)
+{
+    return adapter->all->variant->init_from_trace(adapter, base, trace, worth, error);
+}
+
 /* ---- in graphs ---- */
 
 peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,

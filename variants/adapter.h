@@ -46,6 +46,12 @@ PEFT_API int64_t peft_adapters_fit_size(const peft_adapters *all);
 PEFT_API peft_status peft_adapters_fit(peft_adapters *all, const float *vectors, int64_t count, int64_t size,
                                        uint64_t seed, peft_error *error);
 
+/* Start values that depend on a layer's work on the training data, and what these want to see of it: nothing where the
+ * variant or its options have no such. peft_calibrate (peft/calibrate.h) looks, and calls the second. */
+PEFT_API peft_trace_wish peft_adapters_trace_wish(const peft_adapters *all);
+PEFT_API peft_status peft_adapter_init_from_trace(peft_adapter *adapter, const peft_base_linear *base,
+                                                  const peft_trace *trace, double *worth, peft_error *error);
+
 /* The adapter's update as plain LoRA factors, whose memory is the caller's (free A and B). PEFT_ERR_UNSUPPORTED where
  * it depends on the input. */
 PEFT_API peft_status peft_adapter_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);

@@ -189,5 +189,7 @@ const peft_variant peft_variant_dora = {
     .forward = forward,
     .one_at_a_time = true,
     .init = init,
+    .trace_wish = lora_trace_wish,
+    .init_from_trace = lora_init_from_trace,
     .merge = merge,
 };

@@ -8,6 +8,9 @@ typedef struct lora_options {
     peft_common_options common;
     char *init;
     bool freeze_a;
+    int64_t init_batches; /* of training data that eva, corda and lora_ga look at */
+    double eva_rho;
+    char *corda_method;
 } lora_options;
 
 extern const struct peft_json_value lora_init_json_values[];
@@ -32,6 +35,29 @@ extern const struct peft_json_value lora_init_json_values[];
     {                                                                                                                  \
         .name = "freeze_a", .type = PEFT_OPTION_BOOL, .offset = offsetof(lora_options, freeze_a), .initial = "false",  \
         .help = "LoRA-FA: train B alone", .group = "Adapter"                                                           \
+    },                                                                                                                 \
+    {.name = "init_batches",                                                                                           \
+     .type = PEFT_OPTION_INT,                                                                                          \
+     .offset = offsetof(lora_options, init_batches),                                                                   \
+     .initial = "8",                                                                                                   \
+     .min = 1,                                                                                                         \
+     .max = 1 << 20,                                                                                                   \
+     .placeholder = "N",                                                                                               \
+     .help = "batches of training data that the starts eva, corda and lora_ga look at",                                \
+     .group = "Adapter"},                                                                                              \
+    {.name = "eva_rho",                                                                                                \
+     .type = PEFT_OPTION_FLOAT,                                                                                        \
+     .offset = offsetof(lora_options, eva_rho),                                                                        \
+     .initial = "2",                                                                                                   \
+     .min = 1,                                                                                                         \
+     .max = 1000,                                                                                                      \
+     .placeholder = "X",                                                                                               \
+     .help = "how many times its rank a layer may get where eva hands out the ranks; 1: it keeps its own",             \
+     .group = "Adapter"},                                                                                              \
+    {                                                                                                                  \
+        .name = "corda_method", .type = PEFT_OPTION_STRING, .offset = offsetof(lora_options, corda_method),            \
+        .initial = "ipm", .choices = lora_corda_methods, .placeholder = "NAME",                                        \
+        .help = "what corda trains: the largest components (ipm) or the smallest (kpm)", .group = "Adapter"            \
     }
 
 #define LORA_JSON_NAME_ROWS                                                                                            \
@@ -40,6 +66,9 @@ extern const struct peft_json_value lora_init_json_values[];
     {.option = "dropout", .json = "lora_dropout"},                                                                     \
     {.option = "init", .json = "init_lora_weights", .values = lora_init_json_values, .advice = LORA_INIT_ADVICE},      \
     {.option = "freeze_a"},                                                                                            \
+    {.option = "init_batches"},                                                                                        \
+    {.option = "eva_rho"},                                                                                             \
+    {.option = "corda_method"},                                                                                        \
     {.option = "rank_pattern", .json = "rank_pattern", .initial = "{}"},                                               \
     {.option = "alpha_pattern", .json = "alpha_pattern", .initial = "{}"}
 /* clang-format on */

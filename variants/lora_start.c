@@ -40,11 +40,17 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static double *allocate(int64_t count, peft_error *error)
+double *lora_start_allocate(int64_t count, peft_error *error)
 {
     double *memory = malloc((size_t)count * sizeof *memory);
     if (!memory) peft_fail(error, PEFT_ERR_MEMORY, "out of memory for start values");
     return memory;
+}
+
+peft_status lora_start_check_scale(const peft_adapter *a, peft_error *error)
+{
+    if (a->scaling > 0) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_ARGUMENT, "init: expected an alpha above 0, found %g", a->alpha);
 }
 
 static double *copy_weight(const lora_start_case *x, double *to)
@@ -68,9 +74,9 @@ typedef struct terms {
 static peft_status open_terms(terms *t, const lora_start_case *x, int64_t count, peft_error *error)
 {
     int64_t in = x->adapter->in_features, out = x->adapter->out_features;
-    if (!(x->adapter->scaling > 0))
-        return peft_fail(error, PEFT_ERR_ARGUMENT, "init: expected an alpha above 0, found %g", x->adapter->alpha);
-    *t = (terms){.count = count, .memory = allocate(in * out + (in + out + 1) * count, error)};
+    peft_status status = lora_start_check_scale(x->adapter, error);
+    if (status) return status;
+    *t = (terms){.count = count, .memory = lora_start_allocate(in * out + (in + out + 1) * count, error)};
     if (!t->memory) return PEFT_ERR_MEMORY;
     t->weight = copy_weight(x, t->memory);
     t->U = t->memory + in * out;
@@ -125,7 +131,7 @@ static peft_status pissa_niter(const lora_start_case *x, peft_error *error)
 static peft_status olora(const lora_start_case *x, peft_error *error)
 {
     int64_t in = x->adapter->in_features, out = x->adapter->out_features, k = smaller(in, out);
-    double *memory = allocate(in * out + (in + out) * k, error);
+    double *memory = lora_start_allocate(in * out + (in + out) * k, error);
     if (!memory) return PEFT_ERR_MEMORY;
     double *Q = memory + in * out, *R = Q + out * k;
     peft_status status = peft_qr(out, in, copy_weight(x, memory), Q, R, error);
@@ -157,7 +163,7 @@ static peft_status draw_side(const lora_start_case *x, const double *O, int64_t 
     peft_status status = draw_normal(x, name, r * width, R, error);
     if (status) return status;
     for (int64_t j = 1 - first; j < r; j += 2) memset(R + j * width, 0, (size_t)width * sizeof *R);
-    peft_product(r, width, r, O, true, R, false, side);
+    peft_product(r, width, r, O, true, R, false, 0, side);
     return PEFT_OK;
 }
 
@@ -166,7 +172,7 @@ static peft_status orthogonal(const lora_start_case *x, peft_error *error)
     const double tenth = 0.1;
     const int64_t r = x->adapter->rank, in = x->adapter->in_features, out = x->adapter->out_features;
     const int64_t widest = in > out ? in : out;
-    double *memory = allocate(2 * r * r + 2 * r * widest, error);
+    double *memory = lora_start_allocate(2 * r * r + 2 * r * widest, error);
     if (!memory) return PEFT_ERR_MEMORY;
     double *drawn = memory, *O = drawn + r * r, *R = O + r * r, *side = R + r * widest;
     peft_status status = draw_normal(x, "orthogonal", r * r, drawn, error);
@@ -181,11 +187,12 @@ static peft_status orthogonal(const lora_start_case *x, peft_error *error)
 
 /* ---- the table ---- */
 
-enum { KAIMING, GAUSSIAN, ORTHOGONAL, PISSA, PISSA_NITER, OLORA, NUM_STARTS };
+enum { KAIMING, GAUSSIAN, ORTHOGONAL, PISSA, PISSA_NITER, OLORA, EVA, CORDA, LORA_GA, NUM_STARTS };
 
 const char *const lora_start_names[NUM_STARTS + 1] = {
-    [KAIMING] = "kaiming", [GAUSSIAN] = "gaussian",         [ORTHOGONAL] = "orthogonal",
-    [PISSA] = "pissa",     [PISSA_NITER] = "pissa_niter_N", [OLORA] = "olora"};
+    [KAIMING] = "kaiming", [GAUSSIAN] = "gaussian", [ORTHOGONAL] = "orthogonal",
+    [PISSA] = "pissa",     [OLORA] = "olora",       [PISSA_NITER] = "pissa_niter_N",
+    [EVA] = "eva",         [CORDA] = "corda",       [LORA_GA] = "lora_ga"};
 
 static const lora_start starts[NUM_STARTS] = {
     [GAUSSIAN] = {.normal = true},
@@ -193,6 +200,9 @@ static const lora_start starts[NUM_STARTS] = {
     [PISSA] = {.subtracts = true, .set = pissa},
     [PISSA_NITER] = {.subtracts = true, .set = pissa_niter},
     [OLORA] = {.subtracts = true, .set = olora},
+    [EVA] = {.shares_ranks = true, .trace = PEFT_TRACE_INPUTS, .set = lora_start_eva},
+    [CORDA] = {.subtracts = true, .trace = PEFT_TRACE_INPUTS, .set = lora_start_corda},
+    [LORA_GA] = {.subtracts = true, .trace = PEFT_TRACE_GRADIENT, .set = lora_start_ga},
 };
 
 const lora_start *lora_start_of(const peft_adapters *all)
@@ -203,12 +213,31 @@ const lora_start *lora_start_of(const peft_adapters *all)
     return &starts[k];
 }
 
+static peft_status set(const lora_start *start, const lora_start_case *x, peft_error *error)
+{
+    peft_status status = start->set(x, error);
+    if (status) return peft_fail_in(error, status, x->adapter->module);
+    if (start->subtracts) lora_rest_begin(x->adapter);
+    return PEFT_OK;
+}
+
 peft_status lora_init(peft_adapter *a, const peft_base_linear *base, uint64_t seed, peft_error *error)
 {
     const lora_start *start = lora_start_of(a->all);
-    if (!start->set) return PEFT_OK;
-    peft_status status = start->set(&(lora_start_case){a, peft_weight_values(base->weight), seed}, error);
-    if (status) return peft_fail_in(error, status, a->module);
-    if (start->subtracts) lora_rest_begin(a);
-    return PEFT_OK;
+    if (!start->set || start->trace != PEFT_TRACE_NOTHING) return PEFT_OK;
+    return set(start, &(lora_start_case){a, peft_weight_values(base->weight), seed, NULL, NULL}, error);
+}
+
+peft_trace_wish lora_trace_wish(const peft_adapters *all)
+{
+    const lora_options *options = all->options;
+    const lora_start *start = lora_start_of(all);
+    return (peft_trace_wish){start->trace, options->init_batches, start->shares_ranks ? options->eva_rho : 1};
+}
+
+peft_status lora_init_from_trace(peft_adapter *a, const peft_base_linear *base, const peft_trace *trace, double *worth,
+                                 peft_error *error)
+{
+    const lora_start_case x = {a, peft_weight_values(base->weight), 0, trace, worth};
+    return set(lora_start_of(a->all), &x, error);
 }

@@ -12,24 +12,40 @@ typedef struct lora_start_case {
     peft_adapter *adapter;
     const float *weight; /* [out, in] */
     uint64_t seed;
+    const peft_trace *trace; /* NULL: nothing was asked for */
+    double *worth;           /* [rank], to be set by a start that hands out ranks */
 } lora_start_case;
 
 typedef struct lora_start {
     bool normal;    /* A is drawn from a normal distribution, else uniformly */
     bool subtracts; /* see above */
+    bool shares_ranks;
+    peft_trace_kind trace;
     peft_status (*set)(const lora_start_case *x, peft_error *error); /* NULL: as drawn */
 } lora_start;
 
-/* Words of --init; ends with NULL. */
+/* Words of --init and of --corda-method; both end with NULL. */
 extern const char *const lora_start_names[];
+extern const char *const lora_corda_methods[];
 
 /* The row that the options of `all`, which begin with a lora_options, name. */
 const lora_start *lora_start_of(const peft_adapters *all);
 
-/* The entry `init` of peft_variant: sets A and B, and A0 and B0 where the start is subtracted. */
+/* Entries of peft_variant: they set A and B, and A0 and B0 where the start is subtracted. */
 peft_status lora_init(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed, peft_error *error);
+peft_trace_wish lora_trace_wish(const peft_adapters *all);
+peft_status lora_init_from_trace(peft_adapter *adapter, const peft_base_linear *base, const peft_trace *trace,
+                                 double *worth, peft_error *error);
 
-/* ---- for functions that set ---- */
+/* ---- functions that set ---- */
+
+peft_status lora_start_eva(const lora_start_case *x, peft_error *error);
+peft_status lora_start_corda(const lora_start_case *x, peft_error *error);
+peft_status lora_start_ga(const lora_start_case *x, peft_error *error);
+
+/* What they use: memory for so many numbers; whether the scale of the update can be shared between A and B. */
+double *lora_start_allocate(int64_t count, peft_error *error);
+peft_status lora_start_check_scale(const peft_adapter *adapter, peft_error *error);
 
 /* Row j of A [rank, in] becomes `factor` times `row`; column j of B [out, rank] `factor` times the numbers that stand
  * `stride` apart in `column`. */

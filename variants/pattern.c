@@ -1,6 +1,8 @@
 #include "variants/pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include <ctype.h>
+#include <math.h>
 #include <pcre2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,4 +160,25 @@ peft_status peft_pattern_map_find(peft_pattern_map *map, const char *name, const
         if (matches && !*value) *value = entry->value;
     }
     return PEFT_OK;
+}
+
+json_t *peft_pattern_number_json(double number)
+{
+    const double largest = 1e15; /* of those that both ways of writing tell apart */
+    return number == floor(number) && fabs(number) < largest ? json_integer((json_int_t)number) : json_real(number);
+}
+
+bool peft_pattern_put(json_t *object, const char *name, double number)
+{
+    char *text = malloc(2 * strlen(name) + 2), *end = text;
+    if (!text) return false;
+    *end++ = '^';
+    for (const char *c = name; *c; c++) {
+        if (ispunct((unsigned char)*c) && *c != '_') *end++ = '\\';
+        *end++ = *c;
+    }
+    *end = '\0';
+    bool put = json_object_set_new(object, text, peft_pattern_number_json(number)) == 0;
+    free(text);
+    return put;
 }

@@ -43,6 +43,11 @@ typedef struct peft_pattern_map {
 peft_status peft_pattern_map_open(peft_pattern_map *map, const json_t *object, peft_error *error);
 void peft_pattern_map_close(peft_pattern_map *map); /* a struct of zeros is fine */
 
+/* Adds a key that matches this name alone to such an object, and its number; false: out of memory. */
+bool peft_pattern_put(json_t *object, const char *name, double number);
+/* A number as those objects have it: whole ones without a fraction. */
+json_t *peft_pattern_number_json(double number);
+
 /* The value of the first key that matches, or NULL. */
 peft_status peft_pattern_map_find(peft_pattern_map *map, const char *name, const json_t **value, peft_error *error);
 

@@ -1,11 +1,10 @@
 /* variants/plain_lora.c - all adapters of a model as plain LoRAs (variants/adapter.h). */
-#include <ctype.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "variants/lora.h"
+#include "variants/pattern.h"
 
 typedef struct plain_layer {
     const peft_adapter *source;
@@ -76,11 +75,6 @@ static double alpha_of(const plain_layer *layer)
 
 static const number_field number_fields[] = {{"rank", "rank_pattern", rank_of}, {"alpha", "alpha_pattern", alpha_of}};
 
-static json_t *number_json(double number)
-{
-    return number == floor(number) && fabs(number) < 1e15 ? json_integer((json_int_t)number) : json_real(number);
-}
-
 static double most_frequent(const conversion *c, const number_field *field)
 {
     double best = 0;
@@ -92,22 +86,6 @@ static double most_frequent(const conversion *c, const number_field *field)
         if (times > most) most = times;
     }
     return best;
-}
-
-/* A pattern that matches this name alone. */
-static bool put_pattern(json_t *pattern, const char *module, double number)
-{
-    char *text = malloc(2 * strlen(module) + 2), *end = text;
-    if (!text) return false;
-    *end++ = '^';
-    for (const char *c = module; *c; c++) {
-        if (ispunct((unsigned char)*c) && *c != '_') *end++ = '\\';
-        *end++ = *c;
-    }
-    *end = '\0';
-    bool put = json_object_set_new(pattern, text, number_json(number)) == 0;
-    free(text);
-    return put;
 }
 
 static peft_status set_new(lora_options *options, const char *option, json_t *value, peft_error *error)
@@ -125,9 +103,9 @@ static peft_status set_field(const conversion *c, const number_field *field, lor
     bool complete = pattern != NULL;
     for (int64_t i = 0; complete && i < c->count; i++) {
         double number = field->number(&c->layers[i]);
-        if (number != usual) complete = put_pattern(pattern, c->layers[i].source->module, number);
+        if (number != usual) complete = peft_pattern_put(pattern, c->layers[i].source->module, number);
     }
-    peft_status status = complete ? set_new(options, field->option, number_json(usual), error)
+    peft_status status = complete ? set_new(options, field->option, peft_pattern_number_json(usual), error)
                                   : peft_fail(error, PEFT_ERR_MEMORY, "plain LoRAs: out of memory");
     if (status == PEFT_OK && json_object_size(pattern) > 0)
         status = peft_options_set_json(lora_option_table, options, field->pattern, pattern, error);

@@ -27,6 +27,8 @@ const peft_variant peft_variant_rslora = {
     .layer_values = lora_layer_values,
     .forward = lora_forward,
     .init = lora_init,
+    .trace_wish = lora_trace_wish,
+    .init_from_trace = lora_init_from_trace,
     .compact = lora_compact,
     .to_lora = lora_to_lora,
 };

@@ -157,6 +157,23 @@ typedef struct peft_training_step {
     double learning_rate;
 } peft_training_step;
 
+/* What start values may ask about the layers at work on training data (peft/calibrate.h), and what was seen of one. */
+typedef enum peft_trace_kind { PEFT_TRACE_NOTHING, PEFT_TRACE_INPUTS, PEFT_TRACE_GRADIENT } peft_trace_kind;
+
+typedef struct peft_trace_wish {
+    peft_trace_kind kind;
+    int64_t batches; /* to look at */
+    double widening; /* above 1: ranks are handed out anew by what directions are worth, up to so many times a layer's
+                        own */
+} peft_trace_wish;
+
+typedef struct peft_trace {
+    int64_t tokens;
+    double *sum;     /* of the inputs x: [in] */
+    double *moments; /* of x x^T: [in, in] */
+    float *gradient; /* of the mean loss with respect to the weight: [out, in] */
+} peft_trace;
+
 /* A plain LoRA with the same update: W + scaling B A. Its memory is the caller's (free). The rank is 0 where nothing of
  * an update is left. */
 typedef struct peft_lora_factors {
@@ -248,6 +265,13 @@ struct peft_variant {
 
     /* Optional: start values that depend on the base weight or that one distribution cannot say. */
     peft_status (*init)(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed, peft_error *error);
+
+    /* Optional: start values that depend on a layer's work on the training data: what these want to see of it, and how
+     * they are set from that. Where ranks are handed out anew, worth [rank] says of the directions, best first, what
+     * part of the layer's input each explains. */
+    peft_trace_wish (*trace_wish)(const peft_adapters *all);
+    peft_status (*init_from_trace)(peft_adapter *adapter, const peft_base_linear *base, const peft_trace *trace,
+                                   double *worth, peft_error *error);
 
     /* Optional: after the optimiser's update, for all adapters at once, with the clipped gradients still there. */
     peft_status (*after_step)(peft_adapters *all, const peft_training_step *step, peft_error *error);

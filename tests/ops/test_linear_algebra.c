@@ -31,7 +31,7 @@ static void check_orthonormal(const char *what, int64_t m, int64_t n, const doub
 {
     double gram[MOST], unit[MOST] = {0};
     int64_t size = rows ? m : n;
-    peft_product(size, size, rows ? n : m, a, !rows, a, rows, gram);
+    peft_product(size, size, rows ? n : m, a, !rows, a, rows, 0, gram);
     for (int64_t i = 0; i < size; i++) unit[i * size + i] = 1;
     check_close(what, gram, unit, size * size, CLOSE);
 }
@@ -46,7 +46,7 @@ static void compose(int64_t m, int64_t n, int64_t k, const double *u, const doub
 {
     double scaled[MOST];
     for (int64_t i = 0; i < m * k; i++) scaled[i] = u[i] * s[i % k];
-    peft_product(m, n, k, scaled, false, vt, false, a);
+    peft_product(m, n, k, scaled, false, vt, false, 0, a);
 }
 
 static const struct {
@@ -64,13 +64,15 @@ START_TEST(products_are_sums_of_products)
 {
     const bool transpose_a = _i & 1, transpose_b = _i & 2;
     const int64_t m = 5, n = 7, k = 3;
-    double a[15], b[21], c[35];
+    double a[15], b[21], before[35], c[35];
     fill(a, 15, 1);
     fill(b, 21, 2);
-    peft_product(m, n, k, a, transpose_a, b, transpose_b, c);
+    fill(before, 35, 10);
+    memcpy(c, before, sizeof c);
+    peft_product(m, n, k, a, transpose_a, b, transpose_b, 0.5, c);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
-            double sum = 0;
+            double sum = 0.5 * before[i * n + j];
             for (int64_t l = 0; l < k; l++)
                 sum += a[transpose_a ? l * m + i : i * k + l] * b[transpose_b ? j * k + l : l * n + j];
             ck_assert_double_eq_tol(c[i * n + j], sum, CLOSE);
@@ -114,7 +116,7 @@ static void fill_decaying(int64_t m, int64_t n, double *a)
     ck_assert(!peft_qr(m, k, left, u, NULL, &error) && !peft_qr(n, k, right, vt, NULL, &error));
     for (int64_t i = 0; i < k; i++) s[i] = pow(0.5, (double)i);
     for (int64_t i = 0; i < m * k; i++) u[i] *= s[i % k];
-    peft_product(m, n, k, u, false, vt, true, a);
+    peft_product(m, n, k, u, false, vt, true, 0, a);
 }
 
 START_TEST(a_random_subspace_finds_the_largest)
@@ -158,7 +160,7 @@ START_TEST(q_and_r_make_the_matrix)
     check_orthonormal("q", m, k, q, false);
     for (int64_t j = 0; j < k; j++)
         for (int64_t i = 0; i < j; i++) ck_assert_double_eq(r[j * n + i], 0);
-    peft_product(m, n, k, q, false, r, false, again);
+    peft_product(m, n, k, q, false, r, false, 0, again);
     check_close("q r", again, kept, m * n, 10 * CLOSE);
 }
 END_TEST
@@ -168,13 +170,13 @@ START_TEST(eigenvectors_make_the_matrix)
     const int64_t n = shapes[_i].n;
     double half[MOST], a[MOST], kept[MOST], values[64], scaled[MOST], again[MOST];
     fill(half, n * n, 7);
-    peft_product(n, n, n, half, true, half, false, a);
+    peft_product(n, n, n, half, true, half, false, 0, a);
     memcpy(kept, a, sizeof a);
     ck_assert(!peft_eigen(n, a, values, &error));
     check_orthonormal("vectors", n, n, a, true);
     check_descending(values, n);
     for (int64_t i = 0; i < n * n; i++) scaled[i] = a[i] * values[i / n];
-    peft_product(n, n, n, a, true, scaled, false, again);
+    peft_product(n, n, n, a, true, scaled, false, 0, again);
     check_close("sum of values times squares", again, kept, n * n, 100 * CLOSE);
 }
 END_TEST
@@ -195,14 +197,14 @@ START_TEST(an_inverse_takes_back)
     const int64_t n = shapes[_i].n;
     double half[MOST], a[MOST], kept[MOST], unit[MOST] = {0}, product[MOST];
     fill(half, n * n, 8);
-    peft_product(n, n, n, half, true, half, false, a);
+    peft_product(n, n, n, half, true, half, false, 0, a);
     for (int64_t i = 0; i < n; i++) {
         a[i * n + i] += 1;
         unit[i * n + i] = 1;
     }
     memcpy(kept, a, sizeof a);
     ck_assert(!peft_invert(n, a, &error));
-    peft_product(n, n, n, a, false, kept, false, product);
+    peft_product(n, n, n, a, false, kept, false, 0, product);
     check_close("inverse times matrix", product, unit, n * n, 100 * CLOSE);
 }
 END_TEST
