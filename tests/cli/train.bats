@@ -161,6 +161,35 @@ without_adapter() {
     same_files one cut
 }
 
+@test "starts from the weights and from the data: the same for any number of threads and after a kill" {
+    for init in pissa eva corda lora_ga; do
+        start=("${common[@]}" --init $init --steps 8 --init-batches 3)
+        rm -rf one two cut
+        works train "${start[@]}" --output one --threads 1
+        works train "${start[@]}" --output two --threads 2 --checkpoint-layers
+        same_files one two
+        "$PEFT" train "${start[@]}" --output cut --checkpoint-every 1 2> /dev/null 3>&- &
+        sleep 0.1
+        kill -9 $! 2> /dev/null || true
+        wait $! || true
+        works train "${start[@]}" --output cut --checkpoint-every 1 --resume
+        same_files one cut
+        works eval --model "$model" --adapter one --task sst2 --data "$data" --json
+        holds ".metrics.accuracy == $(jq .metrics.accuracy one/run.json)"
+    done
+    jq -e '.init_lora_weights == true and .r == 4 and .lora_alpha == 32' one/adapter_config.json # rank 2, and what was subtracted
+}
+
+@test "LoRA+: ratio 1 changes no bit, another does; a frozen A is no parameter" {
+    trains --output plain --steps 4
+    trains --output one --steps 4 --loraplus-lr-ratio 1
+    same_files plain one
+    trains --output sixteen --steps 4 --loraplus-lr-ratio 16
+    run ! cmp -s plain/adapter_model.safetensors sixteen/adapter_model.safetensors
+    trains --output frozen --steps 4 --freeze-a --json
+    holds ".trainable_parameters < $(jq .trainable_parameters plain/run.json)"
+}
+
 @test "killed at any step and resumed: the files of a run that was not" {
     trains --output whole --steps 60 --keep best --eval-every 7
     for wait in 0.05 0.15 0.3; do
@@ -233,6 +262,8 @@ without_adapter() {
     fails 2 'lora'
     peft train "${common[@]}" --ranc 3 --output run
     fails 2 '--rank'
+    peft train "${common[@]}" --init pisa --output run
+    fails 2 'did you mean "pissa"?'
     peft train --model "$model" --task sst2 --data "$data" --target-modules qery --output run
     fails 2 'query'
     [ ! -e run ]
