@@ -1,6 +1,6 @@
 /* bench/step.c - one training step on full batches: tokens per second and memory.
  *
- *     bench_step MODEL_DIR [SEQUENCES [LENGTH [TARGETS [RANK [STEPS [THREADS]]]]]]
+ *     bench_step MODEL_DIR [SEQUENCES [LENGTH [TARGETS [RANK [STEPS [THREADS [DTYPE]]]]]]]
  *
  * Token ids are arbitrary: the work does not depend on them. TARGETS is a list or all-linear as of `peft train`.
  * Prints one JSON object; the rate is that of the fastest step, as of bench/peer_step.py. */
@@ -12,6 +12,7 @@
 #include "peft/inject.h"
 #include "peft/machine.h"
 #include "peft/parameters.h"
+#include "peft/train_options.h"
 
 static const char *argument(int argc, char **argv, int index, const char *otherwise)
 {
@@ -73,7 +74,8 @@ static double one_step(peft_graph *g, peft_context *ctx, peft_model *model, cons
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: bench_step MODEL_DIR [SEQUENCES [LENGTH [TARGETS [RANK [STEPS [THREADS]]]]]]\n");
+        fprintf(stderr,
+                "usage: bench_step MODEL_DIR [SEQUENCES [LENGTH [TARGETS [RANK [STEPS [THREADS [DTYPE]]]]]]]\n");
         return 2;
     }
     peft_error error = {0};
@@ -95,8 +97,10 @@ int main(int argc, char **argv)
     check(peft_inject(model, lora, options, &targets, 0, &adapters, NULL, &error), &error);
 
     peft_context *ctx;
-    const peft_context_options context = {.threads = atoi(argument(argc, argv, 7, "0"))};
+    const peft_context_options context = {.threads = atoi(argument(argc, argv, 7, "0")),
+                                          .dtype = peft_dtype_chosen(argument(argc, argv, 8, "f32"))};
     check(peft_context_open(&ctx, &context, &error), &error);
+    check(peft_model_pack(model, ctx, true, &error), &error);
     peft_graph *g;
     check(peft_graph_create(&g, &error), &error);
     peft_parameters parameters;

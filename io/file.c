@@ -60,6 +60,11 @@ void peft_file_unmap(peft_mapped_file *file)
     *file = (peft_mapped_file){0};
 }
 
+void peft_file_release(const peft_mapped_file *file)
+{
+    if (file->bytes) madvise((void *)(uintptr_t)file->data, file->bytes, MADV_DONTNEED);
+}
+
 bool peft_file_exists(const char *path)
 {
     struct stat info;

@@ -21,6 +21,9 @@ typedef struct peft_mapped_file {
 peft_status peft_file_map(const char *path, peft_mapped_file *file, peft_error *error);
 void peft_file_unmap(peft_mapped_file *file);
 
+/* Gives the memory of the file's pages back to the system; they are read again where somebody looks. */
+void peft_file_release(const peft_mapped_file *file);
+
 /* Is there an ordinary file of this name (links are followed)? */
 bool peft_file_exists(const char *path);
 

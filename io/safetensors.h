@@ -28,6 +28,9 @@ peft_status peft_safetensors_open_memory(const char *path, const void *data, siz
                                          peft_error *error);
 void peft_safetensors_close(peft_safetensors *file); /* NULL is allowed */
 
+/* Gives the memory of the file's pages back to the system (peft_file_release). */
+void peft_safetensors_release(const peft_safetensors *file);
+
 /* Tensors in the order of their names (as bytes). */
 size_t peft_safetensors_count(const peft_safetensors *file);
 const peft_file_tensor *peft_safetensors_at(const peft_safetensors *file, size_t index);

@@ -296,6 +296,11 @@ void peft_safetensors_close(peft_safetensors *file)
     free(file);
 }
 
+void peft_safetensors_release(const peft_safetensors *file)
+{
+    peft_file_release(&file->mapping);
+}
+
 size_t peft_safetensors_count(const peft_safetensors *file)
 {
     return file->count;

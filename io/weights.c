@@ -228,6 +228,11 @@ void peft_weights_close(peft_weights *weights)
     free(weights);
 }
 
+void peft_weights_release(const peft_weights *weights)
+{
+    for (size_t k = 0; k < weights->num_files; k++) peft_safetensors_release(weights->files[k]);
+}
+
 size_t peft_weights_count(const peft_weights *weights)
 {
     return weights->count;

@@ -15,6 +15,9 @@ typedef struct peft_weights peft_weights;
 peft_status peft_weights_open(const char *folder, peft_weights **weights, peft_error *error);
 void peft_weights_close(peft_weights *weights); /* NULL is allowed */
 
+/* Gives the memory of the files' pages back to the system; they are read again where somebody looks. */
+void peft_weights_release(const peft_weights *weights);
+
 /* Tensors of all files in the order of their names (as bytes). */
 size_t peft_weights_count(const peft_weights *weights);
 const peft_file_tensor *peft_weights_at(const peft_weights *weights, size_t index);

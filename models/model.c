@@ -244,6 +244,7 @@ void peft_model_close(peft_model *model)
     for (int64_t k = 0; k < model->num_weights; k++) {
         free(model->weights[k].value);
         free(model->weights[k].gradient);
+        peft_weight_unpack(&model->weights[k]);
     }
     free(model->weights);
     free(model->linears);
@@ -267,6 +268,28 @@ peft_status peft_model_train(peft_model *model, peft_weight *weight, peft_error 
     }
     memcpy(weight->value, weight->data, count * sizeof *weight->value);
     return PEFT_OK;
+}
+
+/* The struct of a layer holds its weight as a constant; the model owns both. */
+static peft_weight *weight_of(peft_model *model, const peft_linear_layer *layer)
+{
+    return &model->weights[layer->base.weight - model->weights];
+}
+
+peft_status peft_model_pack(peft_model *model, peft_context *ctx, bool backward, peft_error *error)
+{
+    peft_status status = PEFT_OK;
+    for (int64_t k = 0; status == PEFT_OK && k < model->num_linears; k++)
+        status = peft_weight_pack(weight_of(model, &model->linears[k]), ctx, backward, error);
+    if (status == PEFT_OK && peft_model_packed_bytes(model) > 0) peft_weights_release(model->file);
+    return status;
+}
+
+size_t peft_model_packed_bytes(const peft_model *model)
+{
+    size_t bytes = 0;
+    for (int64_t k = 0; k < model->num_weights; k++) bytes += peft_weight_packed_bytes(&model->weights[k]);
+    return bytes;
 }
 
 const char *peft_model_type(const peft_model *model)

@@ -65,6 +65,12 @@ PEFT_API const char *peft_model_head(const peft_model *model);
 /* Gives weight a private copy and a gradient, so that it is trained; a second call does nothing. */
 PEFT_API peft_status peft_model_train(peft_model *model, peft_weight *weight, peft_error *error);
 
+/* Packs the frozen weights of all linear layers for `ctx` (peft_weight_pack) and lets go of the memory of the mapped
+ * files, which are read again where they are needed. What is to be trained is said before. Close the model before the
+ * context. */
+PEFT_API peft_status peft_model_pack(peft_model *model, peft_context *ctx, bool backward, peft_error *error);
+PEFT_API size_t peft_model_packed_bytes(const peft_model *model);
+
 /* The tokens of a batch. */
 typedef struct peft_model_input {
     const int32_t *input_ids;      /* [num_tokens] */

@@ -4,47 +4,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The kernels of a backend are the files of ops/kernels, compiled for it. Fastest first; portable runs everywhere. */
+#include "ops/packed.h"
+
+/* The kernels of a backend are the files of ops/kernels, compiled for it. Fastest first; portable runs everywhere.
+ * name, kernels, does it pack frozen weights, does the CPU have it */
 #if defined(__x86_64__) && !defined(PEFT_PORTABLE_ONLY)
+#define HAS_AVX512 (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
+#define HAS_AVX2   (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+#define KERNELS_LIST(X)                                                                                                \
+    X(avx512)                                                                                                          \
+    X(avx2)                                                                                                            \
+    X(portable)
 #define BACKEND_LIST(X)                                                                                                \
-    X(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))                                 \
-    X(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))                                           \
-    X(portable, 1)
+    X(onednn, avx512, true, HAS_AVX512)                                                                                \
+    X(avx512, avx512, false, HAS_AVX512)                                                                               \
+    X(avx2, avx2, false, HAS_AVX2)                                                                                     \
+    X(portable, portable, false, 1)
 #else
-#define BACKEND_LIST(X) X(portable, 1)
+#define KERNELS_LIST(X) X(portable)
+#define BACKEND_LIST(X) X(portable, portable, false, 1)
 #endif
 
-#define TABLE(backend)                                                                                                 \
-    static const peft_kernel *const kernels_##backend[PEFT_NUM_OPS] = {PEFT_OP_LIST(ENTRY_##backend)};
-#define DECLARE_avx512(op)          extern const peft_kernel peft_kernel_##op##_avx512;
-#define DECLARE_avx2(op)            extern const peft_kernel peft_kernel_##op##_avx2;
-#define DECLARE_portable(op)        extern const peft_kernel peft_kernel_##op##_portable;
-#define DECLARE_portable_f64(op)    extern const peft_kernel peft_kernel_##op##_portable_f64;
-#define ENTRY_avx512(op)            &peft_kernel_##op##_avx512,
-#define ENTRY_avx2(op)              &peft_kernel_##op##_avx2,
-#define ENTRY_portable(op)          &peft_kernel_##op##_portable,
-#define ENTRY_portable_f64(op)      &peft_kernel_##op##_portable_f64,
+#define TABLE(kernels)                                                                                                 \
+    static const peft_kernel *const kernels_##kernels[PEFT_NUM_OPS] = {PEFT_OP_LIST(ENTRY_##kernels)};
+#define DECLARE_avx512(op)       extern const peft_kernel peft_kernel_##op##_avx512;
+#define DECLARE_avx2(op)         extern const peft_kernel peft_kernel_##op##_avx2;
+#define DECLARE_portable(op)     extern const peft_kernel peft_kernel_##op##_portable;
+#define DECLARE_portable_f64(op) extern const peft_kernel peft_kernel_##op##_portable_f64;
+#define ENTRY_avx512(op)         &peft_kernel_##op##_avx512,
+#define ENTRY_avx2(op)           &peft_kernel_##op##_avx2,
+#define ENTRY_portable(op)       &peft_kernel_##op##_portable,
+#define ENTRY_portable_f64(op)   &peft_kernel_##op##_portable_f64,
 
-#define DECLARE(backend, supported) PEFT_OP_LIST(DECLARE_##backend) TABLE(backend)
-BACKEND_LIST(DECLARE)
-DECLARE(portable_f64, 1)
+#define DECLARE(kernels)         PEFT_OP_LIST(DECLARE_##kernels) TABLE(kernels)
+KERNELS_LIST(DECLARE)
+DECLARE(portable_f64)
 
 typedef struct backend {
     const char *name;
     peft_kernel_table kernels;
+    bool packs; /* frozen weights, by oneDNN */
 } backend;
 
 static const backend backends[] = {
-#define X(name, supported) {#name, kernels_##name},
+#define X(name, kernels, packs, supported) {#name, kernels_##kernels, packs},
     BACKEND_LIST(X)
 #undef X
 };
 enum { NUM_BACKENDS = sizeof backends / sizeof backends[0] };
 
-static bool supported(int index)
+static bool cpu_supports(int index)
 {
     const bool table[] = {
-#define X(name, condition) (condition) != 0,
+#define X(name, kernels, packs, supported) (supported) != 0,
         BACKEND_LIST(X)
 #undef X
     };
@@ -56,17 +68,27 @@ const char *peft_backend_name(int index)
     return index >= 0 && index < NUM_BACKENDS ? backends[index].name : NULL;
 }
 
+static bool available(int index)
+{
+    return cpu_supports(index) && (!backends[index].packs || peft_dnnl_available());
+}
+
 static int find_backend(const char *name)
 {
     for (int k = 0; k < NUM_BACKENDS; k++)
-        if (name ? strcmp(backends[k].name, name) == 0 : supported(k)) return k;
+        if (name ? strcmp(backends[k].name, name) == 0 : available(k)) return k;
     return -1;
 }
 
 bool peft_backend_available(const char *name)
 {
     int index = find_backend(name);
-    return index >= 0 && supported(index);
+    return index >= 0 && available(index);
+}
+
+bool peft_dtype_available(peft_dtype dtype)
+{
+    return dtype == PEFT_F32 || (dtype == PEFT_BF16 && peft_backend_available("onednn") && peft_dnnl_has_bf16());
 }
 
 /* Those that this process may run on. */
@@ -77,14 +99,30 @@ static int num_processors(void)
     return count > 0 ? count : 1;
 }
 
+/* Which backend computes as wanted; bf16 is one's alone. */
+static peft_status choose_backend(const peft_context_options *wanted, int *index, peft_error *error)
+{
+    bool bf16 = wanted->dtype == PEFT_BF16;
+    if (!bf16 && wanted->dtype != PEFT_F32)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "dtype: expected F32 or BF16, found %s",
+                         peft_dtype_name(wanted->dtype));
+    const char *name = !wanted->backend && bf16 ? "onednn" : wanted->backend;
+    *index = find_backend(name);
+    if (*index < 0) return peft_fail(error, PEFT_ERR_ARGUMENT, "backend: no backend is called \"%s\"", name);
+    if (bf16 && !backends[*index].packs)
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "bf16: backend %s has f32 alone; expected onednn", name);
+    if (!cpu_supports(*index))
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "backend %s: this CPU lacks its instructions", name);
+    return PEFT_OK;
+}
+
 peft_status peft_context_open(peft_context **ctx, const peft_context_options *options, peft_error *error)
 {
     *ctx = NULL;
     peft_context_options wanted = options ? *options : (peft_context_options){0};
-    int index = find_backend(wanted.backend);
-    if (index < 0) return peft_fail(error, PEFT_ERR_ARGUMENT, "backend: no backend is called \"%s\"", wanted.backend);
-    if (!supported(index))
-        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "backend %s: this CPU lacks its instructions", wanted.backend);
+    int index = 0;
+    peft_status status = choose_backend(&wanted, &index, error);
+    if (status != PEFT_OK) return status;
     if (wanted.threads < 0)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "threads: expected 0 or more, found %d", wanted.threads);
     peft_context *made = calloc(1, sizeof *made);
@@ -94,10 +132,13 @@ peft_status peft_context_open(peft_context **ctx, const peft_context_options *op
     made->kernels = backends[index].kernels;
     made->kernels_f64 = kernels_portable_f64;
     made->seed = wanted.seed;
+    made->dtype = wanted.dtype;
     atomic_flag_clear(&made->failing);
-    peft_status status = peft_team_open(&made->team, made->threads, error);
+    status = peft_team_open(&made->team, made->threads, error);
+    if (status == PEFT_OK && backends[index].packs)
+        status = peft_dnnl_open(&made->dnnl, made->dtype, made->threads, error);
     if (status != PEFT_OK) {
-        free(made);
+        peft_context_close(made);
         return status;
     }
     *ctx = made;
@@ -107,6 +148,7 @@ peft_status peft_context_open(peft_context **ctx, const peft_context_options *op
 void peft_context_close(peft_context *ctx)
 {
     if (!ctx) return;
+    peft_dnnl_close(ctx->dnnl);
     peft_team_close(ctx->team);
     free(ctx->buffer);
     free(ctx);
@@ -122,6 +164,11 @@ const char *peft_context_backend(const peft_context *ctx)
     return ctx->backend;
 }
 
+peft_dtype peft_context_dtype(const peft_context *ctx)
+{
+    return ctx->dtype;
+}
+
 void peft_context_set_step(peft_context *ctx, int64_t step)
 {
     ctx->step = step;
@@ -134,6 +181,7 @@ size_t peft_context_bytes(const peft_context *ctx)
 
 const peft_kernel *peft_context_kernel(const peft_context *ctx, const peft_node *node)
 {
+    if (peft_packed_serves(node, ctx->dnnl)) return &peft_kernel_packed_linear;
     return (node->out[0]->dtype == PEFT_F64 ? ctx->kernels_f64 : ctx->kernels)[node->op];
 }
 

@@ -16,14 +16,18 @@ typedef struct peft_context_options {
     int threads;         /* 0: as many as there are processors. Results are the same bits for any number. */
     const char *backend; /* NULL: the fastest that this CPU has; else a name of peft_backend_name */
     uint64_t seed;       /* of dropout */
+    peft_dtype dtype;    /* of products with frozen weights that were packed (ops/weight.h): PEFT_F32 or PEFT_BF16 */
 } peft_context_options;
 
-/* `options` may be NULL. PEFT_ERR_ARGUMENT: unknown backend; PEFT_ERR_UNSUPPORTED: this CPU lacks it. */
+/* `options` may be NULL. PEFT_ERR_ARGUMENT: unknown backend or dtype; PEFT_ERR_UNSUPPORTED: this CPU lacks it,
+ * bf16 with another backend than onednn, or onednn without its library. */
 PEFT_API peft_status peft_context_open(peft_context **ctx, const peft_context_options *options, peft_error *error);
 PEFT_API void peft_context_close(peft_context *ctx); /* NULL is allowed */
 
 PEFT_API int peft_context_threads(const peft_context *ctx);
-PEFT_API const char *peft_context_backend(const peft_context *ctx); /* "avx512" */
+PEFT_API const char *peft_context_backend(const peft_context *ctx); /* "onednn" */
+
+PEFT_API peft_dtype peft_context_dtype(const peft_context *ctx);
 
 /* Optimiser step, part of the key of every random number (ops/rng.h); counts from 0. */
 PEFT_API void peft_context_set_step(peft_context *ctx, int64_t step);
@@ -31,9 +35,11 @@ PEFT_API void peft_context_set_step(peft_context *ctx, int64_t step);
 /* Bytes that the context holds now for plans: the largest plan run so far. */
 PEFT_API size_t peft_context_bytes(const peft_context *ctx);
 
-/* Backends of this build in order of preference, portable last; NULL past the end. */
+/* Backends in order of preference; NULL past the end. onednn is avx512 with products that read packed weights. */
 PEFT_API const char *peft_backend_name(int index);
 PEFT_API bool peft_backend_available(const char *name);
+/* Can products with frozen weights be in this type here? */
+PEFT_API bool peft_dtype_available(peft_dtype dtype);
 
 #ifdef __cplusplus
 }

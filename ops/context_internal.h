@@ -15,6 +15,8 @@ struct peft_context {
     const char *backend;
     peft_kernel_table kernels;     /* for PEFT_F32 */
     peft_kernel_table kernels_f64; /* for PEFT_F64 */
+    peft_dtype dtype;
+    struct peft_dnnl *dnnl; /* products with packed weights; NULL: weights are multiplied as stored */
     uint64_t seed;
     int64_t step;
     char *buffer; /* of the plan */

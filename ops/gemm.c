@@ -49,9 +49,12 @@ void peft_gemm_f64(peft_gemm_arch arch, const peft_gemm_shape *s, double alpha, 
 
 peft_gemm_arch peft_gemm_arch_of(const char *backend)
 {
-    static const char *const names[] = {[PEFT_GEMM_avx512] = "avx512", [PEFT_GEMM_avx2] = "avx2"};
-    for (int k = 0; k <= PEFT_GEMM_avx2; k++)
-        if (strcmp(names[k], backend) == 0) return (peft_gemm_arch)k;
+    static const struct {
+        const char *backend;
+        peft_gemm_arch arch;
+    } table[] = {{"onednn", PEFT_GEMM_avx512}, {"avx512", PEFT_GEMM_avx512}, {"avx2", PEFT_GEMM_avx2}};
+    for (size_t k = 0; k < sizeof table / sizeof *table; k++)
+        if (strcmp(table[k].backend, backend) == 0) return table[k].arch;
     return PEFT_GEMM_portable;
 }
 

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-/* The names are those of the backends. */
+/* The names are those of the kernels. */
 typedef enum peft_gemm_arch {
     PEFT_GEMM_avx512,
     PEFT_GEMM_avx2,

@@ -51,7 +51,8 @@ struct peft_graph {
     int32_t num_bindings, binding_capacity;
     bool totalled;               /* the total loss was taken */
     int planned_threads;         /* of the context that the plan is for, */
-    const char *planned_backend; /* and its backend: both decide on scratch memory */
+    const char *planned_backend; /* its backend, */
+    const void *planned_dnnl;    /* and its products: all decide on scratch memory */
     size_t planned_bytes;
 };
 

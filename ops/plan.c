@@ -183,6 +183,7 @@ peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *byte
     g->planned = true;
     g->planned_threads = peft_context_threads(ctx);
     g->planned_backend = peft_context_backend(ctx);
+    g->planned_dnnl = ctx->dnnl;
     *bytes = g->planned_bytes;
     return PEFT_OK;
 }

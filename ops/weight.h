@@ -14,7 +14,8 @@ typedef struct peft_weight {
     const char *name;
     peft_shape shape;
     const float *data;
-    float *value, *gradient; /* both NULL: frozen */
+    float *value, *gradient;    /* both NULL: frozen */
+    struct peft_packed *packed; /* of a frozen one: peft_weight_pack; or NULL */
 } peft_weight;
 
 /* The layer that an adapter wraps: y = x W^T + b. */
@@ -28,6 +29,13 @@ PEFT_API peft_tensor *peft_weight_leaf(peft_graph *g, const peft_weight *weight)
 
 /* What counts now: the trained copy, or the weight as stored. */
 PEFT_API const float *peft_weight_values(const peft_weight *weight);
+
+/* Copies a frozen weight [out, in] into the order and type in which the products of `ctx` read it, for forward passes,
+ * or for both directions. Once; nothing is done where the weight is trained or the context multiplies weights as
+ * stored. Release with peft_weight_unpack before the context is closed. */
+PEFT_API peft_status peft_weight_pack(peft_weight *weight, peft_context *ctx, bool backward, peft_error *error);
+PEFT_API void peft_weight_unpack(peft_weight *weight);
+PEFT_API size_t peft_weight_packed_bytes(const peft_weight *weight);
 
 /* x [T, in] -> [T, out] */
 PEFT_API peft_tensor *peft_base_forward(peft_graph *g, const peft_base_linear *base, peft_tensor *x);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ops/dnnl.h"
 #include "ops/gemm.h"
 
 /* The text behind `key` and a colon in a file of /proc; false: not there. */
@@ -47,8 +48,8 @@ json_t *peft_machine_cpu(const peft_context *ctx)
 {
     char name[256];
     if (!proc_field("/proc/cpuinfo", "model name", name, sizeof name)) snprintf(name, sizeof name, "unknown");
-    return json_pack("{s:s, s:i, s:s}", "model", name, "threads", peft_context_threads(ctx), "backend",
-                     peft_context_backend(ctx));
+    return json_pack("{s:s, s:i, s:s, s:s}", "model", name, "threads", peft_context_threads(ctx), "backend",
+                     peft_context_backend(ctx), "dtype", peft_dtype_name(peft_context_dtype(ctx)));
 }
 
 json_t *peft_machine_versions(void)
@@ -58,5 +59,7 @@ json_t *peft_machine_versions(void)
 #else
     const char *compiler = "gcc " __VERSION__;
 #endif
-    return json_pack("{s:s, s:s, s:s}", "libpeft", PEFT_VERSION, "blis", peft_gemm_version(), "compiler", compiler);
+    char onednn[PEFT_DNNL_VERSION_TEXT];
+    return json_pack("{s:s, s:s, s:s, s:s}", "libpeft", PEFT_VERSION, "blis", peft_gemm_version(), "onednn",
+                     peft_dnnl_version(onednn), "compiler", compiler);
 }

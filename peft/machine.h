@@ -19,7 +19,7 @@ peft_memory_use peft_machine_memory(void);
 /* Of a clock that never goes back; only differences mean something. */
 double peft_machine_seconds(void);
 
-/* {"model": "AMD EPYC", "threads": 2, "backend": "avx512"} */
+/* {"model": "AMD EPYC", "threads": 2, "backend": "onednn", "dtype": "F32"} */
 json_t *peft_machine_cpu(const peft_context *ctx);
 
 /* {"libpeft": "0.1.0", "blis": "0.9.0", "compiler": "gcc 12.2.0"} */

@@ -26,14 +26,15 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     *plan = (peft_plan){0};
     size_t activations, trained = (size_t)s->trainer.parameters.num_trained * sizeof(float);
     size_t values = (size_t)peft_parameters_floats(&s->trainer.parameters) * sizeof(float);
-    size_t process = peft_machine_memory().anonymous;
+    size_t packed = peft_model_packed_bytes(s->model), process = peft_machine_memory().anonymous;
     peft_status status = peft_trainer_plan(&s->trainer, &activations, &plan->largest_batch_tokens, error);
     if (status != PEFT_OK) return status;
     size_t threads = (size_t)peft_context_threads(s->ctx);
     plan->trained = s->trainer.parameters.num_trained;
     plan->steps = s->trainer.num_steps;
     line(plan, "weights", peft_model_mapped_bytes(s->model), true, "frozen weights of the base model");
-    line(plan, "process", process > values ? process - values : process, false,
+    if (packed) line(plan, "packed weights", packed, false, "copies in the order and type of the products");
+    line(plan, "process", process > values + packed ? process - values - packed : process, false,
          "measured: program, libraries, tokenizer, data");
     line(plan, "adapter", values, false, "what is trained: adapter and head");
     line(plan, "gradients", trained, false, "of what is trained");

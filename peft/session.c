@@ -150,6 +150,7 @@ static peft_status describe_settings(peft_session *s, peft_error *error)
     for (size_t k = 0; k < sizeof without / sizeof without[0]; k++) json_object_del(all, without[k]);
     json_object_set(all, "fingerprints", s->fingerprints);
     json_object_set_new(all, "backend", json_string(peft_context_backend(s->ctx)));
+    json_object_set_new(all, "dtype", json_string(peft_dtype_name(peft_context_dtype(s->ctx))));
     s->settings = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(all);
     return s->settings ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "settings: out of memory");
@@ -158,13 +159,15 @@ static peft_status describe_settings(peft_session *s, peft_error *error)
 static peft_status open_all(peft_session *s, peft_error *error)
 {
     const peft_train_options *o = s->job->train;
-    const peft_context_options context = {(int)s->job->threads, o->backend, (uint64_t)o->seed};
+    const peft_context_options context = {(int)s->job->threads, o->backend, (uint64_t)o->seed,
+                                          peft_dtype_chosen(o->dtype)};
     peft_status status = peft_train_options_check(o, error);
     if (status == PEFT_OK) status = peft_context_open(&s->ctx, &context, error);
     if (status == PEFT_OK) status = open_corpus(s, error);
     if (status == PEFT_OK) status = hold_out(s, error);
     if (status == PEFT_OK) status = open_model(s, error);
     if (status == PEFT_OK) status = attach_adapters(s, error);
+    if (status == PEFT_OK) status = peft_model_pack(s->model, s->ctx, true, error);
     if (status == PEFT_OK) status = encode_all(s, error);
     if (status == PEFT_OK) status = fit_adapters(s, error);
     if (status == PEFT_OK) status = calibrate(s, error);

@@ -5,8 +5,14 @@
 #include <string.h>
 
 static const char *const schedules[] = {"linear", "cosine", "constant", NULL};
-static const char *const dtypes[] = {"f32", NULL};
 static const char *const keeps[] = {"last", "best", NULL};
+
+const char *const peft_dtype_choices[] = {"f32", "bf16", NULL};
+
+peft_dtype peft_dtype_chosen(const char *choice)
+{
+    return strcmp(choice, "bf16") == 0 ? PEFT_BF16 : PEFT_F32;
+}
 
 #define AT(field) .offset = offsetof(peft_train_options, field)
 
@@ -127,14 +133,7 @@ const peft_option peft_train_option_table[] = {
      .placeholder = "N",
      .help = "of start values, order of examples and dropout",
      .group = "Training"},
-    {.name = "dtype",
-     .type = PEFT_OPTION_STRING,
-     AT(dtype),
-     .initial = "f32",
-     .choices = dtypes,
-     .placeholder = "NAME",
-     .help = "type that matrix products are computed in",
-     .group = "Computation"},
+    PEFT_DTYPE_OPTION_ROW(AT(dtype)),
     PEFT_BACKEND_OPTION_ROW(AT(backend)),
     {.name = "checkpoint_layers",
      .type = PEFT_OPTION_BOOL,

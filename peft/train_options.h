@@ -4,6 +4,7 @@
 #define PEFT_PEFT_TRAIN_OPTIONS_H
 
 #include "io/option.h"
+#include "ops/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,8 +32,20 @@ PEFT_API extern const peft_option peft_train_option_table[];
 #define PEFT_BACKEND_OPTION_ROW(at)                                                                                    \
     {                                                                                                                  \
         .name = "backend", .type = PEFT_OPTION_STRING, at, .placeholder = "NAME",                                      \
-        .help = "kernels: avx512, avx2 or portable; the fastest that this CPU has if not set", .group = "Computation"  \
+        .help = "kernels: onednn, avx512, avx2 or portable; the fastest that there is if not set",                     \
+        .group = "Computation"                                                                                         \
     }
+
+/* And one for the type of the matrix products. */
+#define PEFT_DTYPE_OPTION_ROW(at)                                                                                      \
+    {                                                                                                                  \
+        .name = "dtype", .type = PEFT_OPTION_STRING, at, .initial = "f32", .choices = peft_dtype_choices,              \
+        .placeholder = "NAME",                                                                                         \
+        .help = "type of products with frozen weights; bf16 is faster, rounds more, and needs a CPU that has it",      \
+        .group = "Computation"                                                                                         \
+    }
+PEFT_API extern const char *const peft_dtype_choices[]; /* f32, bf16, NULL */
+PEFT_API peft_dtype peft_dtype_chosen(const char *choice);
 
 /* What the limits of single options cannot say. */
 PEFT_API peft_status peft_train_options_check(const peft_train_options *options, peft_error *error);

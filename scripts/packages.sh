@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libblis-pthread-dev liblapacke-dev libgfortran-12-dev
-    libcsv-dev libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev libxxhash-dev)
+    libcsv-dev libjansson-dev libyaml-dev libpcre2-dev libdnnl-dev libutf8proc-dev libxxhash-dev)
 TEST_PACKAGES=(clang libclang-rt-14-dev check bats jq wordnet-base g++ git)
 
 # Installs those of its arguments that dpkg does not know as installed; asks for root only then.

@@ -4,6 +4,7 @@
  *     dx (+)= dy W     dW (+)= dy^T x     db (+)= sum_t dy_t   (2)-(4)
  *
  * x [T, in], W [out, in], y [T, out]. A frozen weight has neither (3) nor (4). */
+#include "ops/kernels/bias.h"
 #include "ops/kernels/gemm_tiles.h"
 
 enum { X, WEIGHT, BIAS };
@@ -51,25 +52,13 @@ static void dweight_rows(const peft_node *node, peft_context *ctx, int64_t begin
     gemm(&shape, 1, dy, node->in[X]->data, peft_accumulates(node, WEIGHT) ? 1 : 0, dweight);
 }
 
-/* (4), for columns of dy */
-static void dbias_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
-{
-    (void)ctx, (void)scratch;
-    int64_t tokens = peft_rows(node->in[X]), out_features = peft_rows(node->in[WEIGHT]);
-    const real *dy = node->dout->data;
-    real *dbias = node->din[BIAS]->data;
-    for (int64_t o = begin; o < end; o++) dbias[o] = peft_accumulates(node, BIAS) ? dbias[o] : 0;
-    for (int64_t t = 0; t < tokens; t++)
-        for (int64_t o = begin; o < end; o++) dbias[o] += dy[t * out_features + o];
-}
-
 static void backward(const peft_node *node, peft_context *ctx)
 {
-    enum { WEIGHT_GRAIN = 192, BIAS_GRAIN = 256 };
+    enum { WEIGHT_GRAIN = 192 };
     int64_t tokens = peft_rows(node->in[X]), out_features = peft_rows(node->in[WEIGHT]);
     if (node->din[X]) peft_for_rows(node, ctx, tokens, gemm_grain(tokens), dx_rows);
     if (node->din[WEIGHT]) peft_for_rows(node, ctx, out_features, WEIGHT_GRAIN, dweight_rows);
-    if (node->din[BIAS]) peft_for_rows(node, ctx, out_features, BIAS_GRAIN, dbias_columns);
+    bias_gradient(node, ctx); /* (4) */
 }
 
 const peft_kernel KERNEL(linear) = {.forward = forward, .backward = backward};

@@ -39,6 +39,7 @@ const peft_option peft_inference_computation_table[] = {
      .placeholder = "N",
      .help = "tokens computed at once: more take more memory",
      .group = "Computation"},
+    PEFT_DTYPE_OPTION_ROW(AT(dtype)),
     PEFT_BACKEND_OPTION_ROW(AT(backend)),
     {0}};
 
@@ -56,10 +57,13 @@ peft_status peft_inference_open(peft_inference *i, const peft_inference_options 
                                 const peft_arguments *arguments, peft_output *output, peft_error *error)
 {
     *i = (peft_inference){.options = options, .output = output};
-    const peft_context_options context = {.threads = (int)arguments->shared.threads, .backend = options->backend};
+    const peft_context_options context = {.threads = (int)arguments->shared.threads,
+                                          .backend = options->backend,
+                                          .dtype = peft_dtype_chosen(options->dtype)};
     peft_status status = peft_context_open(&i->ctx, &context, error);
     if (status == PEFT_OK) status = peft_graph_create(&i->graph, error);
     if (status == PEFT_OK) status = load(i, head, error);
+    if (status == PEFT_OK) status = peft_model_pack(i->loaded.model, i->ctx, false, error);
     i->predictor = (peft_predictor){.ctx = i->ctx,
                                     .g = i->graph,
                                     .model = i->loaded.model,

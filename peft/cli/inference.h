@@ -8,7 +8,7 @@
 #include "peft/load.h"
 
 typedef struct peft_inference_options {
-    char *model, *adapter, *backend;
+    char *model, *adapter, *dtype, *backend;
     int64_t max_length, batch_tokens;
 } peft_inference_options;
 

@@ -6,7 +6,9 @@
 #include <yaml.h>
 
 #include "ops/context.h"
+#include "ops/dnnl.h"
 #include "ops/gemm.h"
+#include "peft/train_options.h"
 
 #if defined(__clang__)
 #define COMPILER "clang " __clang_version__
@@ -23,13 +25,24 @@ static void report_backends(FILE *out)
     fputs(", the first is taken\n", out);
 }
 
+static void report_dtypes(FILE *out)
+{
+    fputs("dtypes", out);
+    for (int k = 0; peft_dtype_choices[k]; k++)
+        if (peft_dtype_available(peft_dtype_chosen(peft_dtype_choices[k]))) fprintf(out, " %s", peft_dtype_choices[k]);
+    fputs("\n", out);
+}
+
 void peft_version_report(FILE *out)
 {
     report_backends(out);
+    report_dtypes(out);
     fprintf(out, "blis %s\n", peft_gemm_version());
     unsigned xxhash = XXH_versionNumber();
     fprintf(out, "compiler %s\n", COMPILER);
     fprintf(out, "jansson %s\n", jansson_version_str());
+    char onednn[PEFT_DNNL_VERSION_TEXT];
+    fprintf(out, "onednn %s\n", peft_dnnl_version(onednn));
     fprintf(out, "libyaml %s\n", yaml_get_version_string());
     fprintf(out, "utf8proc %s\n", utf8proc_version());
     fprintf(out, "xxhash %u.%u.%u\n", xxhash / 10000, xxhash / 100 % 100, xxhash % 100);

@@ -107,8 +107,8 @@ static const peft_layer layers[] = {{"a.short", 2, 2}, {"a.longer", 2, 3}};
 static const float weights[] = {1, 2, -3, 4, 5, 6}, biases[] = {0.5F, -1, 2};
 static const int32_t starts[] = {0, 1};
 static const peft_batch batch = {.num_tokens = 1, .num_sequences = 1, .starts = starts, .training = true};
-static const peft_weight weight = {"weight", {2, {3, 2}}, weights, NULL, NULL};
-static const peft_weight bias = {"bias", {1, {3}}, biases, NULL, NULL};
+static const peft_weight weight = {.name = "weight", .shape = {2, {3, 2}}, .data = weights};
+static const peft_weight bias = {.name = "bias", .shape = {1, {3}}, .data = biases};
 static const peft_base_linear base = {&weight, &bias};
 
 static peft_adapters *all;

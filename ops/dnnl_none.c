@@ -1,0 +1,61 @@
+/* A build without oneDNN. Nothing can be opened, so nothing can be packed. */
+#include <string.h>
+
+#include "ops/dnnl.h"
+#include "ops/packed.h"
+
+static peft_status refuse(peft_error *error)
+{
+    return peft_fail(error, PEFT_ERR_UNSUPPORTED,
+                     "oneDNN: this build is without it; install its headers (Debian: libdnnl-dev) and build with "
+                     "-Donednn=enabled");
+}
+
+peft_status peft_dnnl_open(peft_dnnl **d, peft_dtype dtype, int threads, peft_error *error)
+{
+    (void)dtype, (void)threads;
+    *d = NULL;
+    return refuse(error);
+}
+
+void peft_dnnl_close(peft_dnnl *d)
+{
+    (void)d;
+}
+
+bool peft_dnnl_available(void)
+{
+    return false;
+}
+
+bool peft_dnnl_has_bf16(void)
+{
+    return false;
+}
+
+const char *peft_dnnl_version(char text[PEFT_DNNL_VERSION_TEXT])
+{
+    strcpy(text, "none");
+    return text;
+}
+
+peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, int64_t row, int64_t column,
+                           peft_dnnl_matrix **matrix, peft_error *error)
+{
+    (void)d, (void)k, (void)n, (void)b, (void)row, (void)column;
+    *matrix = NULL;
+    return refuse(error);
+}
+
+void peft_dnnl_matrix_free(peft_dnnl_matrix *matrix)
+{
+    (void)matrix;
+}
+
+size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix)
+{
+    (void)matrix;
+    return 0;
+}
+
+const peft_kernel peft_kernel_packed_linear = {0};

@@ -1,0 +1,26 @@
+/* ops/packed.h - a frozen weight once more, in the order and the type in which products read it (ops/dnnl.h). */
+#ifndef PEFT_OPS_PACKED_H
+#define PEFT_OPS_PACKED_H
+
+#include "ops/dnnl.h"
+#include "ops/op.h"
+
+/* Of a weight W [out, in]. */
+typedef struct peft_packed {
+    const peft_dnnl *owner;
+    peft_dnnl_matrix *forward;  /* W^T [in, out], for y = x W^T */
+    peft_dnnl_matrix *backward; /* W [out, in], for dx = dy W; NULL: not packed */
+} peft_packed;
+
+peft_status peft_packed_make(peft_packed **packed, peft_dnnl *d, int64_t out_features, int64_t in_features,
+                             const float *weight, bool backward, peft_error *error);
+void peft_packed_free(peft_packed *packed);          /* before its peft_dnnl is closed; NULL is allowed */
+size_t peft_packed_bytes(const peft_packed *packed); /* 0 of NULL */
+
+/* Can this node of the graph run with what is packed for `d`? */
+bool peft_packed_serves(const peft_node *node, const peft_dnnl *d);
+
+/* The op `linear` of such nodes. */
+extern const peft_kernel peft_kernel_packed_linear;
+
+#endif
