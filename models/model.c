@@ -276,13 +276,16 @@ static peft_weight *weight_of(peft_model *model, const peft_linear_layer *layer)
     return &model->weights[layer->base.weight - model->weights];
 }
 
+/* The file's pages go as soon as they were read, so that both forms of the model are never there at once. */
 peft_status peft_model_pack(peft_model *model, peft_context *ctx, bool backward, peft_error *error)
 {
-    peft_status status = PEFT_OK;
-    for (int64_t k = 0; status == PEFT_OK && k < model->num_linears; k++)
-        status = peft_weight_pack(weight_of(model, &model->linears[k]), ctx, backward, error);
-    if (status == PEFT_OK && peft_model_packed_bytes(model) > 0) peft_weights_release(model->file);
-    return status;
+    for (int64_t k = 0; k < model->num_linears; k++) {
+        peft_weight *weight = weight_of(model, &model->linears[k]);
+        peft_status status = peft_weight_pack(weight, ctx, backward, error);
+        if (status != PEFT_OK) return status;
+        if (weight->packed) peft_weights_release(model->file);
+    }
+    return PEFT_OK;
 }
 
 size_t peft_model_packed_bytes(const peft_model *model)

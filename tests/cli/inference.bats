@@ -47,12 +47,25 @@ probabilities() {
 }
 
 @test "predict agrees with PEFT on an adapter, on every backend" {
-    for backend in avx512 avx2 portable; do
-        grep -q "${backend/portable/flags}" /proc/cpuinfo || continue
+    for backend in $("$PEFT" --version --verbose | sed -n 's/^backends \(.*\),.*/\1/p'); do
         works predict --model "$model" --adapter "$lora" --text "w69 w25 w8" --json --backend "$backend"
         probabilities
         closes 0.0561261 0.2427821 0.7010918
     done
+}
+
+# Weights and features rounded to 8 bits: probabilities move in the third digit.
+@test "predict and embed in bf16 are near those in f32, and differ" {
+    "$PEFT" --version --verbose | grep -q '^dtypes.* bf16' || skip "no bf16 on this CPU or in this build"
+    works predict --model "$model" --adapter "$lora" --text "w69 w25 w8" --json --dtype bf16
+    holds '[.[0].probabilities[] | . * 50 | round] == [3, 12, 35]'
+    holds '.[0].probabilities.LABEL_0 | (. - 0.0561261 | fabs) > 1e-6'
+    works embed --model "$model" --text "w69 w25 w8" --dtype bf16 --json
+}
+
+@test "bf16 with a backend that lacks it is refused" {
+    peft predict --model "$model" --text w5 --dtype bf16 --backend portable
+    fails 1 "bf16: backend portable has f32 alone; expected onednn"
 }
 
 @test "predict prints a table: a heading, then a row for each text" {

@@ -134,6 +134,35 @@ without_adapter() {
     run ! cmp -s one/adapter_model.safetensors other/adapter_model.safetensors
 }
 
+@test "bf16: the same files for 1 and 2 threads, with layers computed again, and after a kill" {
+    "$PEFT" --version --verbose | grep -q '^dtypes.* bf16' || skip "no bf16 on this CPU or in this build"
+    bf16=(--dtype bf16 --steps 30)
+    trains --output one "${bf16[@]}" --threads 1 --json
+    holds '.cpu.backend == "onednn" and .cpu.dtype == "BF16" and .options.dtype == "bf16"'
+    trains --output two "${bf16[@]}" --threads 2
+    same_files one two
+    trains --output again "${bf16[@]}" --checkpoint-layers
+    same_files one again
+    "$PEFT" train "${common[@]}" --output cut "${bf16[@]}" --checkpoint-every 1 2> /dev/null 3>&- &
+    sleep 0.1
+    kill -9 $! 2> /dev/null || true
+    wait $! || true
+    trains --output cut "${bf16[@]}" --checkpoint-every 1 --resume
+    same_files one cut
+    trains --output f32 --steps 30
+    run ! cmp -s one/adapter_model.safetensors f32/adapter_model.safetensors
+}
+
+@test "--resume goes on in the type and with the kernels of the start" {
+    trains --output run --steps 4 --backend portable
+    peft train "${common[@]}" --output run --steps 4 --backend avx2 --resume
+    [ "$status" -eq 2 ]
+    "$PEFT" --version --verbose | grep -q '^dtypes.* bf16' || skip "no bf16 on this CPU or in this build"
+    trains --output half --steps 4 --dtype bf16
+    peft train "${common[@]}" --output half --steps 4 --resume --quiet
+    fails 2 'the run was started with other settings, data or model'
+}
+
 @test "layers computed again in the backward pass: the same files" {
     trains --output stored --steps 4
     trains --output again --steps 4 --checkpoint-layers
@@ -240,6 +269,11 @@ without_adapter() {
     stored=$("$PEFT" plan "${common[@]}" --json | jq '.lines[] | select(.name == "activations") | .bytes')
     again=$("$PEFT" plan "${common[@]}" --checkpoint-layers --json | jq '.lines[] | select(.name == "activations") | .bytes')
     [ "$again" -lt "$stored" ]
+    if "$PEFT" --version --verbose | grep -q '^dtypes.* bf16'; then
+        packed=$("$PEFT" plan "${common[@]}" --json | jq '.lines[] | select(.name == "packed weights") | .bytes')
+        half=$("$PEFT" plan "${common[@]}" --dtype bf16 --json | jq '.lines[] | select(.name == "packed weights") | .bytes')
+        [ "$half" -lt "$packed" ]
+    fi
 }
 
 # ---- bad input ----
