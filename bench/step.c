@@ -1,6 +1,6 @@
 /* bench/step.c - one training step on full batches: tokens per second and memory.
  *
- *     bench_step MODEL_DIR [SEQUENCES [LENGTH [TARGETS [RANK [STEPS [THREADS [DTYPE]]]]]]]
+ *     bench_step MODEL_DIR [SEQUENCES [LENGTH [TARGETS [RANK [STEPS [THREADS [DTYPE [BACKEND]]]]]]]]
  *
  * Token ids are arbitrary: the work does not depend on them. TARGETS is a list or all-linear as of `peft train`.
  * Prints one JSON object; the rate is that of the fastest step, as of bench/peer_step.py. */
@@ -74,8 +74,9 @@ static double one_step(peft_graph *g, peft_context *ctx, peft_model *model, cons
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr,
-                "usage: bench_step MODEL_DIR [SEQUENCES [LENGTH [TARGETS [RANK [STEPS [THREADS [DTYPE]]]]]]]\n");
+        fprintf(
+            stderr,
+            "usage: bench_step MODEL_DIR [SEQUENCES [LENGTH [TARGETS [RANK [STEPS [THREADS [DTYPE [BACKEND]]]]]]]]\n");
         return 2;
     }
     peft_error error = {0};
@@ -98,7 +99,8 @@ int main(int argc, char **argv)
 
     peft_context *ctx;
     const peft_context_options context = {.threads = atoi(argument(argc, argv, 7, "0")),
-                                          .dtype = peft_dtype_chosen(argument(argc, argv, 8, "f32"))};
+                                          .dtype = peft_dtype_chosen(argument(argc, argv, 8, "f32")),
+                                          .backend = argument(argc, argv, 9, NULL)};
     check(peft_context_open(&ctx, &context, &error), &error);
     check(peft_model_pack(model, ctx, true, &error), &error);
     peft_graph *g;

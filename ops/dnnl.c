@@ -34,6 +34,7 @@
     X(primitive_attr_create)                                                                                           \
     X(primitive_attr_destroy)                                                                                          \
     X(primitive_attr_set_post_ops)                                                                                     \
+    X(primitive_attr_set_fpmath_mode)                                                                                  \
     X(primitive_attr_set_scratchpad_mode)                                                                              \
     X(primitive_desc_create)                                                                                           \
     X(primitive_desc_destroy)                                                                                          \
@@ -257,12 +258,14 @@ static int64_t rows_of(int height)
     return (int64_t)PEFT_DNNL_LEAST << height;
 }
 
-/* The scratch memory is the caller's; ADD keeps what C holds. */
+/* The scratch memory is the caller's; float is never rounded, whatever the environment says (DNNL_DEFAULT_FPMATH_MODE);
+ * ADD keeps what C holds. */
 static dnnl_status_t make_attributes(const library *l, peft_dnnl_form form, dnnl_primitive_attr_t *attributes)
 {
     dnnl_post_ops_t sum = NULL;
     dnnl_status_t code = l->primitive_attr_create(attributes);
     if (!code) code = l->primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
+    if (!code) code = l->primitive_attr_set_fpmath_mode(*attributes, dnnl_fpmath_mode_strict);
     if (code || form != PEFT_DNNL_ADD) return code;
     code = l->post_ops_create(&sum);
     if (!code) code = l->post_ops_append_sum(sum, 1);

@@ -55,7 +55,7 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) static void roun
     enum { WIDTH = 16 };
     for (int64_t k = 0; k < count; k += WIDTH) {
         int64_t left = count - k;
-        __mmask16 some = left < WIDTH ? (__mmask16)((1U << left) - 1) : (__mmask16)-1;
+        __mmask16 some = (__mmask16)(left < WIDTH ? (1U << left) - 1U : UINT16_MAX);
         __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(some, values + k));
         _mm256_mask_storeu_epi16(out + k, some, (__m256i)rounded);
     }
