@@ -44,9 +44,10 @@
     X(primitive_destroy)                                                                                               \
     X(primitive_execute)
 
+/* Each function has the type of its declaration, by an extension that gcc and clang share. */
 typedef struct library {
     void *handle;
-#define X(name) __typeof__(&dnnl_##name) name;
+#define X(name) __typeof__(dnnl_##name) *(name);
     FUNCTION_LIST(X)
 #undef X
     /* Its threads are OpenMP's: how many is a setting of the calling thread, which is put back after each call. */
