@@ -21,7 +21,7 @@ enum { NUM_SIZES = sizeof sizes / sizeof *sizes };
 static const peft_dtype dtypes[] = {PEFT_F32, PEFT_BF16};
 enum { NUM_DTYPES = 2 };
 
-/* y = x W^T + b, and with `twice` y + y' of another use of x: dx is added to. */
+/* y = x W^T + b; computed twice over, x W^T is added once more, and so is dx. */
 typedef struct layer {
     int64_t tokens, in, out;
     float *x, *W, *b, *dy; /* b NULL: none */
@@ -158,6 +158,53 @@ START_TEST(whole_numbers_come_out_exactly)
 }
 END_TEST
 
+/* To the nearest of the floats whose lower half is zero, ties to an even upper half. */
+static float rounded(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint32_t upper = bits >> 16, lower = bits & 0xFFFF;
+    if (lower > 0x8000 || (lower == 0x8000 && (upper & 1))) upper++;
+    bits = upper << 16;
+    memcpy(&value, &bits, sizeof bits);
+    return value;
+}
+
+/* Every eighth value lies in the middle between two. */
+static void set_rounding_cases(float *values, int64_t count)
+{
+    for (int64_t k = 0; k < count; k++) {
+        uint32_t bits;
+        memcpy(&bits, &values[k], sizeof bits);
+        if (k % 8 == 0) bits = (bits & 0xFFFF0000U) | 0x8000;
+        memcpy(&values[k], &bits, sizeof bits);
+    }
+}
+
+/* With W = 1, each sum is one rounded factor. */
+START_TEST(bf16_rounds_to_the_nearest)
+{
+    enum { TOKENS = 100, SIZE = 40 };
+    if (!peft_dtype_available(PEFT_BF16)) return;
+    layer l = {.tokens = TOKENS, .in = SIZE, .out = SIZE};
+    l.x = fill(TOKENS * SIZE, 1, false);
+    l.dy = fill(TOKENS * SIZE, 1U << 26, false);
+    l.W = floats(SIZE * SIZE);
+    for (int k = 0; k < SIZE; k++) l.W[k * SIZE + k] = 1;
+    l.y = floats(TOKENS * SIZE);
+    l.dx = floats(TOKENS * SIZE);
+    l.db = floats(SIZE);
+    set_rounding_cases(l.x, TOKENS * SIZE);
+    set_rounding_cases(l.dy, TOKENS * SIZE);
+    compute(&l, PEFT_BF16, "onednn", 2, false);
+    for (int k = 0; k < TOKENS * SIZE; k++) {
+        ck_assert_double_eq((double)l.y[k], (double)rounded(l.x[k]));
+        ck_assert_double_eq((double)l.dx[k], (double)rounded(l.dy[k]));
+    }
+    release(&l);
+}
+END_TEST
+
 /* The largest value sets the scale: that is how far float sums in two orders differ. */
 START_TEST(float_products_agree_with_the_portable_ones)
 {
@@ -279,6 +326,7 @@ END_TEST
 
 TEST_MAIN("packed", tcase_add_loop_test(tc, products_are_as_exact_as_their_type, 0, NUM_SIZES *NUM_DTYPES);
           tcase_add_loop_test(tc, whole_numbers_come_out_exactly, 0, NUM_SIZES *NUM_DTYPES);
+          tcase_add_test(tc, bf16_rounds_to_the_nearest);
           tcase_add_loop_test(tc, float_products_agree_with_the_portable_ones, 0, NUM_SIZES);
           tcase_add_loop_test(tc, any_number_of_threads_gives_the_same_bits, 0, NUM_SIZES *NUM_DTYPES);
           tcase_add_test(tc, only_what_fits_the_context_is_used); tcase_add_test(tc, bf16_is_refused_where_it_is_not);
