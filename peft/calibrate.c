@@ -20,7 +20,6 @@ typedef struct pass {
     double *memory;     /* of the traces */
     double *rows;       /* a batch's inputs of one layer in double */
     int64_t row_capacity;
-    peft_context *ctx;
     peft_graph *g;
     peft_batch_memory batch;
     uint32_t *order;
@@ -158,7 +157,7 @@ static peft_status run_batch(pass *p, int64_t first, int64_t size, peft_error *e
     peft_tensor *loss = peft_training_loss(p->g, &loss_case);
     status = peft_graph_status(p->g, error);
     if (status == PEFT_OK && p->wish->kind == PEFT_TRACE_GRADIENT) status = peft_graph_differentiate(p->g, loss, error);
-    if (status == PEFT_OK) status = peft_graph_run(p->g, p->ctx, error);
+    if (status == PEFT_OK) status = peft_graph_run(p->g, p->c->ctx, error);
     return status == PEFT_OK ? add_observed(p, error) : status;
 }
 
@@ -179,7 +178,7 @@ static peft_status look(pass *p, size_t *bytes, peft_error *error)
         int64_t next = numbers_to_decompose(p, &p->probes->layers[l]);
         if (next > most) most = next;
     }
-    size_t taken = (size_t)(numbers + p->row_capacity + most) * sizeof(double) + peft_context_bytes(p->ctx);
+    size_t taken = (size_t)(numbers + p->row_capacity + most) * sizeof(double) + peft_context_bytes(p->c->ctx);
     if (taken > *bytes) *bytes = taken;
     return status;
 }
@@ -201,19 +200,15 @@ static void forget(pass *p)
 static peft_status open_pass(pass *p, peft_error *error)
 {
     const peft_calibration *c = p->c;
-    const peft_context_options options = {.threads = peft_context_threads(c->ctx),
-                                          .backend = peft_context_backend(c->ctx)};
     p->order = malloc((size_t)c->train->count * sizeof *p->order);
     if (!p->order) return peft_fail(error, PEFT_ERR_MEMORY, "start values: out of memory");
     peft_tokens_order(p->order, c->train->count, (uint64_t)c->options->seed, 0);
-    peft_status status = peft_context_open(&p->ctx, &options, error);
-    return status == PEFT_OK ? peft_graph_create(&p->g, error) : status;
+    return peft_graph_create(&p->g, error);
 }
 
 static void close_pass(pass *p)
 {
     peft_graph_free(p->g);
-    peft_context_close(p->ctx);
     peft_batch_memory_free(&p->batch);
     free(p->order);
     free(p->rows);

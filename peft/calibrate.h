@@ -10,8 +10,8 @@
 #include "tasks/tokens.h"
 
 typedef struct peft_calibration {
-    const peft_context *ctx; /* its threads and kernels are used, in a context that is gone afterwards */
-    peft_model *model;       /* has the adapters attached */
+    peft_context *ctx;
+    peft_model *model; /* has the adapters attached */
     const peft_train_options *options;
     const peft_tokens *train;
     bool regression;

@@ -34,7 +34,8 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     plan->steps = s->trainer.num_steps;
     line(plan, "weights", peft_model_mapped_bytes(s->model), true, "frozen weights of the base model");
     if (packed) line(plan, "packed weights", packed, false, "copies in the order and type of the products");
-    line(plan, "process", process > values + packed ? process - values - packed : process, false,
+    size_t counted = values + packed + peft_context_bytes(s->ctx); /* the last where start values took a look at data */
+    line(plan, "process", process > counted ? process - counted : process, false,
          "measured: program, libraries, tokenizer, data");
     line(plan, "adapter", values, false, "what is trained: adapter and head");
     line(plan, "gradients", trained, false, "of what is trained");
