@@ -235,6 +235,7 @@ peft_trace_wish lora_trace_wish(const peft_adapters *all)
     return (peft_trace_wish){start->trace, options->init_batches, start->shares_ranks ? options->eva_rho : 1};
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is written through the case */
 peft_status lora_init_from_trace(peft_adapter *a, const peft_base_linear *base, const peft_trace *trace, double *worth,
                                  peft_error *error)
 {

@@ -90,7 +90,7 @@ static peft_status choose(const peft_adapters *wide, const double *worth, int64_
                           peft_error *error)
 {
     int64_t count = 0, available = sum_of_ranks(wide);
-    direction *list = malloc((size_t)available * sizeof *list);
+    direction *list = malloc((size_t)(available + 1) * sizeof *list);
     if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "ranks: out of memory");
     for (int64_t l = 0; l < wide->num_layers; l++)
         for (int64_t j = 0; j < wide->layers[l].rank; j++, count++) list[count] = (direction){worth[count], l, j};
