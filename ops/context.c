@@ -174,6 +174,11 @@ void peft_context_set_step(peft_context *ctx, int64_t step)
     ctx->step = step;
 }
 
+void peft_context_profile(peft_context *ctx, peft_profile *profile)
+{
+    ctx->profile = profile;
+}
+
 size_t peft_context_bytes(const peft_context *ctx)
 {
     return ctx->buffer_bytes;

@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include "ops/op.h"
+#include "ops/profile.h"
 #include "ops/team.h"
 
 typedef const peft_kernel *const *peft_kernel_table; /* [PEFT_NUM_OPS] */
@@ -24,6 +24,7 @@ struct peft_context {
     char *shared;  /* scratch memory of the kernel that runs: for all threads, */
     char *scratch; /* and `scratch_stride` bytes for each */
     size_t scratch_stride;
+    peft_profile *profile; /* NULL: kernel calls are not timed */
     atomic_flag failing;
     peft_error error;
 };

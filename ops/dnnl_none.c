@@ -23,6 +23,12 @@ void peft_dnnl_close(peft_dnnl *d)
     (void)d;
 }
 
+peft_dtype peft_dnnl_dtype(const peft_dnnl *d)
+{
+    (void)d;
+    return PEFT_F32;
+}
+
 bool peft_dnnl_available(void)
 {
     return false;

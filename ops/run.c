@@ -19,6 +19,19 @@ static void run_step(const peft_step *step, peft_context *ctx)
     (step->backward ? kernel->backward : kernel->forward)(step->node, ctx);
 }
 
+static void run_timed(const peft_step *step, peft_context *ctx)
+{
+    peft_profile *profile = ctx->profile;
+    peft_profile_line *line = &profile->lines[step->node->op][step->backward];
+    peft_cost cost = peft_node_cost(step->node, step->backward);
+    double began = profile->clock();
+    run_step(step, ctx);
+    line->seconds += profile->clock() - began;
+    line->cost.flops += cost.flops;
+    line->cost.bytes += cost.bytes;
+    line->calls++;
+}
+
 peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error *error)
 {
     size_t bytes = g->planned_bytes;
@@ -32,7 +45,7 @@ peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error *error)
     bind(g, ctx);
     ctx->error.status = PEFT_OK;
     for (int32_t step = 0; step < g->num_steps; step++) {
-        run_step(&g->steps[step], ctx);
+        (ctx->profile ? run_timed : run_step)(&g->steps[step], ctx);
         if (ctx->error.status != PEFT_OK)
             return peft_fail(error, ctx->error.status, "%s: %s", peft_ops[g->steps[step].node->op].name,
                              ctx->error.message);
