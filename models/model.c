@@ -189,6 +189,12 @@ static peft_status find_kind(peft_model *model, const json_t *config, const char
     return PEFT_OK;
 }
 
+peft_status peft_model_describe(peft_model *model, const json_t *config, const char *where, peft_error *error)
+{
+    peft_status status = find_kind(model, config, where, error);
+    return status == PEFT_OK ? model->kind->describe(model, config, where, error) : status;
+}
+
 static peft_status read_folder(peft_model *model, peft_error *error)
 {
     char *path = NULL;
@@ -197,8 +203,7 @@ static peft_status read_folder(peft_model *model, peft_error *error)
     if (status == PEFT_OK) status = peft_json_load(path, &config, error);
     if (status == PEFT_OK && !json_is_object(config))
         status = peft_fail(error, PEFT_ERR_FORMAT, "%s: expected an object", path);
-    if (status == PEFT_OK) status = find_kind(model, config, path, error);
-    if (status == PEFT_OK) status = model->kind->describe(model, config, path, error);
+    if (status == PEFT_OK) status = peft_model_describe(model, config, path, error);
     json_decref(config);
     free(path);
     if (status == PEFT_OK) status = peft_weights_open(model->dir, &model->file, error);

@@ -37,6 +37,9 @@ struct peft_model {
     int64_t num_linears, linear_capacity;
 };
 
+/* Finds the architecture that `config` names and describes its weights, none of which is loaded. */
+peft_status peft_model_describe(peft_model *model, const json_t *config, const char *where, peft_error *error);
+
 /* For `describe`: the number of weights and linear layers that follow at most, and then each by its name. The struct
  * returned stays where it is. NULL: out of memory, or more than was said. */
 peft_status peft_model_reserve(peft_model *model, int64_t num_weights, int64_t num_linears, peft_error *error);

@@ -20,9 +20,9 @@ typedef struct peft_adapter_contents {
 } peft_adapter_contents;
 
 /* Reads both files. The layers are those that the tensors name, layer 2 before layer 10; their sizes are taken from the
- * shapes of the sides that read the input and write the output; PEFT_ERR_UNSUPPORTED where a variant's shapes do not say
- * them. With `model`, which may be NULL and stays as it is, the layers are those of the model that the settings select.
- * Other errors as peft_adapter_load has them. */
+ * shapes of the sides that read the input and write the output; PEFT_ERR_UNSUPPORTED where a variant's shapes do not
+ * say them. With `model`, which may be NULL and stays as it is, the layers are those of the model that the settings
+ * select. Other errors as peft_adapter_load has them. */
 PEFT_API peft_status peft_adapter_read(peft_adapter_contents *contents, const char *folder, peft_model *model,
                                        const peft_load_options *options, peft_error *error);
 PEFT_API void peft_adapter_contents_free(peft_adapter_contents *contents); /* a struct of zeros is allowed */

@@ -24,8 +24,20 @@ static void note(const peft_session *s, const char *format, ...)
     s->job->note(s->job->note_argument, text);
 }
 
+static peft_status open_context(peft_session *s, peft_error *error)
+{
+    const peft_train_options *o = s->job->train;
+    const peft_context_options context = {(int)s->job->threads, o->backend, (uint64_t)o->seed,
+                                          peft_dtype_chosen(o->dtype)};
+    return peft_context_open(&s->ctx, &context, error);
+}
+
 static peft_status open_corpus(peft_session *s, peft_error *error)
 {
+    if (s->full_length) {
+        s->corpus = (peft_corpus){.name = "full batches", .num_labels = 2};
+        return PEFT_OK;
+    }
     const peft_corpus_wanted wanted = {.train = true,
                                        .dev = s->job->data->task || s->job->data->dev ? "dev" : NULL,
                                        .seed = (uint64_t)s->job->train->seed};
@@ -63,8 +75,20 @@ static peft_status encode(const peft_session *s, const peft_dataset *dataset, pe
     return dataset ? peft_tokens_encode(tokens, s->tokenizer, dataset, max_length(s), error) : PEFT_OK;
 }
 
+static peft_status make_up_tokens(peft_session *s, peft_error *error)
+{
+    const peft_train_options *o = s->job->train;
+    int64_t most = peft_model_max_length(s->model), count = o->batch_size * o->gradient_accumulation;
+    if (s->full_length > most)
+        return peft_fail(error, PEFT_ERR_ARGUMENT,
+                         "%s: a sequence has at most %" PRId64 " tokens, wanted were %" PRId64, s->job->model, most,
+                         s->full_length);
+    return peft_tokens_make_up(&s->train, count, s->full_length, peft_model_vocab_size(s->model), error);
+}
+
 static peft_status encode_all(peft_session *s, peft_error *error)
 {
+    if (s->full_length) return make_up_tokens(s, error);
     peft_status status = peft_load_tokenizer(&s->tokenizer, s->model, error);
     if (status == PEFT_OK) status = encode(s, s->rest ? s->rest : s->corpus.train, &s->train, error);
     if (status == PEFT_OK) status = encode(s, s->held, &s->held_out, error);
@@ -128,7 +152,8 @@ static peft_status take_fingerprints(peft_session *s, peft_error *error)
 {
     s->fingerprints = json_object();
     if (!s->fingerprints) return peft_fail(error, PEFT_ERR_MEMORY, "fingerprints: out of memory");
-    peft_status status = add_fingerprint(s->fingerprints, "train", s->corpus.train_path, error);
+    peft_status status = PEFT_OK;
+    if (s->corpus.train_path) status = add_fingerprint(s->fingerprints, "train", s->corpus.train_path, error);
     if (status == PEFT_OK && s->corpus.dev_path)
         status = add_fingerprint(s->fingerprints, "dev", s->corpus.dev_path, error);
     for (size_t k = 0; status == PEFT_OK && k < peft_model_num_files(s->model); k++) {
@@ -156,26 +181,51 @@ static peft_status describe_settings(peft_session *s, peft_error *error)
     return s->settings ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "settings: out of memory");
 }
 
+static peft_status open_data(peft_session *s, peft_error *error)
+{
+    peft_status status = open_corpus(s, error);
+    return status == PEFT_OK ? hold_out(s, error) : status;
+}
+
+static peft_status pack(peft_session *s, peft_error *error)
+{
+    return peft_model_pack(s->model, s->ctx, true, error);
+}
+
+static peft_status start_adapters(peft_session *s, peft_error *error)
+{
+    peft_status status = fit_adapters(s, error);
+    return status == PEFT_OK ? calibrate(s, error) : status;
+}
+
+static peft_status identify(peft_session *s, peft_error *error)
+{
+    peft_status status = take_fingerprints(s, error);
+    return status == PEFT_OK ? describe_settings(s, error) : status;
+}
+
+static peft_status open_trainer(peft_session *s, peft_error *error)
+{
+    return peft_trainer_open(&s->trainer, s->job->train, s->ctx, s->model, s->adapters, s->train, s->corpus.regression,
+                             error);
+}
+
 static peft_status open_all(peft_session *s, peft_error *error)
 {
-    const peft_train_options *o = s->job->train;
-    const peft_context_options context = {(int)s->job->threads, o->backend, (uint64_t)o->seed,
-                                          peft_dtype_chosen(o->dtype)};
-    peft_status status = peft_train_options_check(o, error);
-    if (status == PEFT_OK) status = peft_context_open(&s->ctx, &context, error);
-    if (status == PEFT_OK) status = open_corpus(s, error);
-    if (status == PEFT_OK) status = hold_out(s, error);
-    if (status == PEFT_OK) status = open_model(s, error);
-    if (status == PEFT_OK) status = attach_adapters(s, error);
-    if (status == PEFT_OK) status = peft_model_pack(s->model, s->ctx, true, error);
-    if (status == PEFT_OK) status = encode_all(s, error);
-    if (status == PEFT_OK) status = fit_adapters(s, error);
-    if (status == PEFT_OK) status = calibrate(s, error);
-    if (status == PEFT_OK) status = take_fingerprints(s, error);
-    if (status == PEFT_OK) status = describe_settings(s, error);
-    if (status == PEFT_OK)
-        status =
-            peft_trainer_open(&s->trainer, o, s->ctx, s->model, s->adapters, s->train, s->corpus.regression, error);
+    static const struct {
+        const char *name;
+        peft_status (*open)(peft_session *s, peft_error *error);
+    } stages[PEFT_SESSION_STAGES] = {
+        {"context", open_context},        {"data", open_data},        {"model", open_model},
+        {"adapter", attach_adapters},     {"packing", pack},          {"tokens", encode_all},
+        {"start_values", start_adapters}, {"fingerprints", identify}, {"trainer", open_trainer},
+    };
+    peft_status status = peft_train_options_check(s->job->train, error);
+    for (int k = 0; k < PEFT_SESSION_STAGES && status == PEFT_OK; k++) {
+        double began = peft_machine_seconds();
+        status = stages[k].open(s, error);
+        s->stages[k] = (peft_session_stage){stages[k].name, peft_machine_seconds() - began};
+    }
     return status;
 }
 
@@ -197,15 +247,27 @@ static void give_notes(const peft_session *s)
     note_cut(s, "dev", s->dev);
 }
 
-peft_status peft_session_open(peft_session *s, const peft_train_job *job, peft_error *error)
+static peft_status open_session(peft_session *s, peft_error *error)
 {
-    *s = (peft_session){.job = job, .base_bytes = peft_machine_memory().anonymous};
+    s->base_bytes = peft_machine_memory().anonymous;
     peft_status status = open_all(s, error);
     if (status == PEFT_OK)
         give_notes(s);
     else
         peft_session_close(s);
     return status;
+}
+
+peft_status peft_session_open(peft_session *s, const peft_train_job *job, peft_error *error)
+{
+    *s = (peft_session){.job = job};
+    return open_session(s, error);
+}
+
+peft_status peft_session_open_full(peft_session *s, const peft_train_job *job, int64_t length, peft_error *error)
+{
+    *s = (peft_session){.job = job, .full_length = length};
+    return open_session(s, error);
 }
 
 void peft_session_close(peft_session *s)

@@ -6,8 +6,18 @@
 #include "peft/train.h"
 #include "peft/trainer.h"
 
+/* What opening it took, one stage after another. */
+typedef struct peft_session_stage {
+    const char *name; /* "model" */
+    double seconds;
+} peft_session_stage;
+
+enum { PEFT_SESSION_STAGES = 9 };
+
 typedef struct peft_session {
     const peft_train_job *job;
+    int64_t full_length; /* of the examples that are made up; 0: they come from files */
+    peft_session_stage stages[PEFT_SESSION_STAGES];
     peft_corpus corpus;
     peft_dataset *held, *rest; /* with --keep best: what the best step is chosen on, and what is trained on */
     peft_tokenizer *tokenizer;
@@ -24,6 +34,9 @@ typedef struct peft_session {
 
 /* The message of whatever could not be opened. Release with peft_session_close, also after a failure. */
 peft_status peft_session_open(peft_session *session, const peft_train_job *job, peft_error *error);
+
+/* The same without data: the model gets batches of `batch_size` sequences that all have `length` arbitrary tokens. */
+peft_status peft_session_open_full(peft_session *session, const peft_train_job *job, int64_t length, peft_error *error);
 
 /* What memory its training takes. */
 peft_status peft_session_plan(peft_session *session, peft_plan *plan, peft_error *error);

@@ -1,5 +1,6 @@
 # scripts/packages.sh - sourced by test.sh and quickstart.sh: installs Debian packages that are missing.
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # who sources it uses them
 
 BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libblis-pthread-dev liblapacke-dev libgfortran-12-dev
     libcsv-dev libjansson-dev libyaml-dev libpcre2-dev libdnnl-dev libutf8proc-dev libxxhash-dev)

@@ -75,9 +75,35 @@ peft_status peft_tokens_encode(peft_tokens **tokens, const peft_tokenizer *token
     return PEFT_OK;
 }
 
+peft_status peft_tokens_make_up(peft_tokens **tokens, int64_t count, int64_t length, int64_t vocab_size,
+                                peft_error *error)
+{
+    enum { STRIDE = 7919 }; /* a prime: neighbours are far apart */
+    *tokens = NULL;
+    size_t total = (size_t)(count * length);
+    peft_tokens *t = calloc(1, sizeof *t);
+    if (!t) return peft_fail(error, PEFT_ERR_MEMORY, "tokens: out of memory");
+    *t = (peft_tokens){.count = count,
+                       .offsets = calloc((size_t)count + 1, sizeof *t->offsets),
+                       .input_ids = calloc(total, sizeof *t->input_ids),
+                       .token_type_ids = calloc(total, sizeof *t->token_type_ids),
+                       .made_up = calloc((size_t)count, sizeof *t->made_up),
+                       .longest = length};
+    if (!t->offsets || !t->input_ids || !t->token_type_ids || !t->made_up) {
+        peft_tokens_free(t);
+        return peft_fail(error, PEFT_ERR_MEMORY, "tokens: out of memory");
+    }
+    for (int64_t k = 0; k <= count; k++) t->offsets[k] = k * length;
+    for (size_t k = 0; k < total; k++) t->input_ids[k] = (int32_t)(k * STRIDE % (size_t)vocab_size);
+    t->labels = t->made_up;
+    *tokens = t;
+    return PEFT_OK;
+}
+
 void peft_tokens_free(peft_tokens *tokens)
 {
     if (!tokens) return;
+    free(tokens->made_up);
     free(tokens->offsets);
     free(tokens->input_ids);
     free(tokens->token_type_ids);

@@ -11,7 +11,8 @@ typedef struct peft_tokens {
     int64_t count;
     int64_t *offsets; /* [count + 1]: where each example begins */
     int32_t *input_ids, *token_type_ids;
-    const float *labels; /* [count] of the dataset, which outlives this; NULL: none */
+    const float *labels; /* [count] of the dataset, which outlives this, or made_up; NULL: none */
+    float *made_up;
     int64_t longest;
     int64_t num_truncated; /* examples that were longer than max_length */
 } peft_tokens;
@@ -19,6 +20,10 @@ typedef struct peft_tokens {
 /* PEFT_ERR_FORMAT: text that is not UTF-8, by line of its file. */
 peft_status peft_tokens_encode(peft_tokens **tokens, const peft_tokenizer *tokenizer, const peft_dataset *dataset,
                                int64_t max_length, peft_error *error);
+/* `count` examples of `length` arbitrary ids below vocab_size, of class 0, to measure with: the work does not depend on
+ * them. */
+peft_status peft_tokens_make_up(peft_tokens **tokens, int64_t count, int64_t length, int64_t vocab_size,
+                                peft_error *error);
 void peft_tokens_free(peft_tokens *tokens); /* NULL is allowed */
 
 int64_t peft_tokens_length(const peft_tokens *tokens, int64_t example);

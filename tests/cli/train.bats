@@ -192,7 +192,7 @@ without_adapter() {
 
 @test "starts from the weights and from the data: the same for any number of threads and after a kill" {
     for init in pissa eva corda lora_ga; do
-        start=("${common[@]}" --init $init --steps 8 --init-batches 3)
+        start=("${common[@]}" --init "$init" --steps 8 --init-batches 3)
         rm -rf one two cut
         works train "${start[@]}" --output one --threads 1
         works train "${start[@]}" --output two --threads 2 --checkpoint-layers

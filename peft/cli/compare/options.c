@@ -21,7 +21,8 @@ static const peft_option compare_table[] = {
      .type = PEFT_OPTION_JSON,
      AT(variants),
      .placeholder = "X,Y",
-     .help = "methods, some of `peft variants`, head or full, each with options of its own if wanted: lora:rank=8:alpha=16",
+     .help =
+         "methods, some of `peft variants`, head or full, each with options of its own if wanted: lora:rank=8:alpha=16",
      .group = "Comparison"},
     {.name = "seeds",
      .type = PEFT_OPTION_JSON,
