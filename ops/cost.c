@@ -74,7 +74,8 @@ static double attention_flops(const peft_node *node, bool backward)
 /* ---- all ops ---- */
 
 /* Products are counted by a function; other ops do so many operations for each element of their first input or their
- * result, whichever has more. `part` marks an input of which only as much is read as the result has. */
+ * result, whichever has more. `part` marks an input of which only as much is read as the result has, and
+ * added to in its gradient. */
 static const struct rule {
     double (*flops)(const peft_node *node, bool backward);
     double forward, backward;
@@ -86,6 +87,7 @@ static const struct rule {
     [PEFT_OP_attention] = {.flops = attention_flops},
     [PEFT_OP_embedding] = {.part = PEFT_IN(0)},
     [PEFT_OP_slice] = {.part = PEFT_IN(0)},
+    [PEFT_OP_first_pool] = {.part = PEFT_IN(0)},
     [PEFT_OP_layer_norm] = {.forward = 8, .backward = 11},
     [PEFT_OP_activation] = {.forward = 4, .backward = 7},
     [PEFT_OP_softmax] = {.forward = 4, .backward = 4},
@@ -139,7 +141,7 @@ static double backward_bytes(const peft_node *node)
     for (int i = 0; i < node->num_inputs; i++) {
         if (!node->din[i]) continue;
         reads |= peft_ops[node->op].gradient_reads[i];
-        bytes += input_bytes(node, i) * (peft_accumulates(node, i) ? 2 : 1);
+        bytes += peft_accumulates(node, i) ? 2 * input_bytes(node, i) : tensor_bytes(node->din[i]);
     }
     for (int i = 0; i < node->num_inputs; i++)
         if (reads & PEFT_IN(i)) bytes += input_bytes(node, i);

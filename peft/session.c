@@ -34,10 +34,6 @@ static peft_status open_context(peft_session *s, peft_error *error)
 
 static peft_status open_corpus(peft_session *s, peft_error *error)
 {
-    if (s->full_length) {
-        s->corpus = (peft_corpus){.name = "full batches", .num_labels = 2};
-        return PEFT_OK;
-    }
     const peft_corpus_wanted wanted = {.train = true,
                                        .dev = s->job->data->task || s->job->data->dev ? "dev" : NULL,
                                        .seed = (uint64_t)s->job->train->seed};
@@ -183,6 +179,10 @@ static peft_status describe_settings(peft_session *s, peft_error *error)
 
 static peft_status open_data(peft_session *s, peft_error *error)
 {
+    if (s->full_length) {
+        s->corpus = (peft_corpus){.name = "full batches", .num_labels = 2};
+        return PEFT_OK;
+    }
     peft_status status = open_corpus(s, error);
     return status == PEFT_OK ? hold_out(s, error) : status;
 }

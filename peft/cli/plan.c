@@ -4,7 +4,7 @@
 #include "peft/cli/plan_table.h"
 #include "peft/cli/table.h"
 
-static json_t *plan_json(const peft_plan *plan)
+json_t *peft_plan_json(const peft_plan *plan)
 {
     json_t *lines = json_array();
     for (int k = 0; k < plan->num_lines; k++)
@@ -18,7 +18,7 @@ static json_t *plan_json(const peft_plan *plan)
 
 static peft_status print_json(const peft_plan *plan, peft_output *output, peft_error *error)
 {
-    json_t *document = plan_json(plan);
+    json_t *document = peft_plan_json(plan);
     if (!document) return peft_fail(error, PEFT_ERR_MEMORY, "plan: out of memory");
     peft_status status = peft_output_json(output, document, error);
     json_decref(document);

@@ -5,6 +5,9 @@
 #include "peft/cli/output.h"
 #include "peft/train.h"
 
+/* {"lines": [{"name", "meaning", "bytes", "mapped"}], "total_bytes", ...}; NULL if memory runs out. */
+json_t *peft_plan_json(const peft_plan *plan);
+
 /* Plans what `job` will take and prints it. */
 peft_status peft_plan_show(const peft_train_job *job, peft_output *output, peft_error *error);
 
