@@ -49,21 +49,19 @@ const peft_command_part peft_job_parts[] = {{run_table, 0},
                                             {peft_train_option_table, offsetof(peft_job_options, train)},
                                             {0}};
 
-/* What stands in for a variant where there is no adapter. */
-static const struct {
-    const char *name;
-    bool all_weights;
-} yardsticks[] = {{"head", false}, {"full", true}};
-enum { NUM_YARDSTICKS = sizeof yardsticks / sizeof *yardsticks };
+const peft_yardstick peft_yardsticks[PEFT_NUM_YARDSTICKS] = {
+    {"head", "to compare with: the head alone, on the frozen encoder", false},
+    {"full", "to compare with: all weights of the model", true},
+};
 
 bool peft_variant_extension(size_t index, peft_command_extension *extension)
 {
     static const peft_option none[] = {{0}};
-    if (index < NUM_YARDSTICKS) {
-        *extension = (peft_command_extension){yardsticks[index].name, none, sizeof(char)};
+    if (index < PEFT_NUM_YARDSTICKS) {
+        *extension = (peft_command_extension){peft_yardsticks[index].name, none, sizeof(char)};
         return true;
     }
-    const peft_variant *variant = peft_variant_at(index - NUM_YARDSTICKS);
+    const peft_variant *variant = peft_variant_at(index - PEFT_NUM_YARDSTICKS);
     if (!variant) return false;
     *extension = (peft_command_extension){variant->name, variant->options, variant->options_bytes};
     return true;
@@ -83,9 +81,9 @@ peft_status peft_job_fill(peft_train_job *job, peft_job_options *options, const 
                             .data = &options->data,
                             .targets = &options->targets,
                             .settings = *settings};
-    for (size_t k = 0; k < NUM_YARDSTICKS; k++) {
-        if (strcmp(options->variant, yardsticks[k].name) != 0) continue;
-        job->all_weights = yardsticks[k].all_weights;
+    for (size_t k = 0; k < PEFT_NUM_YARDSTICKS; k++) {
+        if (strcmp(options->variant, peft_yardsticks[k].name) != 0) continue;
+        job->all_weights = peft_yardsticks[k].all_weights;
         return PEFT_OK;
     }
     job->variant_options = peft_arguments_extension(arguments, options->variant);

@@ -1,6 +1,7 @@
 /* peft/cli/variants.c - `peft variants [NAME]`: the methods of this build, their equations, options and sources. */
 #include "peft/cli/arguments.h"
 #include "peft/cli/commands.h"
+#include "peft/cli/job.h"
 #include "peft/cli/table.h"
 #include "variants/adapter.h"
 
@@ -38,6 +39,13 @@ static peft_status print_json(const peft_variant *one, peft_output *output, peft
     return status;
 }
 
+static void add_row(peft_text_table *table, const char *name, const char *equation, const char *summary)
+{
+    peft_text_table_cell(table, "%s", name);
+    peft_text_table_cell(table, "%s", equation);
+    peft_text_table_cell(table, "%s", summary);
+}
+
 static peft_status print_list(peft_output *output, peft_error *error)
 {
     static const char *const headings[] = {"variant", "equation", "what it is"};
@@ -45,10 +53,10 @@ static peft_status print_list(peft_output *output, peft_error *error)
     peft_text_table_init(&table, headings, 3);
     for (size_t k = 0; peft_variant_at(k); k++) {
         const peft_variant *variant = peft_variant_at(k);
-        peft_text_table_cell(&table, "%s", variant->name);
-        peft_text_table_cell(&table, "%s", variant->equation);
-        peft_text_table_cell(&table, "%s", variant->summary);
+        add_row(&table, variant->name, variant->equation, variant->summary);
     }
+    for (size_t k = 0; k < PEFT_NUM_YARDSTICKS; k++)
+        add_row(&table, peft_yardsticks[k].name, "y = W x + b", peft_yardsticks[k].summary);
     peft_status status = peft_text_table_print(&table, output->results, error);
     peft_text_table_free(&table);
     return status;

@@ -95,6 +95,20 @@ verbs() {
     [[ "$stderr" == "peft: standard output: cannot write: "* ]]
 }
 
+@test "variants: every method of the build and what to compare it with; one with all its options" {
+    peft variants
+    [ "$status" -eq 0 ]
+    for name in $("$PEFT" variants --json | jq -r '.[].name') head full; do
+        grep -qE "^$name +y = " <<< "$output"
+        "$PEFT" train --variant "$name" --print-config | jq -e --arg name "$name" ".variant == \$name" > /dev/null
+    done
+    peft variants lora2
+    [[ "$output" == *"y = W x + b + (alpha / r) B2 B1 (E * (A1 A2 x))"*"--orth-reg-weight"* ]]
+    peft variants loar
+    [ "$status" -eq 2 ]
+    [[ "$stderr" == *"variant \"loar\": unknown. Known: adalora, dora"* ]]
+}
+
 @test "bash completes verbs, flags and known values" {
     eval "$("$PEFT" completion bash)"
     completes() { # WORD EXPECTED WORDS...: what is offered for the last word
