@@ -106,7 +106,7 @@ verbs() {
     [[ "$output" == *"y = W x + b + (alpha / r) B2 B1 (E * (A1 A2 x))"*"--orth-reg-weight"* ]]
     peft variants loar
     [ "$status" -eq 2 ]
-    [[ "$stderr" == *"variant \"loar\": unknown. Known: adalora, dora"* ]]
+    [[ "$stderr" == *"did you mean"*"Known: adalora, dora, "* ]]
 }
 
 @test "bash completes verbs, flags and known values" {
