@@ -13,7 +13,7 @@ linears=query,key,value,attention.output.dense,intermediate.dense,output.dense
 steps=60
 
 [ -f "$build/build.ninja" ] || meson setup "$build" "$here/.." > /dev/null
-ninja -C "$build" peft/cli/peft bench/bench_step > /dev/null
+ninja -C "$build" peft/cli/peft > /dev/null
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -c 'import peft, transformers' 2> /dev/null ||
     "$venv/bin/pip" install -q torch==2.15.0 transformers==5.23.0 peft==0.21.2 scipy
@@ -29,7 +29,8 @@ note() {
 }
 
 step() { # WORK SEQUENCES LENGTH TARGETS
-    note "$1" libpeft "$("$build/bench/bench_step" "$model" "$2" "$3" "$4" 8 6 "$threads")"
+    note "$1" libpeft "$("$build/peft/cli/peft" bench step --json --quiet --model "$model" --sequences "$2" --length "$3" \
+        --target-modules "$4" --rank 8 --steps 6 --threads "$threads" | jq '.tokens_per_second = (.tokens_per_second_best | round)')"
     note "$1" peer "$("$venv/bin/python" "$here/peer_step.py" "$model" "$2" "$3" "$4" 8 6 "$threads" 2> /dev/null)"
 }
 

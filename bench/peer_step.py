@@ -1,8 +1,8 @@
-"""One training step of Hugging Face PEFT on full batches: the peer of bench/step.c.
+"""One training step of Hugging Face PEFT on full batches: the peer of `peft bench step`.
 
     python peer_step.py MODEL_DIR [SEQUENCES [LENGTH [TARGETS [RANK [STEPS [THREADS]]]]]]
 
-Prints one JSON object with the same keys; TARGETS is a comma-separated list or all-linear.
+Prints one JSON object, whose rate is that of the fastest step; TARGETS is a comma-separated list or all-linear.
 """
 import json
 import resource

@@ -4,10 +4,10 @@
 #
 #     bench/products.sh MODEL [ROUNDS]
 #
-# STEP is the program (default build/bench/bench_step), THREADS how many threads (2).
+# PEFT is the program (default build/peft/cli/peft), THREADS how many threads (2).
 set -euo pipefail
 (($# == 1 || $# == 2)) || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
-model=$1 rounds=${2:-5} step=${STEP:-build/bench/bench_step} threads=${THREADS:-2}
+model=$1 rounds=${2:-5} peft=${PEFT:-build/peft/cli/peft} threads=${THREADS:-2}
 export LC_ALL=C
 seen=$(mktemp)
 trap 'rm -f "$seen"' EXIT
@@ -20,9 +20,10 @@ for ((round = 1; round <= rounds; round++)); do
         for kind in "${kinds[@]}"; do
             read -r sequences length targets <<< "$shape"
             read -r dtype backend <<< "$kind"
-            "$step" "$model" "$sequences" "$length" "$targets" 8 10 "$threads" "$dtype" "$backend" |
-                jq -c --arg kind "$kind" '{kind: $kind, work: "\(.sequences) x \(.length), \(.targets)", tokens_per_second,
-                    peak_memory_bytes}' >> "$seen"
+            "$peft" bench step --json --quiet --model "$model" --sequences "$sequences" --length "$length" --rank 8 \
+                --target-modules "$targets" --steps 10 --threads "$threads" --dtype "$dtype" --backend "$backend" |
+                jq -c --arg kind "$kind" --arg targets "$targets" '{kind: $kind, work: "\(.sequences) x \(.length), \($targets)",
+                    tokens_per_second: (.tokens_per_second_best | round), peak_memory_bytes}' >> "$seen"
         done
     done
     echo "round $round of $rounds" >&2

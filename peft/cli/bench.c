@@ -215,15 +215,17 @@ const peft_command peft_command_bench = {
         "computed again, each in a process of its own; mapped files are counted apart.\n"
         "Limits are measured in the same run: large square products with the same kernels and threads, and a = b + c "
         "over arrays that no cache holds. Other work on the machine makes all figures lower.\n"
-        "Keys of --json, kept: gemm: rows, limits {peak_gflops {f32, bf16}, bandwidth_gbs}, products [{model, dtype, "
-        "in_features, out_features, layers, forward_gflops, forward_share, backward_gflops, backward_share}]; step: "
-        "tokens_per_second, tokens_per_second_best, tokens_per_second_mean, step_seconds, step_seconds_best, "
-        "linear_parameters, flops_per_token (4 times those: no gradient of a frozen weight is computed), "
+        "Keys of --json, kept: bench, cpu, versions;\n"
+        "with gemm rows, limits {peak_gflops {f32, bf16}, bandwidth_gbs}, products [{model, dtype, in_features, "
+        "out_features, layers, forward_gflops, forward_share, backward_gflops, backward_share}];\n"
+        "with step model, variant, target_modules, trainable_parameters, data, sequences, length, checkpoint_layers, "
+        "steps, tokens, tokens_per_second (median), tokens_per_second_best, tokens_per_second_mean, step_seconds, "
+        "step_seconds_best, linear_parameters, flops_per_token (4 times those: frozen weights have no gradient), "
         "achieved_gflops, share_of_peak, peak_memory_bytes, anonymous_bytes, planned_memory_bytes, mapped_bytes, "
-        "start_seconds {a key for each stage, total}, ops [{op, pass, calls, seconds, share, flops, bytes, gflops, "
-        "gbs, limit, share_of_limit}] of one step, rest {seconds, share}, limits; memory: cases [{sequences, "
-        "checkpoint_layers, tokens, planned_bytes, measured_bytes, mapped_bytes, peak_memory_bytes, plan}]; all: "
-        "bench, cpu, versions.",
+        "weight_file_bytes, start_seconds {a key for each stage, total}, ops [{op, pass, calls, seconds, share, flops, "
+        "bytes, gflops, gbs, limit, share_of_limit}] of one step, rest {seconds, share}, limits;\n"
+        "with memory model, variant, length, cases [{sequences, checkpoint_layers, tokens, planned_bytes, "
+        "measured_bytes, mapped_bytes, peak_memory_bytes, plan, cpu}].",
     .operands = "gemm|step|memory",
     .min_operands = 1,
     .max_operands = 1,
