@@ -65,7 +65,7 @@ static double attention_flops(const peft_node *node, bool backward)
     const peft_attention_options *o = node->attributes;
     const int32_t *queries = node->in[QUERY_STARTS]->data, *keys = node->in[KEY_STARTS]->data;
     const double products = backward ? 5 : 2, softmax = backward ? 6 : 5;
-    double head_size = (double)(peft_columns(node->in[Q]) / o->num_heads), seen = 0;
+    double head_size = (double)peft_columns(node->in[Q]) / o->num_heads, seen = 0;
     for (int64_t s = 0; s + 1 < node->in[QUERY_STARTS]->shape.size[0]; s++)
         seen += seen_keys(o, queries[s + 1] - queries[s], keys[s + 1] - keys[s]);
     return seen * o->num_heads * (2 * products * head_size + softmax);

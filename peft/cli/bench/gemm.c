@@ -22,7 +22,7 @@ typedef struct entries {
     int count;
 } entries;
 
-/* One more layer of this shape; shapes beyond the last entry are those of no model that is known. */
+/* Layers of this shape. A model has a handful of shapes, so that the list is long enough. */
 static void add(entries *list, const char *model, int64_t in_features, int64_t out_features, int64_t layers)
 {
     for (int k = 0; k < list->count; k++) {
@@ -126,6 +126,7 @@ static int choose_dtypes(const peft_bench *bench, peft_dtype dtypes[MAX_DTYPES])
 
 static peft_status measure(peft_bench *bench, json_t **document, peft_error *error)
 {
+    int64_t rows = bench->options->sequences * bench->options->length;
     entries list = {.count = 0};
     peft_dtype dtypes[MAX_DTYPES];
     int num_dtypes = choose_dtypes(bench, dtypes);
@@ -141,8 +142,7 @@ static peft_status measure(peft_bench *bench, json_t **document, peft_error *err
         json_decref(cpu);
         return status;
     }
-    *document = json_pack("{s:s, s:I, s:o, s:o, s:o, s:o}", "bench", "gemm", "rows",
-                          (json_int_t)(bench->options->sequences * bench->options->length), "limits",
+    *document = json_pack("{s:s, s:I, s:o, s:o, s:o, s:o}", "bench", "gemm", "rows", (json_int_t)rows, "limits",
                           peft_bench_limits_json(&limits), "products", products, "cpu", cpu, "versions",
                           peft_machine_versions());
     return PEFT_OK;
