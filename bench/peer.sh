@@ -1,65 +1,115 @@
 #!/usr/bin/env bash
-# libpeft beside Hugging Face PEFT: the same work on the same machine, one after the other in turn, medians of several.
+# libpeft beside Hugging Face PEFT, the same work on the same machine in turn: tokens per second, peak memory and the time
+# to the end of the first step, beside the goals and what the machine can do at most.
 #
-#     bench/peer.sh MODEL_DIR DATA_DIR [ROUNDS]       DATA_DIR as of `peft train --data`; ROUNDS: 3
+#     bench/peer.sh MINILM DATA [--write]
 #
-# Sets up the peer in a virtual environment (PEER_VENV, default /tmp/peft-peer: about 6 GB) unless it is there. Prints a
-# table in Markdown; every figure seen goes to bench-peer.jsonl in the current folder.
+# MINILM is a model's folder (scripts/minilm.sh), DATA holds CoLA, MRPC and RTE as `peft train --data` reads them. The
+# peer is set up in PEER_VENV (/tmp/peft-peer, 6 GB) unless it is there, with random weights of BERT-base's shape. Each
+# run adds a line to OUT (bench-peer.jsonl); started again it goes on after the last of them. Prints tables in Markdown;
+# --write puts them into docs/performance.md, and the plot into docs/pictures.
+#
+# PEFT is the program (build/peft/cli/peft, built first), THREADS how many threads (all), ROUNDS how many rounds (3),
+# STEPS and TEXT_STEPS how many steps are timed on full batches (6) and on text (40). ONLY is a regular expression: runs
+# "MODEL, WORK, TYPE, WHO" that it does not match are left out.
 set -euo pipefail
+(($# == 2)) || [[ $# == 3 && $3 == --write ]] || { sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2; }
+minilm=$1 data=$2 write=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
-model=${1:?MODEL_DIR is missing} data=${2:?DATA_DIR is missing} rounds=${3:-3}
-venv=${PEER_VENV:-/tmp/peft-peer} threads=${THREADS:-2} build=$here/../build
-linears=query,key,value,attention.output.dense,intermediate.dense,output.dense
-steps=60
+root=$here/.. venv=${PEER_VENV:-/tmp/peft-peer} out=${OUT:-bench-peer.jsonl}
+threads=${THREADS:-$(nproc)} rounds=${ROUNDS:-3} steps=${STEPS:-6} text_steps=${TEXT_STEPS:-40} only=${ONLY:-}
+export LC_ALL=C THREADS=$threads CUDA_VISIBLE_DEVICES='' PYTHONDONTWRITEBYTECODE=1 PYTHONWARNINGS=ignore
+export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TQDM_DISABLE=1
 
-[ -f "$build/build.ninja" ] || meson setup "$build" "$here/.." > /dev/null
-ninja -C "$build" peft/cli/peft > /dev/null
-[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/python" -c 'import peft, transformers' 2> /dev/null ||
+# ---- both sides are there ----
+
+# shellcheck source=scripts/packages.sh
+. "$root/scripts/packages.sh"
+install_missing jq gnuplot-nox python3-venv
+peft=${PEFT:-$root/build/peft/cli/peft}
+if [ -z "${PEFT:-}" ]; then
+    [ -f "$root/build/build.ninja" ] || meson setup "$root/build" "$root" > /dev/null
+    ninja -C "$root/build" peft/cli/peft > /dev/null
+fi
+python=$venv/bin/python bert=$venv/bert-base
+[ -x "$python" ] || python3 -m venv "$venv"
+"$python" -c 'import peft, transformers' 2> /dev/null ||
     "$venv/bin/pip" install -q torch==2.15.0 transformers==5.23.0 peft==0.21.2 scipy
-export CUDA_VISIBLE_DEVICES='' THREADS=$threads
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-out=bench-peer.jsonl
-: > "$out"
+[ -f "$bert/model.safetensors" ] || "$python" -c 'import sys, torch, transformers as t; torch.manual_seed(0)
+t.BertForSequenceClassification(t.BertConfig()).save_pretrained(sys.argv[1])' "$bert"
 
-# note WORK WHO JSON: keeps what is compared
-note() {
-    jq -c --arg work "$1" --arg who "$2" '{work: $work, who: $who, tokens_per_second, peak_memory_bytes}' <<< "$3" >> "$out"
+# list: lines as one, with commas
+list() {
+    paste -sd, | sed 's/,/, /g'
 }
 
-step() { # WORK SEQUENCES LENGTH TARGETS
-    note "$1" libpeft "$("$build/peft/cli/peft" bench step --json --quiet --model "$model" --sequences "$2" --length "$3" \
-        --target-modules "$4" --rank 8 --steps 6 --threads "$threads" | jq '.tokens_per_second = (.tokens_per_second_best | round)')"
-    note "$1" peer "$("$venv/bin/python" "$here/peer_step.py" "$model" "$2" "$3" "$4" 8 6 "$threads" 2> /dev/null)"
+# What the figures of one file have in common is its first line.
+settings=$(jq -nc --arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | sort -u | list)" --arg threads "$threads" \
+    --arg steps "$steps, $text_steps" --arg program "$(sha256sum < "$peft" | cut -c 1-12)" \
+    --arg libpeft "lib$("$peft" --version --verbose | grep -E '^(peft|onednn|blis|compiler) ' | list)" \
+    --arg PEFT "$("$venv/bin/pip" freeze | sed -n 's/^peft==/PEFT /p; s/^\(torch\|transformers\)==/\1 /p' | list)" \
+    '{settings: $ARGS.named}')
+[ -s "$out" ] || echo "$settings" > "$out"
+[ "$(head -n 1 "$out")" = "$settings" ] || { echo "$out: of another program or other settings: move it away" >&2; exit 1; }
+
+# ---- runs ----
+
+six=query,key,value,attention.output.dense,intermediate.dense,output.dense
+
+# run MODEL WORK TYPE WHO COMMAND...: adds the line of this round, unless it is there
+run() {
+    local key name="$1, $2, $3, $4"
+    [[ $name =~ $only ]] || return 0
+    key=$(jq -nc --argjson round "$round" --arg model "$1" --arg work "$2" --arg dtype "$3" --arg who "$4" '$ARGS.named')
+    shift 4
+    ! grep -qF "${key%\}}," "$out" || return 0
+    echo "round $round of $rounds: $name" >&2
+    "$@" | jq -c --argjson key "$key" '$key + {data, flops_per_token, peak_gflops: .limits.peak_gflops, peak_memory_bytes,
+        tokens_per_second: .tokens_per_second_mean, start_seconds: .start_seconds.total}' >> "$out"
 }
 
-# The time of the steps alone, as the peer's: without what comes before the first and after the last.
-text() { # TASK
-    local json
-    json=$("$build/peft/cli/peft" train --json --quiet --force --model "$model" --task "$1" --data "$data" \
-        --target-modules "$linears" --steps $steps --eval-every 100000 --threads "$threads" --output "$scratch/run")
-    rate=$(jq -s 'map(select(.loss)) | (map(.tokens) | add) / (map(.seconds) | add) | floor' "$scratch/run/log.jsonl")
-    note "$1, as it is, $steps steps" libpeft "$(jq --argjson rate "$rate" '.tokens_per_second = $rate' <<< "$json")"
-    note "$1, as it is, $steps steps" peer "$("$venv/bin/python" "$here/peer_glue.py" "$model" "$data" "$1" 0 3 $steps 2> /dev/null)"
+# ours FOLDER TYPE OPTION...
+ours() {
+    "$peft" bench step --json --quiet --threads "$threads" --rank 8 --model "$1" --dtype "$2" "${@:3}"
 }
 
-for round in $(seq "$rounds"); do
-    echo "round $round of $rounds" >&2
-    step "32 x 128, query+value" 32 128 query,value
-    step "32 x 128, six linears" 32 128 "$linears"
-    for task in cola mrpc; do text $task; done
+# full MODEL FOLDER SEQUENCES LENGTH LAYERS TARGETS: full batches
+full() {
+    local work="$3 x $4, $5" dtype options=(--sequences "$3" --length "$4" --target-modules "$6" --steps "$steps")
+    for dtype in f32 bf16; do
+        run "$1" "$work" $dtype libpeft ours "$2" $dtype "${options[@]}"
+        run "$1" "$work" $dtype PEFT "$python" "$here/peer_step.py" "$2" "$3" "$4" "$6" "$steps" "$threads" $dtype
+        run "$1" "$work" $dtype "layers again" ours "$2" $dtype "${options[@]}" --checkpoint-layers
+    done
+}
+
+# text TASK NAME: real text as it is
+text() {
+    local work="$2, six linears" dtype options=(--task "$1" --data "$data" --target-modules "$six" --steps "$text_steps")
+    for dtype in f32 bf16; do
+        run MiniLM "$work" $dtype libpeft ours "$minilm" $dtype --sequences 32 --length 128 "${options[@]}"
+        run MiniLM "$work" $dtype PEFT "$python" "$here/peer_glue.py" "$minilm" "$data" "$1" 0 3 "$text_steps" $dtype
+    done
+}
+
+for ((round = 1; round <= rounds; round++)); do
+    full BERT-base "$bert" 16 128 query+value query,value
+    full BERT-base "$bert" 16 128 "six linears" $six
+    full MiniLM "$minilm" 32 64 query+value query,value
+    full MiniLM "$minilm" 32 64 "six linears" $six
+    text cola CoLA
+    text mrpc MRPC
+    text rte RTE
 done
 
-sed -n 's/^model name.*: /CPU: /p' /proc/cpuinfo | head -n 1
-echo "threads: $threads, rounds: $rounds"
-echo
-echo "| work | libpeft tok/s | PEFT tok/s | speed | libpeft MB | PEFT MB | memory |"
-echo "| --- | --- | --- | --- | --- | --- | --- |"
-jq -rs 'def median: sort | .[length / 2 | floor];
-    def of(who): map(select(.who == who));
-    group_by(.work)[] | . as $rows | .[0].work as $work
-    | ($rows | of("libpeft") | map(.tokens_per_second) | median) as $ours | (of("peer") | map(.tokens_per_second) | median) as $theirs
-    | (of("libpeft") | map(.peak_memory_bytes) | median / 1e6) as $mine | (of("peer") | map(.peak_memory_bytes) | median / 1e6) as $other
-    | [range(of("libpeft") | length)] | map(($rows | of("libpeft"))[.].tokens_per_second / ($rows | of("peer"))[.].tokens_per_second)
-    | "| \($work) | \($ours | floor) | \($theirs | floor) | \(median * 100 | round / 100) x (\(min * 100 | round / 100)-\(max * 100 | round / 100)) | \($mine | floor) | \($other | floor) | 1/\($other / $mine * 10 | round / 10) |"' "$out"
+# ---- tables and plot ----
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+jq -rs -L "$here" 'include "peer"; tables' "$out" > "$scratch/tables"
+[ "$write" ] || { cat "$scratch/tables"; exit; }
+jq -rs -L "$here" 'include "peer"; plot' "$out" > "$scratch/plot"
+gnuplot -e "figures='$scratch/plot'; picture='$root/docs/pictures/peer.svg'" "$here/peer.gp"
+# What stands between the marks gives way to the tables.
+sed -i -e '/^<!-- peer.sh -->$/,/^<!-- end of peer.sh -->$/{//!d}' -e "/^<!-- peer.sh -->$/r $scratch/tables" \
+    "$root/docs/performance.md"

@@ -1,14 +1,15 @@
 """Hugging Face PEFT on a GLUE task by the recipe of `peft train`'s defaults: the peer for scores, speed and memory.
 
-    python peer_glue.py MODEL_DIR DATA_DIR TASK SEED EPOCHS [STEPS]
+    python peer_glue.py MODEL_DIR DATA_DIR TASK SEED EPOCHS [STEPS [DTYPE]]
 
 LoRA of rank 8, alpha 16 on the six linear layers of each block (not the pooler), learning rate 1e-3, AdamW with weight
 decay 0.01, 6 % warm-up, linear decay, clip 1.0, batches of 32 padded to the longest, at most 128 tokens, the model's own
-dropout. With STEPS it stops after so many steps. Prints one JSON object; tokens are real ones, without padding.
+dropout; DTYPE f32 or bf16 (the whole model, adapters too). With STEPS so many are timed, after a first one, and no score
+is computed. Prints one JSON object with keys of `peft bench step --json`; tokens are real ones, without padding.
 """
+import itertools
 import json
 import os
-import resource
 import sys
 import time
 
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
+
+import peer_process
 
 # folder, columns of texts and label, header line, class whose id is 1 (None: the label is a number)
 TASKS = {
@@ -28,6 +31,7 @@ TASKS = {
 }
 folder, data, task, seed, epochs = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 max_steps = int(sys.argv[6]) if len(sys.argv) > 6 else 0
+dtype = sys.argv[7] if len(sys.argv) > 7 else "f32"
 regression = task == "stsb"
 torch.manual_seed(seed)
 torch.set_num_threads(int(os.environ.get("THREADS", "2")))
@@ -49,7 +53,8 @@ def encode(examples):
 def evaluate():
     model.eval()
     with torch.no_grad():
-        logits = np.concatenate([model(**encode(dev[k:k + 64])).logits.numpy() for k in range(0, len(dev), 64)])
+        logits = np.concatenate([model(**encode(dev[k:k + 64])).logits.float().numpy()
+                                 for k in range(0, len(dev), 64)])
     model.train()
     gold = np.array([example[1] for example in dev])
     if regression:
@@ -69,34 +74,43 @@ model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1 
 model = get_peft_model(model, LoraConfig(
     task_type="SEQ_CLS", r=8, lora_alpha=16, lora_dropout=0.0,
     target_modules=["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]))
+if dtype == "bf16":
+    model = model.to(torch.bfloat16)
 trained = [p for p in model.parameters() if p.requires_grad]
 steps = epochs * ((len(train) + 31) // 32)
 optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.01)
 schedule = get_linear_schedule_with_warmup(optimizer, int(0.06 * steps), steps)
 generator = np.random.default_rng(seed)
+
+
+def batches():
+    for _ in range(epochs):
+        order = generator.permutation(len(train))
+        for first in range(0, len(train), 32):
+            yield [train[k] for k in order[first:first + 32]]
+
+
+def step(examples):
+    """Returns how many tokens it saw."""
+    batch = encode(examples)
+    logits, gold = model(**batch).logits.float(), torch.tensor([example[1] for example in examples])
+    loss = (torch.nn.functional.mse_loss(logits[:, 0], gold.float()) if regression
+            else torch.nn.functional.cross_entropy(logits, gold.long()))
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(trained, 1.0)
+    optimizer.step()
+    schedule.step()
+    optimizer.zero_grad()
+    return int(batch["attention_mask"].sum())
+
+
 model.train()
-began, tokens, step = time.perf_counter(), 0, 0
-for _ in range(epochs):
-    order = generator.permutation(len(train))
-    for first in range(0, len(train), 32):
-        examples = [train[k] for k in order[first:first + 32]]
-        batch = encode(examples)
-        logits, gold = model(**batch).logits, torch.tensor([example[1] for example in examples])
-        loss = (torch.nn.functional.mse_loss(logits[:, 0], gold.float()) if regression
-                else torch.nn.functional.cross_entropy(logits, gold.long()))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        tokens += int(batch["attention_mask"].sum())
-        step += 1
-        if step == max_steps:
-            break
-    if step == max_steps:
-        break
+work = batches()
+step(next(work))
+start = peer_process.seconds()
+began = time.perf_counter()
+tokens = sum(map(step, itertools.islice(work, max_steps or None)))
 seconds = time.perf_counter() - began
-metrics = {} if max_steps else evaluate()
-print(json.dumps({"task": task, "seed": seed, "metrics": metrics, "train_seconds": round(seconds, 1),
-                  "tokens_per_second": round(tokens / seconds),
-                  "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+print(json.dumps({"task": task, "seed": seed, "metrics": {} if max_steps else evaluate(),
+                  "train_seconds": seconds, "tokens_per_second_mean": tokens / seconds,
+                  "start_seconds": {"total": start}, "peak_memory_bytes": peer_process.peak_memory_bytes()}))
