@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ops/packed.h"
 
@@ -192,16 +193,19 @@ const peft_kernel *peft_context_kernel(const peft_context *ctx, const peft_node 
 
 peft_status peft_context_reserve(peft_context *ctx, size_t bytes, peft_error *error)
 {
-    enum { PAGE = 4096 };
+    enum { PAGE = 4096, HUGE_PAGE = 1 << 21 };
     if (bytes <= ctx->buffer_bytes && ctx->buffer) return PEFT_OK;
     free(ctx->buffer);
     ctx->buffer_bytes = 0;
-    ctx->buffer = aligned_alloc(PAGE, (bytes / PAGE + 1) * PAGE);
+    size_t page = bytes < HUGE_PAGE ? PAGE : HUGE_PAGE;
+    ctx->buffer = aligned_alloc(page, (bytes / page + 1) * page);
     if (!ctx->buffer)
         return peft_fail(error, PEFT_ERR_MEMORY,
                          "run: the plan needs %zu bytes, which this machine does not give; "
                          "take a smaller batch or checkpoint the layers",
                          bytes);
+    /* Work strides over the rows of large matrices. Whole huge pages alone: no byte more than planned is touched. */
+    madvise(ctx->buffer, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     ctx->buffer_bytes = bytes;
     return PEFT_OK;
 }
