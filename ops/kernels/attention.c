@@ -128,6 +128,17 @@ static void set_unseen(real *x, range seen, int64_t width, real value)
     for (int64_t j = seen.end; j < width; j++) x[j] = value;
 }
 
+/* A head's part of a row is short, and far from that of the next row: the CPU does not read ahead itself. */
+static void prefetch_keys(const attention *a, const sequence *s, const real *keys)
+{
+    prefetch_rows(s->keys, a->head_size, keys + s->key * a->key_row + s->key_head * a->head_size, a->key_row);
+}
+
+static void prefetch_queries(const attention *a, const tile *t, const real *queries)
+{
+    prefetch_rows(t->rows, a->head_size, queries + t->first, a->query_row);
+}
+
 /* out [head size, stride] = keys^T for one key/value head of k or v, filled up with zeros */
 static void transpose_keys(const attention *a, const sequence *s, const real *keys, real *out)
 {
@@ -176,6 +187,7 @@ static void forward_tile(const peft_node *node, const attention *a, const sequen
 {
     real *y = (real *)node->out[Y]->data + t->first, *z = (real *)node->out[LOG_SUM_EXP]->data + t->first_row;
     real factor[TILE];
+    prefetch_queries(a, t, node->in[Q]->data);
     products(a, s, t, node->in[Q]->data, Kt, P);
     for (int64_t i = 0; i < t->rows; i++) {
         range seen = seen_in_tile(a, s, t, i);
@@ -197,6 +209,8 @@ static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t beg
     for (int64_t piece = begin; piece < end; piece++) {
         sequence s = read_sequence(&a, piece);
         real *Kt = scratch, *P = Kt + a.head_size * s.stride;
+        prefetch_keys(&a, &s, node->in[K]->data);
+        prefetch_keys(&a, &s, node->in[V]->data);
         transpose_keys(&a, &s, node->in[K]->data, Kt);
         for (int64_t head = s.head; head < s.head + a.group; head++)
             for (int64_t row = 0; row < s.queries; row += TILE) {
@@ -242,6 +256,9 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
     const real *dy = (const real *)node->dout->data + t->first, *y = (const real *)node->out[Y]->data + t->first;
     const real *q = (const real *)node->in[Q]->data + t->first, *k = (const real *)node->in[K]->data + t->first_key;
     const real *z = (const real *)node->out[LOG_SUM_EXP]->data + t->first_row;
+    prefetch_queries(a, t, node->in[Q]->data);
+    prefetch_queries(a, t, node->dout->data);
+    prefetch_queries(a, t, node->out[Y]->data);
     products(a, s, t, node->in[Q]->data, Kt, P);
     products(a, s, t, node->dout->data, Vt, dS);
     for (int64_t i = 0; i < t->rows; i++) {
@@ -268,6 +285,8 @@ static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t be
         sequence s = read_sequence(&a, piece);
         real *Kt = scratch, *Vt = Kt + a.head_size * s.stride;
         real *P = Vt + a.head_size * s.stride, *dS = P + TILE * s.stride;
+        prefetch_keys(&a, &s, node->in[K]->data);
+        prefetch_keys(&a, &s, node->in[V]->data);
         transpose_keys(&a, &s, node->in[K]->data, Kt);
         transpose_keys(&a, &s, node->in[V]->data, Vt);
         for (int64_t head = s.head; head < s.head + a.group; head++)
