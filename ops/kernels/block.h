@@ -31,6 +31,7 @@ ALWAYS_INLINE void dot_tile(int rows, int dots, int64_t k, const real *x, int64_
     for (; p + LANES <= k; p += LANES)
         for (int i = 0; i < rows; i++) {
             vec xi = load(x + i * row_x + p);
+            __builtin_prefetch(x + (rows + i) * row_x + p); /* the next tile's */
             for (int j = 0; j < dots; j++) sum[i][j] += xi * load(a + j * row_a + p);
         }
     for (int i = 0; i < rows; i++)
@@ -64,7 +65,10 @@ ALWAYS_INLINE void update_tile(bool add, int rows, int vectors, int64_t k, const
 {
     vec sum[BLOCK_ROWS][BLOCK_VECTORS];
     for (int i = 0; i < rows; i++)
-        for (int v = 0; v < vectors; v++) sum[i][v] = add ? load(y + i * row_y + v * LANES) : (vec){0};
+        for (int v = 0; v < vectors; v++) {
+            sum[i][v] = add ? load(y + i * row_y + v * LANES) : (vec){0};
+            __builtin_prefetch(y + (rows + i) * row_y + v * LANES); /* the next tile's */
+        }
     for (int64_t p = 0; p < k; p++)
         for (int v = 0; v < vectors; v++) {
             vec bv = load(b + p * row_b + v * LANES);

@@ -10,10 +10,13 @@
 #include "ops/low_rank.h"
 #include "ops/kernels/block.h"
 
-enum { TOKENS = 256, COLUMNS = 64 }; /* of a piece of work */
+/* Tokens: in a block, whose rows stay in a cache from their first use to the last; in a piece of work, of which an
+ * adapter has so many at most, each with sums dA and dB of its own. And columns of dB that are summed over at once. */
+enum { BLOCK = 32, LEAST_TOKENS = 64, MOST_PIECES = 16, COLUMNS = 64 };
 
 typedef struct low_rank {
     int64_t tokens, in, out, rank, sequences, entries, repeat;
+    int64_t adapters, pieces; /* pieces: of each adapter's tokens */
     bool per_sequence;
     peft_gate_kind gate_kind;
     real scale;
@@ -25,13 +28,16 @@ static low_rank read_node(const peft_node *node)
 {
     const peft_low_rank_attributes *a = node->attributes;
     const peft_tensor *starts = node->in[LOW_RANK_STARTS], *gate = node->in[LOW_RANK_GATE];
+    int64_t sequences = starts ? starts->shape.size[0] - 1 : 1, adapters = a->per_sequence ? sequences : 1;
     return (low_rank){.tokens = peft_rows(node->in[LOW_RANK_X]),
                       .in = a->in_features,
                       .out = a->out_features,
                       .rank = a->rank,
-                      .sequences = starts ? starts->shape.size[0] - 1 : 1,
+                      .sequences = sequences,
                       .entries = a->rank / a->repeat,
                       .repeat = a->repeat,
+                      .adapters = adapters,
+                      .pieces = (MOST_PIECES + adapters - 1) / adapters,
                       .per_sequence = a->per_sequence,
                       .gate_kind = a->gate,
                       .scale = (real)a->scale,
@@ -52,15 +58,52 @@ static int64_t sequence_of(const low_rank *l, int64_t token)
     return low;
 }
 
-/* Tokens from `token` on, up to `end`, that share one adapter; its index in *adapter. */
-static int64_t run_end(const low_rank *l, int64_t token, int64_t end, int64_t *adapter)
+/* Tokens begin ... end - 1, which share one adapter; none where a sequence is short. */
+typedef struct piece {
+    int64_t adapter, begin, end;
+} piece;
+
+static piece read_piece(const low_rank *l, int64_t index)
 {
-    *adapter = 0;
-    if (!l->per_sequence) return end;
-    *adapter = sequence_of(l, token);
+    int64_t adapter = index / l->pieces, first = 0, last = l->tokens;
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): one adapter a sequence comes with starts */
-    int64_t next = l->starts[*adapter + 1];
-    return next < end ? next : end;
+    if (l->per_sequence) first = l->starts[adapter], last = l->starts[adapter + 1];
+    int64_t tokens = (last - first + l->pieces - 1) / l->pieces;
+    tokens = tokens < LEAST_TOKENS ? LEAST_TOKENS : (tokens + BLOCK - 1) / BLOCK * BLOCK;
+    int64_t begin = first + index % l->pieces * tokens, end = begin + tokens;
+    return (piece){adapter, begin < last ? begin : last, end < last ? end : last};
+}
+
+/* What all pieces share, and hand on. */
+typedef struct shared {
+    real *Bt;       /* [adapters, R, out] */
+    real *products; /* [T, R]: GB * h, for dg */
+    real *dA, *dBt; /* [pieces, R, in], [pieces, R, out]: sums over the tokens of each piece */
+} shared;
+
+static shared read_shared(const low_rank *l, const peft_context *ctx)
+{
+    int64_t matrices = l->adapters * l->pieces * l->rank;
+    real *Bt = peft_shared_scratch(ctx), *products = Bt + l->adapters * l->rank * l->out;
+    real *dA = products + l->tokens * l->rank;
+    return (shared){Bt, products, dA, dA + matrices * l->in};
+}
+
+static void transpose_B(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    (void)scratch;
+    low_rank l = read_node(node);
+    int64_t size = l.rank * l.out;
+    const real *B = node->in[LOW_RANK_B]->data;
+    real *Bt = read_shared(&l, ctx).Bt;
+    for (int64_t k = begin; k < end; k++) transpose(l.out, l.rank, B + k * size, l.rank, Bt + k * size, l.out);
+}
+
+static void for_pieces(const peft_node *node, peft_context *ctx, peft_rows_function *run)
+{
+    low_rank l = read_node(node);
+    peft_for_rows(node, ctx, l.adapters, 1, transpose_B);
+    peft_for_rows(node, ctx, l.adapters * l.pieces, 1, run);
 }
 
 /* Row of the gate that counts for a token, NULL: 1 everywhere. */
@@ -88,109 +131,130 @@ static void apply_gate(const low_rank *l, int64_t begin, int64_t end, real facto
     }
 }
 
-/* (1) */
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+/* y = y0 + c B^T for some tokens */
+static void add_to_base(const peft_node *node, const low_rank *l, int64_t begin, int64_t end, const real *c,
+                        const real *Bt)
 {
-    (void)ctx;
-    low_rank l = read_node(node);
     const peft_tensor *y0 = node->in[LOW_RANK_Y0];
-    real *y = node->out[LOW_RANK_Y]->data, *h = node->out[LOW_RANK_H]->data;
-    real *c = scratch, *Bt = c + TOKENS * l.rank;
-    const real *x = node->in[LOW_RANK_X]->data;
+    real *y = (real *)node->out[LOW_RANK_Y]->data + begin * l->out;
+    if (!y0) {
+        block_product(end - begin, l->out, l->rank, c, l->rank, 1, Bt, l->out, y, l->out);
+        return;
+    }
+    const real *base = (const real *)y0->data + begin * l->out;
+    if (base != y) memcpy(y, base, (size_t)((end - begin) * l->out) * sizeof *y);
+    block_update(end - begin, l->out, l->rank, c, l->rank, 1, Bt, l->out, y, l->out);
+}
 
-    size_t bytes = (size_t)((end - begin) * l.out) * sizeof *y;
-    if (!y0)
-        memset(y + begin * l.out, 0, bytes);
-    else if (y0->data != y)
-        memcpy(y + begin * l.out, (const real *)y0->data + begin * l.out, bytes);
-
-    for (int64_t t = begin, next; t < end; t = next) {
-        int64_t adapter;
-        next = run_end(&l, t, end, &adapter);
-        const real *A = (const real *)node->in[LOW_RANK_A]->data + adapter * l.rank * l.in;
-        const real *B = (const real *)node->in[LOW_RANK_B]->data + adapter * l.rank * l.out;
-        block_dot(next - t, l.rank, l.in, x + t * l.in, l.in, A, l.in, h + t * l.rank, l.rank);
-        apply_gate(&l, t, next, l.scale, h + t * l.rank, c);
-        transpose(l.out, l.rank, B, l.rank, Bt, l.out);
-        block_update(next - t, l.out, l.rank, c, l.rank, 1, Bt, l.out, y + t * l.out, l.out);
+/* (1) */
+static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    low_rank l = read_node(node);
+    real *h = node->out[LOW_RANK_H]->data, *c = scratch;
+    const real *x = node->in[LOW_RANK_X]->data, *A = node->in[LOW_RANK_A]->data, *Bt = read_shared(&l, ctx).Bt;
+    for (int64_t index = begin; index < end; index++) {
+        piece p = read_piece(&l, index);
+        int64_t at = p.adapter * l.rank;
+        for (int64_t t = p.begin, next; t < p.end; t = next) {
+            next = t + BLOCK < p.end ? t + BLOCK : p.end;
+            block_dot(next - t, l.rank, l.in, x + t * l.in, l.in, A + at * l.in, l.in, h + t * l.rank, l.rank);
+            apply_gate(&l, t, next, l.scale, h + t * l.rank, c);
+            add_to_base(node, &l, t, next, c, Bt + at * l.out);
+        }
     }
 }
 
 static void forward(const peft_node *node, peft_context *ctx)
 {
-    peft_for_rows(node, ctx, peft_rows(node->in[LOW_RANK_X]), TOKENS, forward_rows);
+    for_pieces(node, ctx, forward_pieces);
 }
 
-/* What the passes of backward hand on, in shared scratch memory. */
-typedef struct passed {
-    real *gh, *c, *products; /* [T, R]; products = GB * h, for dg */
-} passed;
-
-static passed read_passed(const low_rank *l, const peft_context *ctx)
+/* dx (+)= gh A for some tokens */
+static void put_dx(const peft_node *node, const low_rank *l, int64_t begin, int64_t end, const real *gh, const real *A)
 {
-    real *shared = peft_shared_scratch(ctx);
-    int64_t size = l->tokens * l->rank;
-    return (passed){shared, shared + size, shared + 2 * size};
+    real *dx = (real *)node->din[LOW_RANK_X]->data + begin * l->in;
+    if (peft_accumulates(node, LOW_RANK_X))
+        block_update(end - begin, l->in, l->rank, gh, l->rank, 1, A, l->in, dx, l->in);
+    else
+        block_product(end - begin, l->in, l->rank, gh, l->rank, 1, A, l->in, dx, l->in);
 }
 
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+/* (2) for at most BLOCK tokens of an adapter, with dA and dB^T of their piece */
+static void backward_block(const peft_node *node, const low_rank *l, int64_t begin, int64_t end, const real *A,
+                           const shared *s, real *scratch)
+{
+    int64_t tokens = end - begin, size = BLOCK * l->rank;
+    const real *dy = (const real *)node->dout->data + begin * l->out, *x = node->in[LOW_RANK_X]->data;
+    const real *h = (const real *)node->out[LOW_RANK_H]->data + begin * l->rank;
+    real *GB = scratch, *gh = GB + size, *c = gh + size;
+    block_dot(tokens, l->rank, l->out, dy, l->out, s->Bt, l->out, GB, l->rank);
+    apply_gate(l, begin, end, l->scale, GB, gh);
+    if (node->din[LOW_RANK_GATE])
+        for (int64_t k = 0; k < tokens * l->rank; k++) s->products[begin * l->rank + k] = l->scale * GB[k] * h[k];
+    if (node->din[LOW_RANK_B]) {
+        apply_gate(l, begin, end, l->scale, h, c);
+        block_update(l->rank, l->out, tokens, c, 1, l->rank, dy, l->out, s->dBt, l->out);
+    }
+    if (node->din[LOW_RANK_A])
+        block_update(l->rank, l->in, tokens, gh, 1, l->rank, x + begin * l->in, l->in, s->dA, l->in);
+    pass_gradient(node, LOW_RANK_Y0, begin * l->out, end * l->out);
+    if (node->din[LOW_RANK_X]) put_dx(node, l, begin, end, gh, A);
+}
+
+static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     low_rank l = read_node(node);
-    passed p = read_passed(&l, ctx);
-    const real *dy = node->dout->data, *h = node->out[LOW_RANK_H]->data;
-    peft_tensor *dx = node->din[LOW_RANK_X];
-    real *GB = scratch, *Bt = GB + TOKENS * l.rank;
-
-    pass_gradient(node, LOW_RANK_Y0, begin * l.out, end * l.out);
-    for (int64_t t = begin, next; t < end; t = next) {
-        int64_t adapter;
-        next = run_end(&l, t, end, &adapter);
-        const real *A = (const real *)node->in[LOW_RANK_A]->data + adapter * l.rank * l.in;
-        const real *B = (const real *)node->in[LOW_RANK_B]->data + adapter * l.rank * l.out;
-        transpose(l.out, l.rank, B, l.rank, Bt, l.out);
-        block_dot(next - t, l.rank, l.out, dy + t * l.out, l.out, Bt, l.out, GB, l.rank);
-        apply_gate(&l, t, next, l.scale, GB, p.gh + t * l.rank);
-        if (node->din[LOW_RANK_B]) apply_gate(&l, t, next, l.scale, h + t * l.rank, p.c + t * l.rank);
-        if (node->din[LOW_RANK_GATE])
-            for (int64_t k = 0; k < (next - t) * l.rank; k++)
-                p.products[t * l.rank + k] = l.scale * GB[k] * h[t * l.rank + k];
-        if (!dx) continue;
-        real *dx_rows = (real *)dx->data + t * l.in;
-        if (!peft_accumulates(node, LOW_RANK_X)) memset(dx_rows, 0, (size_t)((next - t) * l.in) * sizeof *dx_rows);
-        block_update(next - t, l.in, l.rank, p.gh + t * l.rank, l.rank, 1, A, l.in, dx_rows, l.in);
+    shared s = read_shared(&l, ctx);
+    const real *A = node->in[LOW_RANK_A]->data;
+    for (int64_t index = begin; index < end; index++) {
+        piece p = read_piece(&l, index);
+        if (p.begin == p.end) continue;
+        int64_t at = index * l.rank, adapter = p.adapter * l.rank;
+        const shared own = {s.Bt + adapter * l.out, s.products, s.dA + at * l.in, s.dBt + at * l.out};
+        memset(own.dA, 0, (size_t)(l.rank * l.in) * sizeof(real));
+        memset(own.dBt, 0, (size_t)(l.rank * l.out) * sizeof(real));
+        for (int64_t t = p.begin, next; t < p.end; t = next) {
+            next = t + BLOCK < p.end ? t + BLOCK : p.end;
+            backward_block(node, &l, t, next, A + adapter * l.in, &own, scratch);
+        }
     }
 }
 
-/* dA [R, in] of each adapter, for columns of x */
-static void dA_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+/* sum_k += the elements of every piece of an adapter that has tokens; `stride` between two pieces */
+static void add_pieces(const low_rank *l, int64_t adapter, int64_t count, const real *pieces, int64_t stride, real *sum)
+{
+    for (int64_t index = adapter * l->pieces; index < (adapter + 1) * l->pieces; index++) {
+        piece p = read_piece(l, index);
+        if (p.begin == p.end) continue;
+        const real *from = pieces + index * stride;
+        for (int64_t k = 0; k < count; k++) sum[k] += from[k];
+    }
+}
+
+/* dA: rows of all adapters */
+static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)scratch;
     low_rank l = read_node(node);
-    const real *gh = read_passed(&l, ctx).gh, *x = node->in[LOW_RANK_X]->data;
+    const real *pieces = read_shared(&l, ctx).dA;
     real *dA = node->din[LOW_RANK_A]->data;
-    for (int64_t t = 0, next; t < l.tokens; t = next) {
-        int64_t adapter;
-        next = run_end(&l, t, l.tokens, &adapter);
-        block_update(l.rank, end - begin, next - t, gh + t * l.rank, 1, l.rank, x + t * l.in + begin, l.in,
-                     dA + adapter * l.rank * l.in + begin, l.in);
-    }
+    for (int64_t row = begin; row < end; row++)
+        add_pieces(&l, row / l.rank, l.in, pieces + row % l.rank * l.in, l.rank * l.in, dA + row * l.in);
 }
 
-/* dB [out, R] of each adapter, for columns of dy */
+/* dB [out, R] of each adapter, for at most COLUMNS columns of dy */
 static void dB_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     low_rank l = read_node(node);
-    const real *c = read_passed(&l, ctx).c, *dy = node->dout->data;
-    real *dBt = scratch;
-    for (int64_t t = 0, next; t < l.tokens; t = next) {
-        int64_t adapter;
-        next = run_end(&l, t, l.tokens, &adapter);
-        memset(dBt, 0, (size_t)(l.rank * COLUMNS) * sizeof *dBt);
-        block_update(l.rank, end - begin, next - t, c + t * l.rank, 1, l.rank, dy + t * l.out + begin, l.out, dBt,
-                     COLUMNS);
+    const real *pieces = read_shared(&l, ctx).dBt;
+    real *sums = scratch;
+    for (int64_t adapter = 0; adapter < l.adapters; adapter++) {
+        memset(sums, 0, (size_t)(l.rank * COLUMNS) * sizeof *sums);
+        for (int64_t r = 0; r < l.rank; r++)
+            add_pieces(&l, adapter, end - begin, pieces + r * l.out + begin, l.rank * l.out, sums + r * COLUMNS);
         real *dB = (real *)node->din[LOW_RANK_B]->data + adapter * l.rank * l.out + begin * l.rank;
         for (int64_t o = 0; o < end - begin; o++)
-            for (int64_t r = 0; r < l.rank; r++) dB[o * l.rank + r] += dBt[r * COLUMNS + o];
+            for (int64_t r = 0; r < l.rank; r++) dB[o * l.rank + r] += sums[r * COLUMNS + o];
     }
 }
 
@@ -199,7 +263,7 @@ static void dgate_rows(const peft_node *node, peft_context *ctx, int64_t begin, 
 {
     (void)scratch;
     low_rank l = read_node(node);
-    const real *products = read_passed(&l, ctx).products;
+    const real *products = read_shared(&l, ctx).products;
     real *dgate = node->din[LOW_RANK_GATE]->data;
     for (int64_t row = begin; row < end; row++) {
         int64_t first = row, last = row + 1;
@@ -214,27 +278,27 @@ static void dgate_rows(const peft_node *node, peft_context *ctx, int64_t begin, 
 static void backward(const peft_node *node, peft_context *ctx)
 {
     low_rank l = read_node(node);
-    peft_for_rows(node, ctx, l.tokens, TOKENS, backward_rows);
+    for_pieces(node, ctx, backward_pieces);
     for (int input = LOW_RANK_A; input <= LOW_RANK_GATE; input++) clear_unless_accumulated(node, input);
-    if (node->din[LOW_RANK_A]) peft_for_rows(node, ctx, l.in, COLUMNS, dA_columns);
+    if (node->din[LOW_RANK_A]) peft_for_rows(node, ctx, l.adapters * l.rank, 1, dA_rows);
     if (node->din[LOW_RANK_B]) peft_for_rows(node, ctx, l.out, COLUMNS, dB_columns);
-    if (node->din[LOW_RANK_GATE]) peft_for_rows(node, ctx, peft_rows(node->in[LOW_RANK_GATE]), TOKENS, dgate_rows);
+    if (node->din[LOW_RANK_GATE]) peft_for_rows(node, ctx, peft_rows(node->in[LOW_RANK_GATE]), BLOCK, dgate_rows);
 }
 
-/* c or GB of a piece, and B transposed or a piece of dB. */
+/* c, or GB, gh and c of a block, or columns of dB. */
 static size_t thread_bytes(const peft_node *node, bool backward)
 {
-    (void)backward;
+    enum { BACKWARD = 3 * BLOCK };
     const peft_low_rank_attributes *a = node->attributes;
-    int64_t width = a->out_features > COLUMNS ? a->out_features : COLUMNS;
-    return (size_t)(a->rank * (TOKENS + width)) * sizeof(real);
+    return (size_t)(a->rank * (backward ? BACKWARD : BLOCK)) * sizeof(real);
 }
 
 static size_t shared_bytes(const peft_node *node, bool backward)
 {
-    const peft_low_rank_attributes *a = node->attributes;
-    int64_t matrices = node->din[LOW_RANK_GATE] ? 3 : 2;
-    return backward ? (size_t)(matrices * peft_rows(node->in[LOW_RANK_X]) * a->rank) * sizeof(real) : 0;
+    low_rank l = read_node(node);
+    int64_t columns = l.adapters * l.out;
+    if (backward) columns += l.tokens + l.adapters * l.pieces * (l.in + l.out);
+    return (size_t)(l.rank * columns) * sizeof(real);
 }
 
 const peft_kernel KERNEL(low_rank) = {
