@@ -57,10 +57,10 @@ fi
 echo "data: $data" >&2
 [ -f "$data/wn-sense/dev.tsv" ] || "$peft" tasks --build-wordnet "$data"
 
-# Few steps need high rates, a head without adapter the highest.
+# Small batches make many steps of few examples; a head without adapter needs a higher rate.
 "$peft" compare --model "$model" --data "$data" --tasks wn-class,wn-entail,wn-sense \
-    --variants head:learning-rate=1e-2,lora:rank=2,lora:rank=8 --learning-rate 3e-3 --seeds 0,1 \
-    --max-train 1000 --epochs 2 --eval-every 1000000 --output "$output" --resume
+    --variants head:learning-rate=1e-2,lora:rank=2,lora:rank=8 --target-modules all-linear --learning-rate 4e-4 \
+    --seeds 0,1 --max-train 2000 --epochs 3 --batch-size 8 --eval-every 1000000 --output "$output" --resume
 
 cat << EOF
 
