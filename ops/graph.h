@@ -66,6 +66,9 @@ PEFT_API peft_status peft_graph_differentiate_from(peft_graph *g, peft_tensor *y
 /* Bytes that a run needs on `ctx`, to the byte. Nothing is allocated but bookkeeping. */
 PEFT_API peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *bytes, peft_error *error);
 
+/* Columns of the widest matrix that a run has BLIS pack, in memory that BLIS keeps for itself (ops/gemm.h); 0: none. */
+PEFT_API int64_t peft_graph_gemm_columns(const peft_graph *g, const peft_context *ctx);
+
 /* Forward, and backward where differentiated. Plans first if that was not done. */
 PEFT_API peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error *error);
 

@@ -93,6 +93,7 @@ typedef struct peft_kernel {
     /* Bytes of scratch memory in one direction, for each thread and for all together; NULL: none. */
     size_t (*thread_bytes)(const peft_node *node, bool backward);
     size_t (*shared_bytes)(const peft_node *node, bool backward);
+    int64_t (*gemm_columns)(const peft_node *node); /* of the widest matrix that BLIS packs (ops/gemm.h); NULL: none */
 } peft_kernel;
 
 static inline bool peft_accumulates(const peft_node *node, int i)

@@ -187,3 +187,14 @@ peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *byte
     *bytes = g->planned_bytes;
     return PEFT_OK;
 }
+
+int64_t peft_graph_gemm_columns(const peft_graph *g, const peft_context *ctx)
+{
+    int64_t most = 0;
+    for (int32_t k = 0; k < g->num_nodes; k++) {
+        const peft_kernel *kernel = peft_context_kernel(ctx, g->nodes[k]);
+        int64_t columns = kernel->gemm_columns ? kernel->gemm_columns(g->nodes[k]) : 0;
+        if (columns > most) most = columns;
+    }
+    return most;
+}

@@ -8,15 +8,13 @@ static void line(peft_plan *plan, const char *name, size_t bytes, bool mapped, c
     if (!mapped) plan->total += bytes;
 }
 
-static int64_t widest(peft_model *model)
+/* What BLIS keeps for itself, for products that are not oneDNN's. */
+static size_t blocks_bytes(const peft_session *s)
 {
-    int64_t count, most = 0;
-    const peft_linear_layer *linears = peft_model_linears(model, &count);
-    for (int64_t k = 0; k < count; k++) {
-        if (linears[k].in_features > most) most = linears[k].in_features;
-        if (linears[k].out_features > most) most = linears[k].out_features;
-    }
-    return most;
+    int64_t columns = peft_graph_gemm_columns(s->trainer.g, s->ctx);
+    if (!columns) return 0;
+    int64_t bytes = peft_gemm_buffer_bytes(peft_context_backend(s->ctx), columns);
+    return (size_t)peft_context_threads(s->ctx) * (size_t)bytes;
 }
 
 /* Values, gradients and averages lie in memory that is taken but not yet touched when the process is measured, so
@@ -29,7 +27,6 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     size_t packed = peft_model_packed_bytes(s->model), process = peft_machine_memory().anonymous;
     peft_status status = peft_trainer_plan(&s->trainer, &activations, &plan->largest_batch_tokens, error);
     if (status != PEFT_OK) return status;
-    size_t threads = (size_t)peft_context_threads(s->ctx);
     plan->trained = s->trainer.parameters.num_trained;
     plan->steps = s->trainer.num_steps;
     line(plan, "weights", peft_model_mapped_bytes(s->model), true, "frozen weights of the base model");
@@ -45,8 +42,8 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     if (s->calibration_bytes > training)
         line(plan, "start values", s->calibration_bytes - training, false,
              "what looking at the data takes more than training");
-    line(plan, "packing", threads * (size_t)peft_gemm_buffer_bytes(peft_context_backend(s->ctx), widest(s->model)),
-         false, "blocks that BLIS copies, for each thread");
+    size_t blocks = blocks_bytes(s);
+    if (blocks) line(plan, "packing", blocks, false, "blocks that BLIS copies, for each thread");
     return PEFT_OK;
 }
 

@@ -61,4 +61,10 @@ static void backward(const peft_node *node, peft_context *ctx)
     bias_gradient(node, ctx); /* (4) */
 }
 
-const peft_kernel KERNEL(linear) = {.forward = forward, .backward = backward};
+static int64_t gemm_columns(const peft_node *node)
+{
+    int64_t in_features = peft_columns(node->in[X]), out_features = peft_rows(node->in[WEIGHT]);
+    return in_features > out_features ? in_features : out_features;
+}
+
+const peft_kernel KERNEL(linear) = {.forward = forward, .backward = backward, .gemm_columns = gemm_columns};

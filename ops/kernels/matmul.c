@@ -114,4 +114,10 @@ static void backward(const peft_node *node, peft_context *ctx)
     if (node->din[B]) peft_for_rows(node, ctx, k, gemm_grain(k), dB_rows);
 }
 
-const peft_kernel KERNEL(matmul) = {.forward = forward, .backward = backward};
+static int64_t gemm_columns(const peft_node *node)
+{
+    matrix b = matrix_of(node, node->in[B], B);
+    return b.rows > b.columns ? b.rows : b.columns;
+}
+
+const peft_kernel KERNEL(matmul) = {.forward = forward, .backward = backward, .gemm_columns = gemm_columns};

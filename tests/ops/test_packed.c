@@ -86,6 +86,8 @@ static void compute(layer *l, peft_dtype dtype, const char *backend, int threads
     peft_graph_keep(g, y);
     ck_assert(!peft_graph_differentiate_from(g, y, l->dy, &error));
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
+    int64_t widest = l->in > l->out ? l->in : l->out;
+    ck_assert_int_eq(peft_graph_gemm_columns(g, ctx), peft_weight_packed_bytes(&weight) ? 0 : widest);
     memcpy(l->y, y->data, (size_t)(l->tokens * l->out) * sizeof *l->y);
     peft_weight_unpack(&weight);
     peft_graph_free(g);
