@@ -71,17 +71,36 @@ bool peft_file_exists(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+/* Piece by piece, whose pages are given back: a model's file is as large as what a run may need. */
+static void hash_file(const peft_mapped_file *file, XXH3_state_t *state)
+{
+    const size_t most = (size_t)1 << 22;
+    for (size_t at = 0; at < file->bytes; at += most) {
+        peft_mapped_file piece = {(const char *)file->data + at, file->bytes - at < most ? file->bytes - at : most};
+        XXH3_128bits_update(state, piece.data, piece.bytes);
+        peft_file_release(&piece);
+    }
+}
+
 peft_status peft_file_fingerprint(const char *path, char text[PEFT_FINGERPRINT_TEXT], peft_error *error)
 {
     text[0] = '\0';
     peft_mapped_file file;
     peft_status status = peft_file_map(path, &file, error);
     if (status) return status;
-    XXH128_canonical_t hash;
-    XXH128_canonicalFromHash(&hash, XXH3_128bits(file.data, file.bytes));
+    XXH3_state_t *state = XXH3_createState();
+    if (state) {
+        XXH3_128bits_reset(state);
+        hash_file(&file, state);
+        XXH128_canonical_t hash;
+        XXH128_canonicalFromHash(&hash, XXH3_128bits_digest(state));
+        for (size_t i = 0; i < sizeof hash.digest; i++) snprintf(text + 2 * i, 3, "%02x", hash.digest[i]);
+    } else {
+        status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory for its fingerprint", path);
+    }
+    XXH3_freeState(state);
     peft_file_unmap(&file);
-    for (size_t i = 0; i < sizeof hash.digest; i++) snprintf(text + 2 * i, 3, "%02x", hash.digest[i]);
-    return PEFT_OK;
+    return status;
 }
 
 /* ---- paths ---- */

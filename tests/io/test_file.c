@@ -91,6 +91,19 @@ START_TEST(fingerprint_is_xxh3_of_128_bits)
 }
 END_TEST
 
+/* Larger than the pieces it is read in; the value is that of xxh128sum. */
+START_TEST(fingerprint_of_a_large_file)
+{
+    enum { SIZE = (9 << 20) + 3 };
+    char *bytes = malloc(SIZE), text[PEFT_FINGERPRINT_TEXT];
+    ck_assert_ptr_nonnull(bytes);
+    for (int k = 0; k < SIZE; k++) bytes[k] = (char)(k % 251);
+    ck_assert_int_eq(peft_file_fingerprint(scratch_write("large", bytes, SIZE), text, &error), PEFT_OK);
+    ck_assert_str_eq(text, "06887483ed505b99733a7a958627263e");
+    free(bytes);
+}
+END_TEST
+
 static const struct {
     const char *folder, *name, *path;
 } joins[] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"/", "b", "/b"}, {"", "b", "b"}, {".", "b", "./b"}};
@@ -267,6 +280,7 @@ int main(void)
     tcase_add_test(tests, only_readable_files_are_mapped);
     tcase_add_test(tests, exists_means_an_ordinary_file);
     tcase_add_test(tests, fingerprint_is_xxh3_of_128_bits);
+    tcase_add_test(tests, fingerprint_of_a_large_file);
     tcase_add_loop_test(tests, join_puts_one_slash_between, 0, sizeof joins / sizeof joins[0]);
     tcase_add_test(tests, directories_are_made_with_their_parents);
     tcase_add_test(tests, a_write_replaces_the_file_and_leaves_nothing_else);
