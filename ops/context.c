@@ -135,6 +135,7 @@ peft_status peft_context_open(peft_context **ctx, const peft_context_options *op
     made->seed = wanted.seed;
     made->dtype = wanted.dtype;
     atomic_flag_clear(&made->failing);
+    atomic_flag_clear(&made->timing);
     status = peft_team_open(&made->team, made->threads, error);
     if (status == PEFT_OK && backends[index].packs)
         status = peft_dnnl_open(&made->dnnl, made->dtype, made->threads, error);
@@ -220,11 +221,6 @@ void peft_context_fail(peft_context *ctx, peft_status status, const char *format
         va_end(arguments);
     }
     atomic_flag_clear(&ctx->failing);
-}
-
-void *peft_shared_scratch(const peft_context *ctx)
-{
-    return ctx->shared;
 }
 
 typedef struct row_loop {

@@ -21,11 +21,10 @@ struct peft_context {
     int64_t step;
     char *buffer; /* of the plan */
     size_t buffer_bytes;
-    char *shared;  /* scratch memory of the kernel that runs: for all threads, */
-    char *scratch; /* and `scratch_stride` bytes for each */
+    char *scratch; /* memory of the kernels that run, `scratch_stride` bytes for each thread */
     size_t scratch_stride;
-    peft_profile *profile; /* NULL: kernel calls are not timed */
-    atomic_flag failing;
+    peft_profile *profile;       /* NULL: kernel calls are not timed */
+    atomic_flag failing, timing; /* someone writes to the error, to the profile */
     peft_error error;
 };
 

@@ -10,9 +10,12 @@
 typedef struct peft_step {
     peft_node *node;
     bool backward;
-    size_t scratch_offset; /* in the plan's buffer: what all threads share, then */
-    size_t scratch_shared; /* after so many bytes */
-    size_t scratch_stride; /* so many for each thread */
+    /* Of the plan: */
+    int32_t chain;                         /* its first step (ops/chain.h) */
+    int32_t chain_end;                     /* of a first step: one after the last */
+    size_t shared_offset, shared_bytes;    /* scratch memory that all threads share, in the plan's buffer */
+    size_t scratch_offset, scratch_stride; /* of a first step: memory of each thread */
+    const peft_row_work *work;             /* NULL: not row by row */
 } peft_step;
 
 /* A place in the plan's buffer; views and what is written in place share one. */
@@ -20,6 +23,8 @@ typedef struct peft_storage {
     size_t bytes, offset;
     int32_t first, last; /* steps of its first and last use */
     int32_t parent;      /* merged into that storage by the planner; itself: not merged */
+    int32_t chain;       /* the last one that used it */
+    uint32_t uses;       /* and how */
 } peft_storage;
 
 /* Of ops/side.c. */
@@ -50,6 +55,7 @@ struct peft_graph {
     peft_binding *bindings;
     int32_t num_bindings, binding_capacity;
     bool totalled;               /* the total loss was taken */
+    bool unchained;              /* every step is a chain of its own: for tests */
     int planned_threads;         /* of the context that the plan is for, */
     const char *planned_backend; /* its backend, */
     const void *planned_dnnl;    /* and its products: all decide on scratch memory */
@@ -62,6 +68,20 @@ peft_tensor *peft_graph_new_tensor(peft_graph *g, peft_dtype dtype, peft_shape s
 peft_tensor *peft_graph_place(peft_graph *g, peft_dtype dtype, peft_shape shape); /* with a storage of its own */
 bool peft_graph_push_step(peft_graph *g, peft_node *node, bool backward);
 bool peft_graph_schedule_forward(peft_graph *g); /* the nodes as steps, once */
+
+/* What a step reads or writes: tensors that have a place in the plan. `input` is that of the node that it is, or whose
+ * gradient it is; -1: of the result. */
+typedef struct peft_use {
+    const peft_tensor *tensor;
+    int32_t input;
+    bool written;
+} peft_use;
+
+enum { PEFT_MAX_USES = 1 + 2 * PEFT_MAX_INPUTS + PEFT_MAX_OUTPUTS };
+int32_t peft_step_uses(const peft_step *step, peft_use uses[PEFT_MAX_USES]);
+
+/* The storage that this one was merged into, or itself. */
+peft_storage *peft_find_storage(peft_graph *g, int32_t storage);
 
 /* Makes room for one more element of a growing array. */
 bool peft_graph_grow(peft_graph *g, void **array, int32_t count, int32_t *capacity, size_t element_bytes);

@@ -75,6 +75,7 @@ typedef struct peft_node {
         *din[PEFT_MAX_INPUTS]; /* dL/d in[i], to be written by backward; NULL: not wanted, or passed on already */
     uint32_t accumulate;       /* PEFT_IN(i): add to din[i] instead of setting it */
     int32_t segment;           /* of recomputation; -1: none */
+    void *shared;              /* while its kernel runs: the scratch memory that all threads share (shared_bytes) */
 } peft_node;
 
 /* For building functions. `attributes` is copied. Outputs get dtype and shape; the result is out[0], or NULL where
@@ -87,6 +88,20 @@ void *peft_graph_fail(peft_graph *g, peft_status status, const char *format, ...
 /* True where the graph has failed already or an input is missing because of that. */
 bool peft_graph_failed(const peft_graph *g);
 
+/* Work on the rows begin ... end - 1. Each call gets the scratch memory of its thread. */
+typedef void peft_rows_function(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch);
+
+/* Work row by row: what it writes to some rows of the result, or of the gradients of the inputs named here, depends on
+ * the same rows alone, and on other inputs that are whole already. Such neighbours run together (ops/chain.h). */
+typedef struct peft_row_work {
+    peft_rows_function *run;
+    bool elements;                                            /* `run` counts elements, not rows */
+    uint32_t inputs;                                          /* PEFT_IN(i): has the rows of the result */
+    bool (*allowed)(const peft_node *node);                   /* for this node; NULL: for all */
+    void (*before)(const peft_node *node, peft_context *ctx); /* the first rows; NULL: nothing */
+    void (*after)(const peft_node *node, peft_context *ctx);  /* the last rows; NULL: nothing */
+} peft_row_work;
+
 typedef struct peft_kernel {
     void (*forward)(const peft_node *node, peft_context *ctx);
     void (*backward)(const peft_node *node, peft_context *ctx);
@@ -94,6 +109,7 @@ typedef struct peft_kernel {
     size_t (*thread_bytes)(const peft_node *node, bool backward);
     size_t (*shared_bytes)(const peft_node *node, bool backward);
     int64_t (*gemm_columns)(const peft_node *node); /* of the widest matrix that BLIS packs (ops/gemm.h); NULL: none */
+    const peft_row_work *by_rows[2];                /* forward, backward; NULL: not row by row */
 } peft_kernel;
 
 static inline bool peft_accumulates(const peft_node *node, int i)
@@ -114,13 +130,17 @@ static inline int64_t peft_rows(const peft_tensor *t)
     return rows;
 }
 
-/* Work cut into pieces of `grain` rows that do not depend on the number of threads: the same bits for any number.
- * Each call gets the scratch memory of its thread. */
-typedef void peft_rows_function(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch);
+/* Work cut into pieces of `grain` rows that do not depend on the number of threads: the same bits for any number. */
 void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64_t grain, peft_rows_function *run);
 
-/* The scratch memory that all threads of the running kernel share (shared_bytes). */
-void *peft_shared_scratch(const peft_context *ctx);
+/* Rows of a tile where rows are cut into at most so many: whole blocks of PEFT_TILE_BLOCK. */
+enum { PEFT_TILES = 16, PEFT_TILE_BLOCK = 32 };
+
+static inline int64_t peft_tile_rows(int64_t rows, int64_t tiles)
+{
+    int64_t blocks = (rows + tiles * PEFT_TILE_BLOCK - 1) / (tiles * PEFT_TILE_BLOCK);
+    return blocks ? blocks * PEFT_TILE_BLOCK : PEFT_TILE_BLOCK;
+}
 
 /* A kernel that finds its input unusable (an index out of range) reports it; the run stops after the node. */
 void peft_context_fail(peft_context *ctx, peft_status status, const char *format, ...) PEFT_PRINTF(3, 4);

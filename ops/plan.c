@@ -2,10 +2,11 @@
  *
  *   1. lifetimes   first and last step that touches each storage
  *   2. in place    an op that allows it writes over an input that nobody reads any more: the two storages merge
- *   3. placement   largest first, at the lowest offset that is free during its whole lifetime (the greedy rule of
+ *   3. chains      steps that run together (ops/chain.h): what one of them touches lives as long as all of them
+ *   4. placement   largest first, at the lowest offset that is free during its whole lifetime (the greedy rule of
  *                  Pisarchyk and Lee 2020, arXiv 2001.03288, which comes close to the lower bound) */
+#include "ops/chain.h"
 #include "ops/context_internal.h"
-#include "ops/graph_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,48 +18,58 @@ static size_t aligned(size_t bytes)
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static peft_storage *find(peft_graph *g, int32_t storage)
+peft_storage *peft_find_storage(peft_graph *g, int32_t storage)
 {
     while (g->storages[storage].parent != storage) storage = g->storages[storage].parent;
     return &g->storages[storage];
 }
 
-static void touch(peft_graph *g, const peft_tensor *t, int32_t step)
+static void add_use(peft_use *uses, int32_t *count, const peft_tensor *t, int32_t input, bool written)
 {
-    if (!t || t->storage < 0) return;
-    peft_storage *s = find(g, t->storage);
-    if (s->first < 0) s->first = step;
-    s->last = step;
+    if (t && t->storage >= 0) uses[(*count)++] = (peft_use){t, input, written};
 }
 
-/* The tensors that a step reads or writes. */
-static void touch_step(peft_graph *g, int32_t step)
+int32_t peft_step_uses(const peft_step *step, peft_use uses[PEFT_MAX_USES])
 {
-    const peft_node *node = g->steps[step].node;
+    const peft_node *node = step->node;
     uint32_t touched = ~0U;
-    if (g->steps[step].backward) {
+    int32_t count = 0;
+    if (step->backward) {
         touched = 0;
-        touch(g, node->dout, step);
+        add_use(uses, &count, node->dout, -1, false);
         for (int32_t i = 0; i < node->num_inputs; i++) {
-            touch(g, node->din[i], step);
+            add_use(uses, &count, node->din[i], i, true);
             if (node->din[i]) touched |= peft_ops[node->op].gradient_reads[i];
         }
     }
     for (int32_t i = 0; i < node->num_inputs; i++)
-        if (touched & PEFT_IN(i)) touch(g, node->in[i], step);
+        if (touched & PEFT_IN(i)) add_use(uses, &count, node->in[i], i, false);
     for (int32_t j = 0; j < node->num_outputs; j++)
-        if (touched & PEFT_OUT(j)) touch(g, node->out[j], step);
+        if (touched & PEFT_OUT(j)) add_use(uses, &count, node->out[j], -1, !step->backward);
+    return count;
+}
+
+static void touch_step(peft_graph *g, int32_t step)
+{
+    peft_use uses[PEFT_MAX_USES];
+    int32_t count = peft_step_uses(&g->steps[step], uses);
+    for (int32_t k = 0; k < count; k++) {
+        peft_storage *s = &g->storages[uses[k].tensor->storage]; /* nothing is merged yet */
+        if (s->first < 0) s->first = step;
+        s->last = step;
+    }
 }
 
 static void keep_to_the_end(peft_graph *g, const peft_tensor *t)
 {
-    if (t && t->storage >= 0) find(g, t->storage)->last = g->num_steps;
+    if (t && t->storage >= 0) g->storages[t->storage].last = g->num_steps;
 }
 
 static void find_lifetimes(peft_graph *g)
 {
     for (int32_t k = 0; k < g->num_storages; k++)
-        g->storages[k] = (peft_storage){.bytes = g->storages[k].bytes, .first = -1, .last = -1, .parent = k};
+        g->storages[k] =
+            (peft_storage){.bytes = g->storages[k].bytes, .first = -1, .last = -1, .parent = k, .chain = -1};
     for (int32_t step = 0; step < g->num_steps; step++) touch_step(g, step);
     for (int32_t k = 0; k < g->num_tensors; k++)
         if (g->tensors[k]->kept) keep_to_the_end(g, g->tensors[k]);
@@ -72,7 +83,7 @@ static void find_lifetimes(peft_graph *g)
 static void merge_if_free(peft_graph *g, const peft_tensor *old, const peft_tensor *new, int32_t step)
 {
     if (!old || !new || old->storage < 0 || new->storage < 0) return;
-    peft_storage *from = find(g, old->storage), *to = find(g, new->storage);
+    peft_storage *from = peft_find_storage(g, old->storage), *to = peft_find_storage(g, new->storage);
     if (from == to || from->bytes != to->bytes || from->last != step || to->first != step) return;
     from->last = to->last;
     to->parent = (int32_t)(from - g->storages);
@@ -90,6 +101,16 @@ static void write_in_place(peft_graph *g)
                 merge_if_free(g, node->dout, node->din[i], step);
             }
         }
+    }
+}
+
+static void live_as_long_as_chains(peft_graph *g)
+{
+    for (int32_t k = 0; k < g->num_storages; k++) {
+        peft_storage *s = &g->storages[k];
+        if (s->first < 0) continue;
+        s->first = g->steps[s->first].chain;
+        if (s->last < g->num_steps) s->last = g->steps[g->steps[s->last].chain].chain_end - 1;
     }
 }
 
@@ -146,12 +167,19 @@ static int32_t collect_pieces(peft_graph *g, const peft_context *ctx, piece *pie
         pieces[count++] = (piece){aligned(s->bytes), 0, s->first, s->last, &s->offset};
     }
     for (int32_t step = 0; step < g->num_steps; step++) {
-        peft_step *s = &g->steps[step];
+        peft_step *s = &g->steps[step], *first = &g->steps[s->chain];
         const peft_kernel *kernel = peft_context_kernel(ctx, s->node);
-        s->scratch_shared = kernel->shared_bytes ? aligned(kernel->shared_bytes(s->node, s->backward)) : 0;
-        s->scratch_stride = kernel->thread_bytes ? aligned(kernel->thread_bytes(s->node, s->backward)) : 0;
-        size_t bytes = s->scratch_shared + s->scratch_stride * (size_t)peft_context_threads(ctx);
-        if (bytes) pieces[count++] = (piece){bytes, 0, step, step, &s->scratch_offset};
+        size_t each = kernel->thread_bytes ? aligned(kernel->thread_bytes(s->node, s->backward)) : 0;
+        s->shared_bytes = kernel->shared_bytes ? aligned(kernel->shared_bytes(s->node, s->backward)) : 0;
+        s->scratch_stride = 0;
+        if (each > first->scratch_stride) first->scratch_stride = each;
+        if (s->shared_bytes)
+            pieces[count++] = (piece){s->shared_bytes, 0, s->chain, first->chain_end - 1, &s->shared_offset};
+    }
+    for (int32_t step = 0; step < g->num_steps; step = g->steps[step].chain_end) {
+        peft_step *s = &g->steps[step];
+        size_t bytes = s->scratch_stride * (size_t)peft_context_threads(ctx);
+        if (bytes) pieces[count++] = (piece){bytes, 0, step, s->chain_end - 1, &s->scratch_offset};
     }
     return count;
 }
@@ -159,7 +187,7 @@ static int32_t collect_pieces(peft_graph *g, const peft_context *ctx, piece *pie
 /* Merged storages have the place of the one they were merged into. */
 static void resolve_merged(peft_graph *g)
 {
-    for (int32_t k = 0; k < g->num_storages; k++) g->storages[k].offset = find(g, k)->offset;
+    for (int32_t k = 0; k < g->num_storages; k++) g->storages[k].offset = peft_find_storage(g, k)->offset;
 }
 
 peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *bytes, peft_error *error)
@@ -168,7 +196,9 @@ peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *byte
     if (peft_graph_failed(g) || !peft_graph_schedule_forward(g)) return peft_graph_status(g, error);
     find_lifetimes(g);
     write_in_place(g);
-    size_t most = (size_t)g->num_storages + (size_t)g->num_steps;
+    peft_graph_find_chains(g, ctx);
+    live_as_long_as_chains(g);
+    size_t most = (size_t)g->num_storages + 2 * (size_t)g->num_steps;
     piece *pieces = calloc(most, sizeof *pieces);
     piece **placed = calloc(most, sizeof *placed);
     if (!pieces || !placed) {

@@ -6,7 +6,7 @@
 
 typedef struct peft_profile_line {
     int64_t calls;
-    double seconds;
+    double seconds; /* of steps that run together (ops/chain.h): the threads' own, by their number */
     peft_cost cost; /* of all calls together */
 } peft_profile_line;
 

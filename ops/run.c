@@ -1,6 +1,6 @@
-/* ops/run.c - the schedule, step by step. */
+/* ops/run.c - the schedule, chain by chain. */
+#include "ops/chain.h"
 #include "ops/context_internal.h"
-#include "ops/graph_internal.h"
 
 static void bind(peft_graph *g, peft_context *ctx)
 {
@@ -8,28 +8,6 @@ static void bind(peft_graph *g, peft_context *ctx)
         peft_tensor *t = g->tensors[k];
         t->data = ctx->buffer + g->storages[t->storage].offset;
     }
-}
-
-static void run_step(const peft_step *step, peft_context *ctx)
-{
-    const peft_kernel *kernel = peft_context_kernel(ctx, step->node);
-    ctx->shared = ctx->buffer + step->scratch_offset;
-    ctx->scratch = ctx->shared + step->scratch_shared;
-    ctx->scratch_stride = step->scratch_stride;
-    (step->backward ? kernel->backward : kernel->forward)(step->node, ctx);
-}
-
-static void run_timed(const peft_step *step, peft_context *ctx)
-{
-    peft_profile *profile = ctx->profile;
-    peft_profile_line *line = &profile->lines[step->node->op][step->backward];
-    peft_cost cost = peft_node_cost(step->node, step->backward);
-    double began = profile->clock();
-    run_step(step, ctx);
-    line->seconds += profile->clock() - began;
-    line->cost.flops += cost.flops;
-    line->cost.bytes += cost.bytes;
-    line->calls++;
 }
 
 peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error *error)
@@ -44,8 +22,8 @@ peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error *error)
 
     bind(g, ctx);
     ctx->error.status = PEFT_OK;
-    for (int32_t step = 0; step < g->num_steps; step++) {
-        (ctx->profile ? run_timed : run_step)(&g->steps[step], ctx);
+    for (int32_t step = 0; step < g->num_steps; step = g->steps[step].chain_end) {
+        peft_chain_run(g, ctx, step);
         if (ctx->error.status != PEFT_OK)
             return peft_fail(error, ctx->error.status, "%s: %s", peft_ops[g->steps[step].node->op].name,
                              ctx->error.message);

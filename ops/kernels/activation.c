@@ -116,14 +116,28 @@ static peft_activation_kind kind_of(const peft_node *node)
     return *(const peft_activation_kind *)node->attributes;
 }
 
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    kinds[kind_of(node)].forward(node, ctx, begin, end, scratch);
+}
+
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    kinds[kind_of(node)].backward(node, ctx, begin, end, scratch);
+}
+
 static void forward(const peft_node *node, peft_context *ctx)
 {
-    peft_for_rows(node, ctx, elements_of(node->out[0]), PIECE, kinds[kind_of(node)].forward);
+    peft_for_rows(node, ctx, elements_of(node->out[0]), PIECE, forward_elements);
 }
 
 static void backward(const peft_node *node, peft_context *ctx)
 {
-    peft_for_rows(node, ctx, elements_of(node->dout), PIECE, kinds[kind_of(node)].backward);
+    peft_for_rows(node, ctx, elements_of(node->dout), PIECE, backward_elements);
 }
 
-const peft_kernel KERNEL(activation) = {.forward = forward, .backward = backward};
+static const peft_row_work by_rows[2] = {{.run = forward_elements, .elements = true, .inputs = PEFT_IN(0)},
+                                         {.run = backward_elements, .elements = true, .inputs = PEFT_IN(0)}};
+
+const peft_kernel KERNEL(activation) = {
+    .forward = forward, .backward = backward, .by_rows = {&by_rows[0], &by_rows[1]}};

@@ -37,4 +37,14 @@ static void backward(const peft_node *node, peft_context *ctx)
     if (node->din[B] && is_broadcast(node)) reduce(node, ctx);
 }
 
-const peft_kernel KERNEL(add) = {.forward = forward, .backward = backward, .shared_bytes = shared_bytes};
+static bool same_size(const peft_node *node)
+{
+    return !is_broadcast(node);
+}
+
+static const peft_row_work by_rows[2] = {
+    {.run = forward_elements, .elements = true, .inputs = PEFT_IN(A) | PEFT_IN(B), .allowed = same_size},
+    {.run = backward_elements, .elements = true, .inputs = PEFT_IN(A) | PEFT_IN(B), .allowed = same_size}};
+
+const peft_kernel KERNEL(add) = {
+    .forward = forward, .backward = backward, .shared_bytes = shared_bytes, .by_rows = {&by_rows[0], &by_rows[1]}};

@@ -15,4 +15,6 @@ static void forward(const peft_node *node, peft_context *ctx)
     peft_for_rows(node, ctx, elements_of(node->out[0]), PIECE, forward_elements);
 }
 
-const peft_kernel KERNEL(copy) = {.forward = forward};
+static const peft_row_work by_rows = {.run = forward_elements, .elements = true, .inputs = PEFT_IN(0)};
+
+const peft_kernel KERNEL(copy) = {.forward = forward, .by_rows = {&by_rows, NULL}};

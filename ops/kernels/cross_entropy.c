@@ -74,7 +74,7 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
 {
     (void)scratch;
     cross_entropy e = read_node(node);
-    double *losses = peft_shared_scratch(ctx);
+    double *losses = node->shared;
     for (int64_t n = begin; n < end; n++) {
         exp_row(e.classes, 1, e.x + n * e.classes, NULL, &e.z[n]);
         losses[n] = e.labels[n] < 0 ? 0 : row_loss(&e, n);
@@ -86,7 +86,7 @@ static void forward(const peft_node *node, peft_context *ctx)
     cross_entropy e = read_node(node);
     if (!labels_fit(&e, ctx)) return;
     peft_for_rows(node, ctx, e.rows, ROWS, forward_rows);
-    const double *losses = peft_shared_scratch(ctx);
+    const double *losses = node->shared;
     double sum = 0;
     for (int64_t n = 0; n < e.rows; n++) sum += losses[n];
     *(real *)node->out[LOSS]->data = (real)(sum / e.normalizer);

@@ -51,4 +51,7 @@ static void backward(const peft_node *node, peft_context *ctx)
     peft_for_rows(node, ctx, peft_rows(node->dout), piece_rows(peft_columns(node->dout)), backward_rows);
 }
 
-const peft_kernel KERNEL(dropout) = {.forward = forward, .backward = backward};
+static const peft_row_work by_rows[2] = {{.run = forward_rows, .inputs = PEFT_IN(0)},
+                                         {.run = backward_rows, .inputs = PEFT_IN(0)}};
+
+const peft_kernel KERNEL(dropout) = {.forward = forward, .backward = backward, .by_rows = {&by_rows[0], &by_rows[1]}};

@@ -124,4 +124,14 @@ static void backward(const peft_node *node, peft_context *ctx)
     if (node->din[X]) peft_for_rows(node, ctx, rows, piece_rows(columns), input_rows);
 }
 
-const peft_kernel KERNEL(layer_norm) = {.forward = forward, .backward = backward};
+/* (2) sums over the rows. */
+static bool frozen(const peft_node *node)
+{
+    return !node->din[WEIGHT] && !node->din[BIAS];
+}
+
+static const peft_row_work by_rows[2] = {{.run = forward_rows, .inputs = PEFT_IN(X)},
+                                         {.run = input_rows, .inputs = PEFT_IN(X), .allowed = frozen}};
+
+const peft_kernel KERNEL(layer_norm) = {
+    .forward = forward, .backward = backward, .by_rows = {&by_rows[0], &by_rows[1]}};

@@ -10,9 +10,9 @@
 #include "ops/low_rank.h"
 #include "ops/kernels/block.h"
 
-/* Tokens: in a block, whose rows stay in a cache from their first use to the last; in a piece of work, of which an
- * adapter has so many at most, each with sums dA and dB of its own. And columns of dB that are summed over at once. */
-enum { BLOCK = 32, LEAST_TOKENS = 64, MOST_PIECES = 16, COLUMNS = 64 };
+/* Tokens in a block, whose rows stay in a cache from their first use to the last; columns of dB that are summed over at
+ * once. A piece of work has blocks of one adapter, and sums dA and dB of its own. */
+enum { BLOCK = PEFT_TILE_BLOCK, COLUMNS = 64 };
 
 typedef struct low_rank {
     int64_t tokens, in, out, rank, sequences, entries, repeat;
@@ -37,7 +37,7 @@ static low_rank read_node(const peft_node *node)
                       .entries = a->rank / a->repeat,
                       .repeat = a->repeat,
                       .adapters = adapters,
-                      .pieces = (MOST_PIECES + adapters - 1) / adapters,
+                      .pieces = (PEFT_TILES + adapters - 1) / adapters,
                       .per_sequence = a->per_sequence,
                       .gate_kind = a->gate,
                       .scale = (real)a->scale,
@@ -68,8 +68,7 @@ static piece read_piece(const low_rank *l, int64_t index)
     int64_t adapter = index / l->pieces, first = 0, last = l->tokens;
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): one adapter a sequence comes with starts */
     if (l->per_sequence) first = l->starts[adapter], last = l->starts[adapter + 1];
-    int64_t tokens = (last - first + l->pieces - 1) / l->pieces;
-    tokens = tokens < LEAST_TOKENS ? LEAST_TOKENS : (tokens + BLOCK - 1) / BLOCK * BLOCK;
+    int64_t tokens = peft_tile_rows(last - first, l->pieces);
     int64_t begin = first + index % l->pieces * tokens, end = begin + tokens;
     return (piece){adapter, begin < last ? begin : last, end < last ? end : last};
 }
@@ -81,10 +80,10 @@ typedef struct shared {
     real *dA, *dBt; /* [pieces, R, in], [pieces, R, out]: sums over the tokens of each piece */
 } shared;
 
-static shared read_shared(const low_rank *l, const peft_context *ctx)
+static shared read_shared(const low_rank *l, const peft_node *node)
 {
     int64_t matrices = l->adapters * l->pieces * l->rank;
-    real *Bt = peft_shared_scratch(ctx), *products = Bt + l->adapters * l->rank * l->out;
+    real *Bt = node->shared, *products = Bt + l->adapters * l->rank * l->out;
     real *dA = products + l->tokens * l->rank;
     return (shared){Bt, products, dA, dA + matrices * l->in};
 }
@@ -95,14 +94,19 @@ static void transpose_B(const peft_node *node, peft_context *ctx, int64_t begin,
     low_rank l = read_node(node);
     int64_t size = l.rank * l.out;
     const real *B = node->in[LOW_RANK_B]->data;
-    real *Bt = read_shared(&l, ctx).Bt;
+    real *Bt = read_shared(&l, node).Bt;
     for (int64_t k = begin; k < end; k++) transpose(l.out, l.rank, B + k * size, l.rank, Bt + k * size, l.out);
+}
+
+static void transpose_all(const peft_node *node, peft_context *ctx)
+{
+    peft_for_rows(node, ctx, read_node(node).adapters, 1, transpose_B);
 }
 
 static void for_pieces(const peft_node *node, peft_context *ctx, peft_rows_function *run)
 {
     low_rank l = read_node(node);
-    peft_for_rows(node, ctx, l.adapters, 1, transpose_B);
+    transpose_all(node, ctx);
     peft_for_rows(node, ctx, l.adapters * l.pieces, 1, run);
 }
 
@@ -151,7 +155,7 @@ static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t beg
 {
     low_rank l = read_node(node);
     real *h = node->out[LOW_RANK_H]->data, *c = scratch;
-    const real *x = node->in[LOW_RANK_X]->data, *A = node->in[LOW_RANK_A]->data, *Bt = read_shared(&l, ctx).Bt;
+    const real *x = node->in[LOW_RANK_X]->data, *A = node->in[LOW_RANK_A]->data, *Bt = read_shared(&l, node).Bt;
     for (int64_t index = begin; index < end; index++) {
         piece p = read_piece(&l, index);
         int64_t at = p.adapter * l.rank;
@@ -204,7 +208,7 @@ static void backward_block(const peft_node *node, const low_rank *l, int64_t beg
 static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     low_rank l = read_node(node);
-    shared s = read_shared(&l, ctx);
+    shared s = read_shared(&l, node);
     const real *A = node->in[LOW_RANK_A]->data;
     for (int64_t index = begin; index < end; index++) {
         piece p = read_piece(&l, index);
@@ -236,7 +240,7 @@ static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
 {
     (void)scratch;
     low_rank l = read_node(node);
-    const real *pieces = read_shared(&l, ctx).dA;
+    const real *pieces = read_shared(&l, node).dA;
     real *dA = node->din[LOW_RANK_A]->data;
     for (int64_t row = begin; row < end; row++)
         add_pieces(&l, row / l.rank, l.in, pieces + row % l.rank * l.in, l.rank * l.in, dA + row * l.in);
@@ -246,7 +250,7 @@ static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
 static void dB_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     low_rank l = read_node(node);
-    const real *pieces = read_shared(&l, ctx).dBt;
+    const real *pieces = read_shared(&l, node).dBt;
     real *sums = scratch;
     for (int64_t adapter = 0; adapter < l.adapters; adapter++) {
         memset(sums, 0, (size_t)(l.rank * COLUMNS) * sizeof *sums);
@@ -263,7 +267,7 @@ static void dgate_rows(const peft_node *node, peft_context *ctx, int64_t begin, 
 {
     (void)scratch;
     low_rank l = read_node(node);
-    const real *products = read_shared(&l, ctx).products;
+    const real *products = read_shared(&l, node).products;
     real *dgate = node->din[LOW_RANK_GATE]->data;
     for (int64_t row = begin; row < end; row++) {
         int64_t first = row, last = row + 1;
@@ -275,15 +279,56 @@ static void dgate_rows(const peft_node *node, peft_context *ctx, int64_t begin, 
     }
 }
 
-static void backward(const peft_node *node, peft_context *ctx)
+static void sum_pieces(const peft_node *node, peft_context *ctx)
 {
     low_rank l = read_node(node);
-    for_pieces(node, ctx, backward_pieces);
     for (int input = LOW_RANK_A; input <= LOW_RANK_GATE; input++) clear_unless_accumulated(node, input);
     if (node->din[LOW_RANK_A]) peft_for_rows(node, ctx, l.adapters * l.rank, 1, dA_rows);
     if (node->din[LOW_RANK_B]) peft_for_rows(node, ctx, l.out, COLUMNS, dB_columns);
     if (node->din[LOW_RANK_GATE]) peft_for_rows(node, ctx, peft_rows(node->in[LOW_RANK_GATE]), BLOCK, dgate_rows);
 }
+
+static void backward(const peft_node *node, peft_context *ctx)
+{
+    for_pieces(node, ctx, backward_pieces);
+    sum_pieces(node, ctx);
+}
+
+/* ---- row by row: a tile of rows is a piece, where one adapter serves all tokens ---- */
+
+static bool one_adapter(const peft_node *node)
+{
+    return !((const peft_low_rank_attributes *)node->attributes)->per_sequence;
+}
+
+static int64_t piece_of(const peft_node *node, int64_t begin)
+{
+    return begin / peft_tile_rows(peft_rows(node->in[LOW_RANK_X]), PEFT_TILES);
+}
+
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    (void)end;
+    forward_pieces(node, ctx, piece_of(node, begin), piece_of(node, begin) + 1, scratch);
+}
+
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    (void)end;
+    backward_pieces(node, ctx, piece_of(node, begin), piece_of(node, begin) + 1, scratch);
+}
+
+static const peft_row_work by_rows[2] = {
+    {.run = forward_rows,
+     .inputs = PEFT_IN(LOW_RANK_Y0) | PEFT_IN(LOW_RANK_X),
+     .allowed = one_adapter,
+     .before = transpose_all},
+    {.run = backward_rows,
+     .inputs = PEFT_IN(LOW_RANK_Y0) | PEFT_IN(LOW_RANK_X),
+     .allowed = one_adapter,
+     .before = transpose_all,
+     .after = sum_pieces},
+};
 
 /* c, or GB, gh and c of a block, or columns of dB. */
 static size_t thread_bytes(const peft_node *node, bool backward)
@@ -301,5 +346,8 @@ static size_t shared_bytes(const peft_node *node, bool backward)
     return (size_t)(l.rank * columns) * sizeof(real);
 }
 
-const peft_kernel KERNEL(low_rank) = {
-    .forward = forward, .backward = backward, .thread_bytes = thread_bytes, .shared_bytes = shared_bytes};
+const peft_kernel KERNEL(low_rank) = {.forward = forward,
+                                      .backward = backward,
+                                      .thread_bytes = thread_bytes,
+                                      .shared_bytes = shared_bytes,
+                                      .by_rows = {&by_rows[0], &by_rows[1]}};

@@ -2,9 +2,9 @@
  *
  *     y = x W^T + b     dx (+)= dy W     db (+)= sum_t dy_t
  *
- * Rows are cut into tiles, and a tile into products of the heights that there is code for. Where the last rows do not
- * fill the least height, zeros fill it up in scratch memory. In bf16, x and dy are rounded there, to the nearest, ties
- * to even; W was rounded when it was packed; products are summed in float. */
+ * Rows are cut into tiles (ops/op.h), and a tile into products of the heights that there is code for. Where the last
+ * rows do not fill the least height, zeros fill it up in scratch memory. In bf16, x and dy are rounded there, to the
+ * nearest, ties to even; W was rounded when it was packed; products are summed in float. */
 #include <immintrin.h>
 
 #include "ops/kernels/bias.h"
@@ -12,15 +12,15 @@
 
 enum { X, WEIGHT, BIAS };
 
-/* C (+)= A B (+ bias) for all tokens */
-typedef struct packed_loop {
+/* C (+)= A B (+ bias) */
+typedef struct packed_product {
     peft_context *ctx;
     const peft_dnnl_matrix *b;
     peft_dnnl_form form;
-    int64_t rows, k, n, grain;
+    int64_t k, n;
     const float *a, *bias;
     float *c;
-} packed_loop;
+} packed_product;
 
 /* ---- scratch memory of a thread: the library's, rows of A, rows of C ---- */
 
@@ -62,11 +62,11 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) static void roun
 }
 
 /* `rows` rows of A in the type of the products, `height` of them with zeros. */
-static const void *rows_of_a(const packed_loop *l, int64_t begin, int64_t rows, int64_t height, void *copy)
+static const void *rows_of_a(const packed_product *p, int64_t begin, int64_t rows, int64_t height, void *copy)
 {
-    const float *a = l->a + begin * l->k;
-    size_t count = (size_t)(rows * l->k), missing = (size_t)((height - rows) * l->k);
-    if (peft_dnnl_dtype(peft_dnnl_matrix_owner(l->b)) == PEFT_BF16) {
+    const float *a = p->a + begin * p->k;
+    size_t count = (size_t)(rows * p->k), missing = (size_t)((height - rows) * p->k);
+    if (peft_dnnl_dtype(peft_dnnl_matrix_owner(p->b)) == PEFT_BF16) {
         round_to_bf16(a, (int64_t)count, copy);
         memset((uint16_t *)copy + count, 0, missing * sizeof(uint16_t));
         return copy;
@@ -77,82 +77,88 @@ static const void *rows_of_a(const packed_loop *l, int64_t begin, int64_t rows, 
     return copy;
 }
 
-static void multiply(const packed_loop *l, int64_t begin, int64_t rows, int64_t height, int thread)
+static void multiply(const packed_product *p, int64_t begin, int64_t rows, int64_t height, char *scratch)
 {
-    char *scratch = l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride;
-    float *c = l->c + begin * l->n, *copy = (float *)(void *)(scratch + c_offset(l->b, l->k));
-    size_t count = (size_t)(rows * l->n), all = (size_t)(height * l->n);
-    const peft_dnnl_call call = {.form = l->form,
+    float *c = p->c + begin * p->n, *copy = (float *)(void *)(scratch + c_offset(p->b, p->k));
+    size_t count = (size_t)(rows * p->n), all = (size_t)(height * p->n);
+    const peft_dnnl_call call = {.form = p->form,
                                  .rows = height,
-                                 .thread = thread,
-                                 .a = rows_of_a(l, begin, rows, height, scratch + a_offset(l->b)),
-                                 .bias = l->bias,
+                                 .thread = (int)((size_t)(scratch - p->ctx->scratch) / p->ctx->scratch_stride),
+                                 .a = rows_of_a(p, begin, rows, height, scratch + a_offset(p->b)),
+                                 .bias = p->bias,
                                  .c = rows < height ? copy : c,
                                  .scratch = scratch};
     if (rows < height) {
         memcpy(copy, c, count * sizeof *c);
         memset(copy + count, 0, (all - count) * sizeof *c);
     }
-    if (!peft_dnnl_product(l->b, &call)) peft_context_fail(l->ctx, PEFT_ERR_MEMORY, "oneDNN ran out of memory");
+    if (!peft_dnnl_product(p->b, &call)) peft_context_fail(p->ctx, PEFT_ERR_MEMORY, "oneDNN ran out of memory");
     if (rows < height) memcpy(c, copy, count * sizeof *c);
 }
 
-/* ---- all rows ---- */
-
-static void run_tile(void *argument, int64_t piece, int thread)
+static void multiply_rows(const packed_product *p, int64_t begin, int64_t end, void *scratch)
 {
-    const packed_loop *l = argument;
-    int64_t end = (piece + 1) * l->grain < l->rows ? (piece + 1) * l->grain : l->rows;
-    for (int64_t at = piece * l->grain, height; at < end; at += height) {
+    for (int64_t at = begin, height; at < end; at += height) {
         height = PEFT_DNNL_MOST;
         while (height > PEFT_DNNL_LEAST && height > end - at) height /= 2;
-        multiply(l, at, height < end - at ? height : end - at, height, thread);
+        multiply(p, at, height < end - at ? height : end - at, height, scratch);
     }
 }
 
-/* The weight is read anew for each tile, from a cache of the CPU: tiles may be smaller than BLIS's, which pack it. */
-static int64_t tile_rows(int64_t rows)
+/* ---- forward and backward ---- */
+
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    enum { TILES = 16, SMALLEST = 64 };
-    int64_t grain = (rows / TILES + PEFT_DNNL_LEAST - 1) / PEFT_DNNL_LEAST * PEFT_DNNL_LEAST;
-    return grain < SMALLEST ? SMALLEST : grain > PEFT_DNNL_MOST ? PEFT_DNNL_MOST : grain;
+    const peft_tensor *bias = node->in[BIAS];
+    const packed_product product = {.ctx = ctx,
+                                    .b = node->in[WEIGHT]->packed->forward,
+                                    .form = bias ? PEFT_DNNL_BIAS : PEFT_DNNL_SET,
+                                    .k = peft_columns(node->in[X]),
+                                    .n = peft_rows(node->in[WEIGHT]),
+                                    .a = node->in[X]->data,
+                                    .bias = bias ? bias->data : NULL,
+                                    .c = node->out[0]->data};
+    multiply_rows(&product, begin, end, scratch);
 }
 
-static void run_all(packed_loop *l)
+static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    l->grain = tile_rows(l->rows);
-    peft_team_run(l->ctx->team, (l->rows + l->grain - 1) / l->grain, run_tile, l);
+    const packed_product product = {.ctx = ctx,
+                                    .b = node->in[WEIGHT]->packed->backward,
+                                    .form = peft_accumulates(node, X) ? PEFT_DNNL_ADD : PEFT_DNNL_SET,
+                                    .k = peft_rows(node->in[WEIGHT]),
+                                    .n = peft_columns(node->in[X]),
+                                    .a = node->dout->data,
+                                    .c = node->din[X]->data};
+    multiply_rows(&product, begin, end, scratch);
+}
+
+/* The weight is read anew for each tile, from a cache of the CPU: tiles may be smaller than BLIS's, which pack it. */
+static void for_tiles(const peft_node *node, peft_context *ctx, peft_rows_function *run)
+{
+    int64_t rows = peft_rows(node->in[X]);
+    peft_for_rows(node, ctx, rows, peft_tile_rows(rows, PEFT_TILES), run);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)
 {
-    const peft_tensor *bias = node->in[BIAS];
-    packed_loop l = {.ctx = ctx,
-                     .b = node->in[WEIGHT]->packed->forward,
-                     .form = bias ? PEFT_DNNL_BIAS : PEFT_DNNL_SET,
-                     .rows = peft_rows(node->in[X]),
-                     .k = peft_columns(node->in[X]),
-                     .n = peft_rows(node->in[WEIGHT]),
-                     .a = node->in[X]->data,
-                     .bias = bias ? bias->data : NULL,
-                     .c = node->out[0]->data};
-    run_all(&l);
+    for_tiles(node, ctx, forward_rows);
 }
 
 static void backward(const peft_node *node, peft_context *ctx)
 {
     bias_gradient(node, ctx);
-    if (!node->din[X]) return;
-    packed_loop l = {.ctx = ctx,
-                     .b = node->in[WEIGHT]->packed->backward,
-                     .form = peft_accumulates(node, X) ? PEFT_DNNL_ADD : PEFT_DNNL_SET,
-                     .rows = peft_rows(node->in[X]),
-                     .k = peft_rows(node->in[WEIGHT]),
-                     .n = peft_columns(node->in[X]),
-                     .a = node->dout->data,
-                     .c = node->din[X]->data};
-    run_all(&l);
+    if (node->din[X]) for_tiles(node, ctx, dx_rows);
 }
+
+/* db sums over the rows. */
+static bool frozen_bias(const peft_node *node)
+{
+    return !node->din[BIAS];
+}
+
+static const peft_row_work by_rows[2] = {{.run = forward_rows, .inputs = PEFT_IN(X)},
+                                         {.run = dx_rows, .inputs = PEFT_IN(X), .allowed = frozen_bias}};
 
 static size_t thread_bytes(const peft_node *node, bool backward_pass)
 {
@@ -162,4 +168,5 @@ static size_t thread_bytes(const peft_node *node, bool backward_pass)
     return node->din[X] ? scratch_bytes(packed->backward, out_features, in_features) : 0;
 }
 
-const peft_kernel peft_kernel_packed_linear = {.forward = forward, .backward = backward, .thread_bytes = thread_bytes};
+const peft_kernel peft_kernel_packed_linear = {
+    .forward = forward, .backward = backward, .thread_bytes = thread_bytes, .by_rows = {&by_rows[0], &by_rows[1]}};

@@ -42,7 +42,7 @@ static void reduce_pieces(const peft_node *node, peft_context *ctx, int64_t begi
 {
     (void)scratch;
     reduction r = reduction_of(node);
-    double *partial = peft_shared_scratch(ctx);
+    double *partial = node->shared;
     for (int64_t k = begin; k < end; k++) {
         int64_t n = k % pieces_of(&r) * PIECE, at = k / pieces_of(&r) * r.count + n;
         partial[k] = sum_products(r.x + at, r.z ? r.z + at : NULL, r.count - n < PIECE ? r.count - n : PIECE);
@@ -72,7 +72,7 @@ static void reduce(const peft_node *node, peft_context *ctx)
         return;
     }
     peft_for_rows(node, ctx, r.outer * pieces_of(&r), piece_rows(r.count), reduce_pieces);
-    const double *partial = peft_shared_scratch(ctx);
+    const double *partial = node->shared;
     for (int64_t o = 0; o < r.outer; o++) {
         double total = 0;
         for (int64_t p = 0; p < pieces_of(&r); p++) total += *partial++;

@@ -37,4 +37,7 @@ static void backward(const peft_node *node, peft_context *ctx)
     peft_for_rows(node, ctx, elements_of(node->dout), PIECE, backward_elements);
 }
 
-const peft_kernel KERNEL(scale) = {.forward = forward, .backward = backward};
+static const peft_row_work by_rows[2] = {{.run = forward_elements, .elements = true, .inputs = PEFT_IN(0)},
+                                         {.run = backward_elements, .elements = true, .inputs = PEFT_IN(0)}};
+
+const peft_kernel KERNEL(scale) = {.forward = forward, .backward = backward, .by_rows = {&by_rows[0], &by_rows[1]}};

@@ -1,0 +1,164 @@
+#include "ops/chain.h"
+
+#include "ops/context_internal.h"
+
+/* ---- who runs together ---- */
+
+/* How a chain uses a storage: its rows one by one, or as a whole, which is all there before the chain or after it. */
+enum { ROWS_READ = 1, ROWS_WRITTEN = 2, WHOLE_READ = 4, WHOLE_WRITTEN = 8 };
+
+static int64_t rows_of(const peft_step *step)
+{
+    return peft_rows(step->node->out[0]);
+}
+
+/* NULL: the step runs alone, which spreads work over the threads also where there is but one tile. */
+static const peft_row_work *work_of(const peft_context *ctx, const peft_step *step)
+{
+    const peft_row_work *work = peft_context_kernel(ctx, step->node)->by_rows[step->backward];
+    bool fits = work && rows_of(step) > PEFT_TILE_BLOCK && (!work->allowed || work->allowed(step->node));
+    return fits ? work : NULL;
+}
+
+static uint32_t kind_of_use(const peft_use *use, const peft_row_work *work, int64_t rows)
+{
+    bool named = use->input < 0 || (work && work->inputs & PEFT_IN(use->input));
+    if (named && peft_rows(use->tensor) == rows) return use->written ? ROWS_WRITTEN : ROWS_READ;
+    return use->written ? WHOLE_WRITTEN : WHOLE_READ;
+}
+
+/* May a step use a storage in this way after the chain has used it in those? Row by row one follows the other within a
+ * tile; but what is read as a whole must not change in the chain, and what is written as a whole is there only after.
+ */
+static bool may_follow(uint32_t uses, uint32_t use)
+{
+    static const uint32_t forbidden[] = {[ROWS_READ] = WHOLE_WRITTEN,
+                                         [ROWS_WRITTEN] = WHOLE_WRITTEN | WHOLE_READ,
+                                         [WHOLE_READ] = WHOLE_WRITTEN | ROWS_WRITTEN,
+                                         [WHOLE_WRITTEN] = WHOLE_WRITTEN | WHOLE_READ | ROWS_WRITTEN | ROWS_READ};
+    return !(uses & forbidden[use]);
+}
+
+static bool joins(peft_graph *g, const peft_step *first, const peft_step *step, const peft_row_work *work)
+{
+    if (first == step || !first->work || !work || first->backward != step->backward || rows_of(first) != rows_of(step))
+        return false;
+    peft_use uses[PEFT_MAX_USES];
+    int32_t count = peft_step_uses(step, uses);
+    for (int32_t k = 0; k < count; k++) {
+        const peft_storage *s = peft_find_storage(g, uses[k].tensor->storage);
+        if (s->chain == first->chain && !may_follow(s->uses, kind_of_use(&uses[k], work, rows_of(step)))) return false;
+    }
+    return true;
+}
+
+static void note_uses(peft_graph *g, const peft_step *step)
+{
+    peft_use uses[PEFT_MAX_USES];
+    int32_t count = peft_step_uses(step, uses);
+    for (int32_t k = 0; k < count; k++) {
+        peft_storage *s = peft_find_storage(g, uses[k].tensor->storage);
+        if (s->chain != step->chain) s->uses = 0;
+        s->chain = step->chain;
+        s->uses |= kind_of_use(&uses[k], step->work, rows_of(step));
+    }
+}
+
+void peft_graph_find_chains(peft_graph *g, const peft_context *ctx)
+{
+    int32_t first = 0;
+    for (int32_t k = 0; k < g->num_steps; k++) {
+        peft_step *step = &g->steps[k];
+        const peft_row_work *work = work_of(ctx, step);
+        if (g->unchained || !joins(g, &g->steps[first], step, work)) first = k;
+        step->chain = first;
+        step->work = work;
+        g->steps[first].chain_end = k + 1;
+        note_uses(g, step);
+    }
+}
+
+/* ---- running ---- */
+
+static void add_seconds(peft_context *ctx, const peft_step *step, double seconds)
+{
+    while (atomic_flag_test_and_set(&ctx->timing)) continue;
+    ctx->profile->lines[step->node->op][step->backward].seconds += seconds;
+    atomic_flag_clear(&ctx->timing);
+}
+
+static void count_call(peft_context *ctx, const peft_step *step)
+{
+    peft_profile_line *line = &ctx->profile->lines[step->node->op][step->backward];
+    peft_cost cost = peft_node_cost(step->node, step->backward);
+    line->cost.flops += cost.flops;
+    line->cost.bytes += cost.bytes;
+    line->calls++;
+}
+
+typedef struct chain_loop {
+    const peft_graph *g;
+    peft_context *ctx;
+    int32_t first, end; /* steps */
+    int64_t rows, tile;
+} chain_loop;
+
+static void run_tile(void *argument, int64_t piece, int thread)
+{
+    const chain_loop *l = argument;
+    const peft_profile *profile = l->ctx->profile;
+    int64_t begin = piece * l->tile, end = begin + l->tile < l->rows ? begin + l->tile : l->rows;
+    void *scratch = l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride;
+    for (int32_t k = l->first; k < l->end; k++) {
+        const peft_step *step = &l->g->steps[k];
+        int64_t unit = step->work->elements ? peft_columns(step->node->out[0]) : 1;
+        double began = profile ? profile->clock() : 0;
+        step->work->run(step->node, l->ctx, begin * unit, end * unit, scratch);
+        if (profile) add_seconds(l->ctx, step, (profile->clock() - began) / l->ctx->threads);
+    }
+}
+
+typedef void node_function(const peft_node *node, peft_context *ctx);
+
+/* A part of a step that all threads work on. */
+static void run_part(const peft_step *step, peft_context *ctx, node_function *run)
+{
+    const peft_profile *profile = ctx->profile;
+    double began = profile ? profile->clock() : 0;
+    run(step->node, ctx);
+    if (profile) add_seconds(ctx, step, profile->clock() - began);
+}
+
+static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, int32_t end)
+{
+    int64_t rows = rows_of(&g->steps[first]), tile = peft_tile_rows(rows, PEFT_TILES);
+    chain_loop loop = {g, ctx, first, end, rows, tile};
+    for (int32_t k = first; k < end; k++)
+        if (g->steps[k].work->before) run_part(&g->steps[k], ctx, g->steps[k].work->before);
+    peft_team_run(ctx->team, (rows + tile - 1) / tile, run_tile, &loop);
+    for (int32_t k = first; k < end; k++)
+        if (g->steps[k].work->after) run_part(&g->steps[k], ctx, g->steps[k].work->after);
+}
+
+static void run_alone(const peft_step *step, peft_context *ctx)
+{
+    const peft_kernel *kernel = peft_context_kernel(ctx, step->node);
+    run_part(step, ctx, step->backward ? kernel->backward : kernel->forward);
+}
+
+void peft_chain_run(const peft_graph *g, peft_context *ctx, int32_t first)
+{
+    const peft_step *begin = &g->steps[first];
+    int32_t end = begin->chain_end;
+    ctx->scratch = ctx->buffer + begin->scratch_offset;
+    ctx->scratch_stride = begin->scratch_stride;
+    for (int32_t k = first; k < end; k++) {
+        const peft_step *step = &g->steps[k];
+        step->node->shared = ctx->buffer + step->shared_offset;
+        if (ctx->profile) count_call(ctx, step);
+    }
+    if (end == first + 1)
+        run_alone(begin, ctx);
+    else
+        run_together(g, ctx, first, end);
+}
