@@ -183,9 +183,18 @@ static const char *nearest_in(const peft_option *table, const char *name)
     return peft_nearest(name, &(peft_names){&table->name, count, sizeof *table});
 }
 
+static const char *called_elsewhere(const peft_option *table, const char *name)
+{
+    for (; table->name; table++)
+        if (table->elsewhere && strcmp(table->elsewhere, name) == 0) return table->name;
+    return NULL;
+}
+
 const char *peft_option_sets_nearest(const peft_option_set *sets, size_t count, const char *name)
 {
     const char *best = NULL;
+    for (size_t i = 0; i < count; i++)
+        if ((best = called_elsewhere(sets[i].table, name))) return best;
     for (size_t i = 0; i < count; i++) {
         const char *finalists[] = {best, nearest_in(sets[i].table, name)};
         best = peft_nearest(name, &(peft_names){finalists, 2, sizeof *finalists});

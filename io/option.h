@@ -31,7 +31,8 @@ typedef enum peft_option_type {
 } peft_option_type;
 
 typedef struct peft_option {
-    const char *name; /* "target_rank": the key in JSON and YAML; the flag is --target-rank */
+    const char *name;      /* "target_rank": the key in JSON and YAML; the flag is --target-rank */
+    const char *elsewhere; /* what PEFT and transformers call it, if that is far from `name`: for messages */
     peft_option_type type;
     size_t offset;              /* of the field in its struct */
     const char *initial;        /* default, written as for a flag; NULL: 0, false, not set */
@@ -94,7 +95,7 @@ PEFT_API json_t *peft_option_sets_to_json(const peft_option_set *sets, size_t co
 PEFT_API const peft_option *peft_option_sets_find(const peft_option_set *sets, size_t count, const char *name,
                                                   const peft_option_set **owner);
 
-/* The known name that is nearest to a misspelled one, or NULL where none is near. */
+/* The known name of what is called `name` elsewhere, else the one that is nearest to it; NULL where none is near. */
 PEFT_API const char *peft_option_sets_nearest(const peft_option_set *sets, size_t count, const char *name);
 
 /* Whether `text` is what a choice allows: the same word; or, where the choice ends in "_N", the same with a number of

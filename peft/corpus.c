@@ -9,6 +9,7 @@
 
 const peft_option peft_data_option_table[] = {
     {.name = "task",
+     .elsewhere = "task_name",
      .type = PEFT_OPTION_STRING,
      AT(task),
      .placeholder = "NAME",

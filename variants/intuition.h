@@ -31,6 +31,7 @@ extern const char *const intuition_sources[], *const intuition_centroids[];
 /* Rows of an option table for them. */
 #define INTUITION_OPTION_ROWS                                                                                          \
     {.name = "alpha",                                                                                                  \
+     .elsewhere = "lora_alpha",                                                                                        \
      .type = PEFT_OPTION_FLOAT,                                                                                        \
      .offset = offsetof(peft_common_options, alpha),                                                                   \
      .initial = "1",                                                                                                   \
@@ -38,6 +39,7 @@ extern const char *const intuition_sources[], *const intuition_centroids[];
      .help = "scale of the update",                                                                                    \
      .group = "Adapter"},                                                                                              \
         {.name = "dropout",                                                                                            \
+         .elsewhere = "lora_dropout",                                                                                  \
          .type = PEFT_OPTION_FLOAT,                                                                                    \
          .offset = offsetof(peft_common_options, dropout),                                                             \
          .initial = "0",                                                                                               \

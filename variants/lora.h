@@ -25,6 +25,7 @@ extern const struct peft_json_value lora_init_json_values[];
 #define LORA_OPTION_ROWS                                                                                               \
     PEFT_COMMON_OPTION_ROWS("8", "16"),                                                                                \
     {.name = "init",                                                                                                   \
+     .elsewhere = "init_lora_weights", \
      .type = PEFT_OPTION_STRING,                                                                                       \
      .offset = offsetof(lora_options, init),                                                                           \
      .initial = "kaiming",                                                                                             \

@@ -33,6 +33,7 @@ typedef struct peft_common_options {
 /* clang-format off */
 #define PEFT_RANK_OPTION_ROW(rank_text)                                                                                \
     {.name = "rank",                                                                                                   \
+     .elsewhere = "r", \
      .type = PEFT_OPTION_INT,                                                                                          \
      .offset = offsetof(peft_common_options, rank),                                                                    \
      .initial = (rank_text),                                                                                           \
@@ -44,6 +45,7 @@ typedef struct peft_common_options {
 
 #define PEFT_ALPHA_OPTION_ROW(alpha_text)                                                                              \
     {.name = "alpha",                                                                                                  \
+     .elsewhere = "lora_alpha", \
      .type = PEFT_OPTION_FLOAT,                                                                                        \
      .offset = offsetof(peft_common_options, alpha),                                                                   \
      .initial = (alpha_text),                                                                                          \
@@ -53,6 +55,7 @@ typedef struct peft_common_options {
 
 #define PEFT_DROPOUT_OPTION_ROW                                                                                        \
     {.name = "dropout",                                                                                                \
+     .elsewhere = "lora_dropout", \
      .type = PEFT_OPTION_FLOAT,                                                                                        \
      .offset = offsetof(peft_common_options, dropout),                                                                 \
      .initial = "0",                                                                                                   \

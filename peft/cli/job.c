@@ -4,12 +4,14 @@
 
 static const peft_option run_table[] = {
     {.name = "model",
+     .elsewhere = "model_name_or_path",
      .type = PEFT_OPTION_STRING,
      .offset = offsetof(peft_job_options, model),
      .placeholder = "DIR",
      .help = "folder of the base model: config.json, model.safetensors, tokenizer.json",
      .group = "Run"},
     {.name = "variant",
+     .elsewhere = "peft_type",
      .type = PEFT_OPTION_STRING,
      .offset = offsetof(peft_job_options, variant),
      .initial = "lora",
@@ -17,6 +19,7 @@ static const peft_option run_table[] = {
      .help = "method, one of `peft variants`; head: no adapter, only the head is trained; full: all weights are",
      .group = "Run"},
     {.name = "output",
+     .elsewhere = "output_dir",
      .type = PEFT_OPTION_STRING,
      .offset = offsetof(peft_job_options, output),
      .placeholder = "DIR",

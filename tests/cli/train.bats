@@ -296,6 +296,8 @@ without_adapter() {
     fails 2 'lora'
     peft train "${common[@]}" --ranc 3 --output run
     fails 2 '--rank'
+    peft train "${common[@]}" --lora-alpha 16 --output run
+    fails 2 '--lora-alpha: there is no such setting; did you mean --alpha?'
     peft train "${common[@]}" --init pisa --output run
     fails 2 'did you mean "pissa"?'
     peft train --model "$model" --task sst2 --data "$data" --target-modules qery --output run

@@ -25,6 +25,7 @@ static const peft_option table[] = {
     {.name = "offset", .type = PEFT_OPTION_INT, .offset = offsetof(settings, offset)},
     {.name = "dropout", .type = PEFT_OPTION_FLOAT, .offset = offsetof(settings, dropout), .min = 0, .max = 0.5},
     {.name = "learning_rate",
+     .elsewhere = "lr",
      .type = PEFT_OPTION_FLOAT,
      .offset = offsetof(settings, rate),
      .initial = "1e-4",
@@ -274,6 +275,7 @@ START_TEST(a_shared_name_is_set_in_every_struct_that_has_it)
     ck_assert_ptr_null(peft_option_sets_find(sets, 2, "top_p", NULL));
     ck_assert_str_eq(peft_option_sets_nearest(sets, 2, "topk"), "top_k");
     ck_assert_str_eq(peft_option_sets_nearest(sets, 2, "ran"), "rank");
+    ck_assert_str_eq(peft_option_sets_nearest(sets, 2, "lr"), "learning_rate");
     ck_assert_ptr_null(peft_option_sets_nearest(sets, 2, "zzzzzzzz"));
     json_t *object = peft_option_sets_to_json(sets, 2);
     ck_assert_uint_eq(json_object_size(object), 11);
