@@ -72,7 +72,7 @@ static double row_loss(const cross_entropy *e, int64_t n)
 
 static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    (void)scratch;
+    (void)ctx, (void)scratch;
     cross_entropy e = read_node(node);
     double *losses = node->shared;
     for (int64_t n = begin; n < end; n++) {

@@ -90,7 +90,7 @@ static shared read_shared(const low_rank *l, const peft_node *node)
 
 static void transpose_B(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    (void)scratch;
+    (void)ctx, (void)scratch;
     low_rank l = read_node(node);
     int64_t size = l.rank * l.out;
     const real *B = node->in[LOW_RANK_B]->data;
@@ -153,6 +153,7 @@ static void add_to_base(const peft_node *node, const low_rank *l, int64_t begin,
 /* (1) */
 static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
+    (void)ctx;
     low_rank l = read_node(node);
     real *h = node->out[LOW_RANK_H]->data, *c = scratch;
     const real *x = node->in[LOW_RANK_X]->data, *A = node->in[LOW_RANK_A]->data, *Bt = read_shared(&l, node).Bt;
@@ -207,6 +208,7 @@ static void backward_block(const peft_node *node, const low_rank *l, int64_t beg
 
 static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
+    (void)ctx;
     low_rank l = read_node(node);
     shared s = read_shared(&l, node);
     const real *A = node->in[LOW_RANK_A]->data;
@@ -238,7 +240,7 @@ static void add_pieces(const low_rank *l, int64_t adapter, int64_t count, const 
 /* dA: rows of all adapters */
 static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    (void)scratch;
+    (void)ctx, (void)scratch;
     low_rank l = read_node(node);
     const real *pieces = read_shared(&l, node).dA;
     real *dA = node->din[LOW_RANK_A]->data;
@@ -249,6 +251,7 @@ static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
 /* dB [out, R] of each adapter, for at most COLUMNS columns of dy */
 static void dB_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
+    (void)ctx;
     low_rank l = read_node(node);
     const real *pieces = read_shared(&l, node).dBt;
     real *sums = scratch;
@@ -265,7 +268,7 @@ static void dB_columns(const peft_node *node, peft_context *ctx, int64_t begin, 
 /* dg: the gate's rows begin ... end - 1, each summed over its tokens and over the rows of A that share an entry */
 static void dgate_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    (void)scratch;
+    (void)ctx, (void)scratch;
     low_rank l = read_node(node);
     const real *products = read_shared(&l, node).products;
     real *dgate = node->din[LOW_RANK_GATE]->data;

@@ -40,7 +40,7 @@ static inline int64_t pieces_of(const reduction *r)
 
 static void reduce_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    (void)scratch;
+    (void)ctx, (void)scratch;
     reduction r = reduction_of(node);
     double *partial = node->shared;
     for (int64_t k = begin; k < end; k++) {
