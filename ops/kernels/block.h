@@ -118,6 +118,13 @@ static inline void block_update(int64_t m, int64_t n, int64_t k, const real *c, 
     update_block(true, m, n, k, c, row_c, column_c, b, row_b, y, row_y);
 }
 
+/* The one or the other. */
+static inline void block_put(bool add, int64_t m, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
+                             const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    update_block(add, m, n, k, c, row_c, column_c, b, row_b, y, row_y);
+}
+
 enum { QUAD = 4 };
 typedef real quad __attribute__((vector_size(QUAD * sizeof(real)), aligned(sizeof(real)), may_alias));
 

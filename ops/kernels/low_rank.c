@@ -178,15 +178,12 @@ static void forward(const peft_node *node, peft_context *ctx)
 static void put_dx(const peft_node *node, const low_rank *l, int64_t begin, int64_t end, const real *gh, const real *A)
 {
     real *dx = (real *)node->din[LOW_RANK_X]->data + begin * l->in;
-    if (peft_accumulates(node, LOW_RANK_X))
-        block_update(end - begin, l->in, l->rank, gh, l->rank, 1, A, l->in, dx, l->in);
-    else
-        block_product(end - begin, l->in, l->rank, gh, l->rank, 1, A, l->in, dx, l->in);
+    block_put(peft_accumulates(node, LOW_RANK_X), end - begin, l->in, l->rank, gh, l->rank, 1, A, l->in, dx, l->in);
 }
 
-/* (2) for at most BLOCK tokens of an adapter, with dA and dB^T of their piece */
-static void backward_block(const peft_node *node, const low_rank *l, int64_t begin, int64_t end, const real *A,
-                           const shared *s, real *scratch)
+/* (2) for at most BLOCK tokens of an adapter, which begin dA and dB^T of their piece, or add to them */
+static void backward_block(const peft_node *node, const low_rank *l, int64_t begin, int64_t end, bool add,
+                           const real *A, const shared *s, real *scratch)
 {
     int64_t tokens = end - begin, size = BLOCK * l->rank;
     const real *dy = (const real *)node->dout->data + begin * l->out, *x = node->in[LOW_RANK_X]->data;
@@ -198,10 +195,10 @@ static void backward_block(const peft_node *node, const low_rank *l, int64_t beg
         for (int64_t k = 0; k < tokens * l->rank; k++) s->products[begin * l->rank + k] = l->scale * GB[k] * h[k];
     if (node->din[LOW_RANK_B]) {
         apply_gate(l, begin, end, l->scale, h, c);
-        block_update(l->rank, l->out, tokens, c, 1, l->rank, dy, l->out, s->dBt, l->out);
+        block_put(add, l->rank, l->out, tokens, c, 1, l->rank, dy, l->out, s->dBt, l->out);
     }
     if (node->din[LOW_RANK_A])
-        block_update(l->rank, l->in, tokens, gh, 1, l->rank, x + begin * l->in, l->in, s->dA, l->in);
+        block_put(add, l->rank, l->in, tokens, gh, 1, l->rank, x + begin * l->in, l->in, s->dA, l->in);
     pass_gradient(node, LOW_RANK_Y0, begin * l->out, end * l->out);
     if (node->din[LOW_RANK_X]) put_dx(node, l, begin, end, gh, A);
 }
@@ -214,14 +211,11 @@ static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t be
     const real *A = node->in[LOW_RANK_A]->data;
     for (int64_t index = begin; index < end; index++) {
         piece p = read_piece(&l, index);
-        if (p.begin == p.end) continue;
         int64_t at = index * l.rank, adapter = p.adapter * l.rank;
         const shared own = {s.Bt + adapter * l.out, s.products, s.dA + at * l.in, s.dBt + at * l.out};
-        memset(own.dA, 0, (size_t)(l.rank * l.in) * sizeof(real));
-        memset(own.dBt, 0, (size_t)(l.rank * l.out) * sizeof(real));
         for (int64_t t = p.begin, next; t < p.end; t = next) {
             next = t + BLOCK < p.end ? t + BLOCK : p.end;
-            backward_block(node, &l, t, next, A + adapter * l.in, &own, scratch);
+            backward_block(node, &l, t, next, t > p.begin, A + adapter * l.in, &own, scratch);
         }
     }
 }
