@@ -16,7 +16,7 @@ static int64_t rows_of(const peft_step *step)
 static const peft_row_work *work_of(const peft_context *ctx, const peft_step *step)
 {
     const peft_row_work *work = peft_context_kernel(ctx, step->node)->by_rows[step->backward];
-    bool fits = work && rows_of(step) > PEFT_TILE_BLOCK && (!work->allowed || work->allowed(step->node));
+    bool fits = work && rows_of(step) > PEFT_LEAST_TILE && (!work->allowed || work->allowed(step->node));
     return fits ? work : NULL;
 }
 

@@ -133,13 +133,14 @@ static inline int64_t peft_rows(const peft_tensor *t)
 /* Work cut into pieces of `grain` rows that do not depend on the number of threads: the same bits for any number. */
 void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64_t grain, peft_rows_function *run);
 
-/* Rows of a tile where rows are cut into at most so many: whole blocks of PEFT_TILE_BLOCK. */
-enum { PEFT_TILES = 16, PEFT_TILE_BLOCK = 32 };
+/* Rows of a tile where rows are cut into at most so many: whole blocks, and enough of them that the weights which every
+ * tile reads are worth it. */
+enum { PEFT_TILES = 16, PEFT_TILE_BLOCK = 32, PEFT_LEAST_TILE = 64 };
 
 static inline int64_t peft_tile_rows(int64_t rows, int64_t tiles)
 {
-    int64_t blocks = (rows + tiles * PEFT_TILE_BLOCK - 1) / (tiles * PEFT_TILE_BLOCK);
-    return blocks ? blocks * PEFT_TILE_BLOCK : PEFT_TILE_BLOCK;
+    int64_t each = (rows + tiles * PEFT_TILE_BLOCK - 1) / (tiles * PEFT_TILE_BLOCK) * PEFT_TILE_BLOCK;
+    return each < PEFT_LEAST_TILE ? PEFT_LEAST_TILE : each;
 }
 
 /* A kernel that finds its input unusable (an index out of range) reports it; the run stops after the node. */

@@ -81,7 +81,7 @@ END_TEST
 
 /* Graphs of random nodes: every one that differs only in where its tensors lie, in what is computed twice, or in which
  * steps run together, has to give the same bits. Enough rows for several tiles; fewer for central differences. */
-enum { ROWS = 70, FEW_ROWS = 6, COLUMNS = 10, ELEMENTS = ROWS * COLUMNS };
+enum { ROWS = 140, FEW_ROWS = 6, COLUMNS = 10, ELEMENTS = ROWS * COLUMNS };
 enum { NUM_LEAVES = 3, RANDOM_NODES = 24, RANDOM_GRAPHS = 60 };
 
 typedef struct random_choice {
