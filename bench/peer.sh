@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # libpeft beside Hugging Face PEFT, the same work on the same machine in turn: tokens per second, peak memory and the time
-# to the end of the first step, beside the goals and what the machine can do at most.
+# to the first step, beside the goals and what the machine can do at most.
 #
 #     bench/peer.sh MINILM DATA [--write]
 #
@@ -65,7 +65,8 @@ run() {
     ! grep -qF "${key%\}}," "$out" || return 0
     echo "round $round of $rounds: $name" >&2
     "$@" | jq -c --argjson key "$key" '$key + {data, flops_per_token, peak_gflops: .limits.peak_gflops, peak_memory_bytes,
-        tokens_per_second: .tokens_per_second_mean, start_seconds: .start_seconds.total}' >> "$out"
+        tokens_per_second: .tokens_per_second_mean, start_seconds: .start_seconds.total,
+        begin_seconds: (.start_seconds | if .first_step then .total - .first_step else null end)}' >> "$out"
 }
 
 # ours FOLDER TYPE OPTION...

@@ -1,5 +1,5 @@
 /* A build without oneDNN. Nothing can be opened, so nothing can be packed. */
-#include <string.h>
+#include <stdio.h>
 
 #include "ops/dnnl.h"
 #include "ops/packed.h"
@@ -41,7 +41,7 @@ bool peft_dnnl_has_bf16(void)
 
 const char *peft_dnnl_version(char text[PEFT_DNNL_VERSION_TEXT])
 {
-    strcpy(text, "none");
+    snprintf(text, PEFT_DNNL_VERSION_TEXT, "none");
     return text;
 }
 

@@ -24,6 +24,14 @@ static const peft_option table[] = {
      .placeholder = "NAME",
      .help = "or a model of this shape with random weights, written to a folder that is removed at the end",
      .group = "Work"},
+    {.name = "layers",
+     .type = PEFT_OPTION_INT,
+     AT(layers),
+     .min = 0,
+     .max = 1000,
+     .placeholder = "N",
+     .help = "hidden layers of --shape; 0: as many as it has",
+     .group = "Work"},
     {.name = "sequences",
      .type = PEFT_OPTION_INT,
      AT(sequences),
@@ -149,6 +157,8 @@ static peft_status check_model(const peft_bench_options *o, const peft_bench_sub
     if (o->job.model && o->shape) return peft_fail(error, PEFT_ERR_ARGUMENT, "--model and --shape exclude each other");
     if (subject->runs_model && !o->job.model && !o->shape)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: no model: give --model DIR, or --shape minilm", subject->name);
+    if (o->layers && !(o->shape && subject->runs_model))
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: --layers belongs to a --shape that is run", subject->name);
     if (!subject->runs_model && has_text(&o->job.data))
         return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: expected no data: matrices are multiplied, no text is read",
                          subject->name);
@@ -188,7 +198,7 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
     if (status == PEFT_OK) status = fill_training(o, error);
     if (status == PEFT_OK) status = peft_job_fill(&bench.job, &o->job, arguments, &settings, error);
     if (status == PEFT_OK && o->shape && subject->runs_model)
-        status = peft_bench_shape_write(peft_bench_shape_find(o->shape), &folder, error);
+        status = peft_bench_shape_write(peft_bench_shape_find(o->shape), o->layers, &folder, error);
     if (folder) bench.job.model = folder;
     if (status == PEFT_OK) status = measure(&bench, subject, error);
     peft_bench_shape_remove(folder);

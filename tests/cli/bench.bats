@@ -98,6 +98,12 @@ steps() {
     [[ "$output" == *"limits of this machine: "*"linear forward "*"graph, batch, optimizer "* ]]
 }
 
+@test "step: a shape of other depth has that many layers" {
+    works bench step --shape minilm --layers 2 --sequences 1 --length 8 --steps 1 --json --quiet
+    # 12 h^2 weights a layer: four products of h x h and two of h x 4 h
+    holds '.linear_parameters == 2 * 12 * 384 * 384'
+}
+
 @test "step: a shape with random weights leaves no folder behind" {
     TMPDIR=$PWD works bench step --shape minilm --sequences 1 --length 8 --steps 1 --json --quiet
     holds '[.model, .linear_parameters] == ["minilm", 6 * (4 * 384 * 384 + 2 * 384 * 1536)]'
@@ -127,6 +133,8 @@ steps() {
     fails 2 "--shape minilm has no tokenizer"
     peft bench gemm --task rte --data "$fixtures/glue"
     fails 2 "gemm: expected no data"
+    peft bench step --model "$model" --layers 2
+    fails 2 "step: --layers belongs to a --shape that is run"
     peft bench step --shape minilmm
     fails 2 "minilm"
     peft bench step --model "$model" --length 65

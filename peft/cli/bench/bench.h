@@ -13,7 +13,7 @@
 typedef struct peft_bench_options {
     char *shape;
     char *dtype, *backend; /* dtype NULL: f32; gemm: all that there are */
-    int64_t sequences, length, steps;
+    int64_t layers, sequences, length, steps;
     bool checkpoint_layers;
     peft_job_options job; /* model, variant, data, targets; training as the rest of this says */
 } peft_bench_options;

@@ -39,13 +39,14 @@ const peft_bench_shape *peft_bench_shape_find(const char *name)
     return NULL;
 }
 
-static json_t *config_of(const peft_bench_shape *shape)
+static json_t *config_of(const peft_bench_shape *shape, int64_t layers)
 {
     const json_int_t vocab_size = 30522, positions = 512;
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "model_type", "bert", "vocab_size", vocab_size,
-                     "hidden_size", (json_int_t)shape->hidden, "num_hidden_layers", (json_int_t)shape->layers,
-                     "num_attention_heads", (json_int_t)shape->heads, "intermediate_size",
-                     (json_int_t)shape->intermediate, "max_position_embeddings", positions, "type_vocab_size", 2);
+                     "hidden_size", (json_int_t)shape->hidden, "num_hidden_layers",
+                     (json_int_t)(layers ? layers : shape->layers), "num_attention_heads", (json_int_t)shape->heads,
+                     "intermediate_size", (json_int_t)shape->intermediate, "max_position_embeddings", positions,
+                     "type_vocab_size", 2);
 }
 
 static peft_status make_folder(char **folder, peft_error *error)
@@ -59,10 +60,10 @@ static peft_status make_folder(char **folder, peft_error *error)
     return status;
 }
 
-peft_status peft_bench_shape_write(const peft_bench_shape *shape, char **folder, peft_error *error)
+peft_status peft_bench_shape_write(const peft_bench_shape *shape, int64_t layers, char **folder, peft_error *error)
 {
     *folder = NULL;
-    json_t *config = config_of(shape);
+    json_t *config = config_of(shape, layers);
     if (!config) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", shape->name);
     peft_status status = make_folder(folder, error);
     if (status == PEFT_OK) status = peft_random_model_write(*folder, config, 0, error);
