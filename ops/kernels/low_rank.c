@@ -73,9 +73,16 @@ static piece read_piece(const low_rank *l, int64_t index)
     return (piece){adapter, begin < last ? begin : last, end < last ? end : last};
 }
 
+/* Then the columns of h are summed up side by side, in vectors. */
+static bool whole_vectors(const low_rank *l)
+{
+    return l->rank % LANES == 0;
+}
+
 /* What all pieces share, and hand on. */
 typedef struct shared {
     real *Bt;       /* [adapters, R, out] */
+    real *At;       /* [adapters, in, R], of a rank of whole vectors */
     real *products; /* [T, R]: GB * h, for dg */
     real *dA, *dBt; /* [pieces, R, in], [pieces, R, out]: sums over the tokens of each piece */
 } shared;
@@ -83,9 +90,9 @@ typedef struct shared {
 static shared read_shared(const low_rank *l, const peft_node *node)
 {
     int64_t matrices = l->adapters * l->pieces * l->rank;
-    real *Bt = node->shared, *products = Bt + l->adapters * l->rank * l->out;
-    real *dA = products + l->tokens * l->rank;
-    return (shared){Bt, products, dA, dA + matrices * l->in};
+    real *Bt = node->shared, *At = Bt + l->adapters * l->rank * l->out;
+    real *products = At + (whole_vectors(l) ? l->adapters * l->rank * l->in : 0), *dA = products + l->tokens * l->rank;
+    return (shared){Bt, At, products, dA, dA + matrices * l->in};
 }
 
 static void transpose_B(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
@@ -98,16 +105,43 @@ static void transpose_B(const peft_node *node, peft_context *ctx, int64_t begin,
     for (int64_t k = begin; k < end; k++) transpose(l.out, l.rank, B + k * size, l.rank, Bt + k * size, l.out);
 }
 
-static void transpose_all(const peft_node *node, peft_context *ctx)
+static void transpose_A(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    peft_for_rows(node, ctx, read_node(node).adapters, 1, transpose_B);
+    (void)ctx, (void)scratch;
+    low_rank l = read_node(node);
+    int64_t size = l.rank * l.in;
+    const real *A = node->in[LOW_RANK_A]->data;
+    real *At = read_shared(&l, node).At;
+    for (int64_t k = begin; k < end; k++) transpose(l.rank, l.in, A + k * size, l.in, At + k * size, l.rank);
+}
+
+static void before_forward(const peft_node *node, peft_context *ctx)
+{
+    low_rank l = read_node(node);
+    peft_for_rows(node, ctx, l.adapters, 1, transpose_B);
+    if (whole_vectors(&l)) peft_for_rows(node, ctx, l.adapters, 1, transpose_A);
+}
+
+static void before_backward(const peft_node *node, peft_context *ctx)
+{
+    low_rank l = read_node(node);
+    if (!whole_vectors(&l)) peft_for_rows(node, ctx, l.adapters, 1, transpose_B);
 }
 
 static void for_pieces(const peft_node *node, peft_context *ctx, peft_rows_function *run)
 {
     low_rank l = read_node(node);
-    transpose_all(node, ctx);
     peft_for_rows(node, ctx, l.adapters * l.pieces, 1, run);
+}
+
+/* out [tokens, R] = in M^T, of which the rows M [R, features] and the columns [features, R] are there */
+static void project(const low_rank *l, int64_t tokens, int64_t features, const real *in, const real *rows,
+                    const real *columns, real *out)
+{
+    if (whole_vectors(l))
+        block_product(tokens, l->rank, features, in, features, 1, columns, l->rank, out, l->rank);
+    else
+        block_dot(tokens, l->rank, features, in, features, rows, features, out, l->rank);
 }
 
 /* Row of the gate that counts for a token, NULL: 1 everywhere. */
@@ -156,21 +190,23 @@ static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t beg
     (void)ctx;
     low_rank l = read_node(node);
     real *h = node->out[LOW_RANK_H]->data, *c = scratch;
-    const real *x = node->in[LOW_RANK_X]->data, *A = node->in[LOW_RANK_A]->data, *Bt = read_shared(&l, node).Bt;
+    const real *x = node->in[LOW_RANK_X]->data, *A = node->in[LOW_RANK_A]->data;
+    shared s = read_shared(&l, node);
     for (int64_t index = begin; index < end; index++) {
         piece p = read_piece(&l, index);
         int64_t at = p.adapter * l.rank;
         for (int64_t t = p.begin, next; t < p.end; t = next) {
             next = t + BLOCK < p.end ? t + BLOCK : p.end;
-            block_dot(next - t, l.rank, l.in, x + t * l.in, l.in, A + at * l.in, l.in, h + t * l.rank, l.rank);
+            project(&l, next - t, l.in, x + t * l.in, A + at * l.in, s.At + at * l.in, h + t * l.rank);
             apply_gate(&l, t, next, l.scale, h + t * l.rank, c);
-            add_to_base(node, &l, t, next, c, Bt + at * l.out);
+            add_to_base(node, &l, t, next, c, s.Bt + at * l.out);
         }
     }
 }
 
 static void forward(const peft_node *node, peft_context *ctx)
 {
+    before_forward(node, ctx);
     for_pieces(node, ctx, forward_pieces);
 }
 
@@ -183,13 +219,13 @@ static void put_dx(const peft_node *node, const low_rank *l, int64_t begin, int6
 
 /* (2) for at most BLOCK tokens of an adapter, which begin dA and dB^T of their piece, or add to them */
 static void backward_block(const peft_node *node, const low_rank *l, int64_t begin, int64_t end, bool add,
-                           const real *A, const shared *s, real *scratch)
+                           const real *A, const real *B, const shared *s, real *scratch)
 {
     int64_t tokens = end - begin, size = BLOCK * l->rank;
     const real *dy = (const real *)node->dout->data + begin * l->out, *x = node->in[LOW_RANK_X]->data;
     const real *h = (const real *)node->out[LOW_RANK_H]->data + begin * l->rank;
     real *GB = scratch, *gh = GB + size, *c = gh + size;
-    block_dot(tokens, l->rank, l->out, dy, l->out, s->Bt, l->out, GB, l->rank);
+    project(l, tokens, l->out, dy, s->Bt, B, GB);
     apply_gate(l, begin, end, l->scale, GB, gh);
     if (node->din[LOW_RANK_GATE])
         for (int64_t k = 0; k < tokens * l->rank; k++) s->products[begin * l->rank + k] = l->scale * GB[k] * h[k];
@@ -208,14 +244,15 @@ static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t be
     (void)ctx;
     low_rank l = read_node(node);
     shared s = read_shared(&l, node);
-    const real *A = node->in[LOW_RANK_A]->data;
+    const real *A = node->in[LOW_RANK_A]->data, *B = node->in[LOW_RANK_B]->data;
     for (int64_t index = begin; index < end; index++) {
         piece p = read_piece(&l, index);
         int64_t at = index * l.rank, adapter = p.adapter * l.rank;
-        const shared own = {s.Bt + adapter * l.out, s.products, s.dA + at * l.in, s.dBt + at * l.out};
+        const shared own = {
+            .Bt = s.Bt + adapter * l.out, .products = s.products, .dA = s.dA + at * l.in, .dBt = s.dBt + at * l.out};
         for (int64_t t = p.begin, next; t < p.end; t = next) {
             next = t + BLOCK < p.end ? t + BLOCK : p.end;
-            backward_block(node, &l, t, next, t > p.begin, A + adapter * l.in, &own, scratch);
+            backward_block(node, &l, t, next, t > p.begin, A + adapter * l.in, B + adapter * l.out, &own, scratch);
         }
     }
 }
@@ -287,6 +324,7 @@ static void sum_pieces(const peft_node *node, peft_context *ctx)
 
 static void backward(const peft_node *node, peft_context *ctx)
 {
+    before_backward(node, ctx);
     for_pieces(node, ctx, backward_pieces);
     sum_pieces(node, ctx);
 }
@@ -319,11 +357,11 @@ static const peft_row_work by_rows[2] = {
     {.run = forward_rows,
      .inputs = PEFT_IN(LOW_RANK_Y0) | PEFT_IN(LOW_RANK_X),
      .allowed = one_adapter,
-     .before = transpose_all},
+     .before = before_forward},
     {.run = backward_rows,
      .inputs = PEFT_IN(LOW_RANK_Y0) | PEFT_IN(LOW_RANK_X),
      .allowed = one_adapter,
-     .before = transpose_all,
+     .before = before_backward,
      .after = sum_pieces},
 };
 
@@ -338,7 +376,7 @@ static size_t thread_bytes(const peft_node *node, bool backward)
 static size_t shared_bytes(const peft_node *node, bool backward)
 {
     low_rank l = read_node(node);
-    int64_t columns = l.adapters * l.out;
+    int64_t columns = l.adapters * (l.out + (whole_vectors(&l) ? l.in : 0));
     if (backward) columns += l.tokens + l.adapters * l.pieces * (l.in + l.out);
     return (size_t)(l.rank * columns) * sizeof(real);
 }

@@ -50,6 +50,11 @@ static const op_case cases[] = {
      gated,
      {SHAPE2(11, 5), SHAPE2(11, 7), SHAPE3(3, 2, 7), SHAPE3(3, 5, 2), SHAPE2(3, 2), STARTS},
      0},
+    {"rank of whole vectors", plain, {SHAPE2(70, 21), SHAPE2(70, 33), SHAPE2(16, 33), SHAPE2(21, 16)}, 0},
+    {"whole vectors for each sequence",
+     gated,
+     {SHAPE2(11, 5), SHAPE2(11, 7), SHAPE3(3, 16, 7), SHAPE3(3, 5, 16), SHAPE2(3, 4), STARTS},
+     0},
     {"several pieces", plain, {SHAPE2(700, 131), SHAPE2(700, 77), SHAPE2(8, 77), SHAPE2(131, 8)}, 0},
 };
 
