@@ -156,6 +156,7 @@ static void add_update(const peft_adapter *a, int64_t k, const float *W, double 
             row[i] += a->scaling * (double)B[r] * (double)A[r * a->in_features + i];
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is that of all variants' */
 static peft_status merge(const peft_adapter *a, float *weight, float *bias, peft_error *error)
 {
     (void)bias;

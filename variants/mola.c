@@ -120,7 +120,7 @@ static int64_t list_depths(const peft_adapters *all, int64_t *depths)
 static peft_status arrange(peft_adapters *all, peft_error *error)
 {
     const json_t *numbers = ((const mola_options *)all->options)->allocation;
-    allocation a;
+    allocation a = {0}; /* checked already */
     read_allocation(&a, numbers);
     int64_t *depths = calloc((size_t)all->num_layers, sizeof *depths);
     if (!depths) return peft_fail(error, PEFT_ERR_MEMORY, "allocation: out of memory");

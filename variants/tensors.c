@@ -100,6 +100,7 @@ peft_status peft_adapters_set(peft_adapters *all, const peft_named_tensor *tenso
     status = sources ? match(&list, tensors, count, sources, error)
                      : peft_fail(error, PEFT_ERR_MEMORY, "adapters: out of memory for their list");
     for (int64_t i = 0; i < list.count && status == PEFT_OK; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): each has matched */
         memcpy(list.items[i].value->data, sources[i]->data,
                (size_t)peft_shape_count(&sources[i]->shape) * sizeof(float));
     free(sources);

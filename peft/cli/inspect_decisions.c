@@ -125,6 +125,7 @@ static peft_status describe(const char *folder, json_t **document, peft_error *e
 /* "bert.encoder.layer.3.attention.self.query": row "layer 3", column "attention.self.query". */
 static void set_module(peft_heat_map *map, const char *module, double value)
 {
+    if (!*module) module = "(all)";
     for (const char *part = module; part && *part; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL) {
         size_t digits = strspn(part, "0123456789");
         if (!digits || part[digits] != '.') continue;
@@ -133,7 +134,7 @@ static void set_module(peft_heat_map *map, const char *module, double value)
         peft_heat_map_set(map, row, part + digits + 1, value);
         return;
     }
-    peft_heat_map_set(map, "model", *module ? module : "(all)", value);
+    peft_heat_map_set(map, "model", module, value);
 }
 
 static double last_of(const json_t *module, const char *measure)
