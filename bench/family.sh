@@ -6,9 +6,10 @@
 #     bench/family.sh MODEL DATA OUTPUT [OPTION...]
 #
 # DATA holds CoLA in GLUE's layout, wn-entail and wn-sense (peft tasks --build-wordnet DATA). Started again it goes on
-# where it was. OPTIONs go to `peft compare` (--jobs 2, --dtype f32). Some two hours on two cores.
+# where it was. OPTIONs go to `peft compare` (--jobs 2, --dtype f32). Some two hours on two cores. ONLY is a regular
+# expression: variants that it does not match are left out. RATES are the learning rates (3e-4,1e-3,4e-3).
 set -euo pipefail
-(($# >= 3)) || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
+(($# >= 3)) || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
 model=$1 data=$2 output=$3
 shift 3
 
@@ -26,11 +27,12 @@ tenth_percent=(
     lora:rank=1:alpha=4:layers-to-transform='[3,4,5]' sora:rank=1:alpha=4:layers-to-transform='[3,4,5]'
     "adalora:$small" "lora2:k=2:$small"
 )
-variants=$(printf '%s\n' "${half_percent[@]}" "${tenth_percent[@]}" | jq -Rnc '[inputs]')
+variants=$(printf '%s\n' "${half_percent[@]}" "${tenth_percent[@]}" |
+    jq -Rnc --arg only "${ONLY:-}" '[inputs | select(test($only))]')
 
 resume=()
 [ ! -e "$output" ] || resume=(--resume)
 exec "${PEFT:-build/peft/cli/peft}" compare --model "$model" --data "$data" --output "$output" \
-    --tasks cola,wn-entail,wn-sense --variants "$variants" --seeds 0,1,2 --learning-rates 3e-4,1e-3,4e-3 \
+    --tasks cola,wn-entail,wn-sense --variants "$variants" --seeds 0,1,2 --learning-rates "${RATES:-3e-4,1e-3,4e-3}" \
     --target-modules query,key,value,attention.output.dense,intermediate.dense,output.dense \
     --max-train 2000 --hold-out 1000 --epochs 3 --batch-size 8 --dtype bf16 "${resume[@]}" "$@"
