@@ -133,9 +133,16 @@ static inline int64_t peft_rows(const peft_tensor *t)
 /* Work cut into pieces of `grain` rows that do not depend on the number of threads: the same bits for any number. */
 void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64_t grain, peft_rows_function *run);
 
-/* Rows of a tile where rows are cut into at most so many: whole blocks, and enough of them that the weights which every
- * tile reads are worth it. */
-enum { PEFT_TILES = 16, PEFT_TILE_BLOCK = 32, PEFT_LEAST_TILE = 64 };
+/* Into how many tiles rows are cut at most: into 16, more where each would be too long for a cache. */
+enum { PEFT_TILES = 16, PEFT_TILE_BLOCK = 32, PEFT_LEAST_TILE = 64, PEFT_MOST_TILE = 256 };
+
+static inline int64_t peft_most_tiles(int64_t rows)
+{
+    return rows > PEFT_TILES * PEFT_MOST_TILE ? (rows + PEFT_MOST_TILE - 1) / PEFT_MOST_TILE : PEFT_TILES;
+}
+
+/* Rows of a tile where there are at most so many: whole blocks, and enough of them that the weights which every tile
+ * reads are worth it. */
 
 static inline int64_t peft_tile_rows(int64_t rows, int64_t tiles)
 {

@@ -29,7 +29,8 @@ static low_rank read_node(const peft_node *node)
     const peft_low_rank_attributes *a = node->attributes;
     const peft_tensor *starts = node->in[LOW_RANK_STARTS], *gate = node->in[LOW_RANK_GATE];
     int64_t sequences = starts ? starts->shape.size[0] - 1 : 1, adapters = a->per_sequence ? sequences : 1;
-    return (low_rank){.tokens = peft_rows(node->in[LOW_RANK_X]),
+    int64_t tokens = peft_rows(node->in[LOW_RANK_X]);
+    return (low_rank){.tokens = tokens,
                       .in = a->in_features,
                       .out = a->out_features,
                       .rank = a->rank,
@@ -37,7 +38,7 @@ static low_rank read_node(const peft_node *node)
                       .entries = a->rank / a->repeat,
                       .repeat = a->repeat,
                       .adapters = adapters,
-                      .pieces = (PEFT_TILES + adapters - 1) / adapters,
+                      .pieces = (peft_most_tiles(tokens) + adapters - 1) / adapters,
                       .per_sequence = a->per_sequence,
                       .gate_kind = a->gate,
                       .scale = (real)a->scale,
@@ -338,7 +339,8 @@ static bool one_adapter(const peft_node *node)
 
 static int64_t piece_of(const peft_node *node, int64_t begin)
 {
-    return begin / peft_tile_rows(peft_rows(node->in[LOW_RANK_X]), PEFT_TILES);
+    int64_t rows = peft_rows(node->in[LOW_RANK_X]);
+    return begin / peft_tile_rows(rows, peft_most_tiles(rows));
 }
 
 static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)

@@ -55,6 +55,7 @@ static const op_case cases[] = {
      gated,
      {SHAPE2(11, 5), SHAPE2(11, 7), SHAPE3(3, 16, 7), SHAPE3(3, 5, 16), SHAPE2(3, 4), STARTS},
      0},
+    {"many pieces", plain, {SHAPE2(4200, 3), SHAPE2(4200, 2), SHAPE2(1, 2), SHAPE2(3, 1)}, 0},
     {"several pieces", plain, {SHAPE2(700, 131), SHAPE2(700, 77), SHAPE2(8, 77), SHAPE2(131, 8)}, 0},
 };
 
