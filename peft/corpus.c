@@ -61,16 +61,17 @@ const peft_option peft_data_option_table[] = {
      .group = "Data"},
     {0}};
 
-const peft_option peft_draw_option_table[] = {{.name = "max_train",
-                                               .type = PEFT_OPTION_INT,
-                                               AT(max_train),
-                                               .initial = "0",
-                                               .min = 0,
-                                               .max = 1e9,
-                                               .placeholder = "N",
-                                               .help = "train on N examples only, drawn with the seed; 0: on all",
-                                               .group = "Data"},
-                                              {0}};
+const peft_option peft_draw_option_table[] = {
+    {.name = "max_train",
+     .type = PEFT_OPTION_INT,
+     AT(max_train),
+     .initial = "0",
+     .min = 0,
+     .max = 1e9,
+     .placeholder = "N",
+     .help = "train on N examples only, drawn with the seed, those that share a text together; 0: on all",
+     .group = "Data"},
+    {0}};
 
 peft_status peft_data_options_check(const peft_data_options *o, peft_error *error)
 {

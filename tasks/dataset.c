@@ -7,7 +7,6 @@
 
 #include "io/file.h"
 #include "ops/nearest.h"
-#include "ops/rng.h"
 
 enum { TEXT, TEXT_PAIR, LABEL }; /* order of the columns asked for */
 
@@ -236,35 +235,6 @@ peft_status peft_dataset_select(const peft_dataset *from, const uint32_t *rows, 
         *dataset = part;
     else
         peft_dataset_free(part);
-    return status;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
-peft_status peft_dataset_hold_out(const peft_dataset *whole, size_t held_out, uint64_t seed, peft_dataset **held,
-                                  peft_dataset **rest, peft_error *error)
-{
-    *held = *rest = NULL;
-    size_t count = whole->count;
-    if (held_out == 0 || held_out >= count || count > UINT32_MAX)
-        return peft_fail(error, PEFT_ERR_ARGUMENT, "examples to hold out: expected 1 to %zu (of %zu), found %zu",
-                         count - 1, count, held_out);
-    uint32_t *order = calloc(count, sizeof *order);
-    if (!order) return fail_memory("part of a data set", error);
-    peft_random_permutation(order, (uint32_t)count, seed, peft_stream("hold out"));
-    qsort(order, held_out, sizeof *order, by_number);
-    qsort(order + held_out, count - held_out, sizeof *order, by_number);
-    peft_status status = peft_dataset_select(whole, order, held_out, held, error);
-    if (status == PEFT_OK) status = peft_dataset_select(whole, order + held_out, count - held_out, rest, error);
-    free(order);
-    if (status != PEFT_OK) {
-        peft_dataset_free(*held);
-        *held = NULL;
-    }
     return status;
 }
 

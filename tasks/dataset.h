@@ -63,8 +63,9 @@ PEFT_API peft_status peft_dataset_select(const peft_dataset *from, const uint32_
                                          peft_dataset **dataset, peft_error *error);
 
 /* Cuts a training set in two: `held_out` examples on which settings are chosen, and the rest to train on, so that
- * nothing is ever chosen on the split that is reported. Which examples they are depends on their number and on `seed`
- * alone; both parts keep the order of the file. PEFT_ERR_ARGUMENT where a part would be empty. */
+ * nothing is ever chosen on the split that is reported. Examples that share a text stay together: one family of them at
+ * most is divided, where the number asks for it. Which examples they are depends on their number and on `seed` alone;
+ * both parts keep the order of the file. PEFT_ERR_ARGUMENT where a part would be empty. */
 PEFT_API peft_status peft_dataset_hold_out(const peft_dataset *whole, size_t held_out, uint64_t seed,
                                            peft_dataset **held, peft_dataset **rest, peft_error *error);
 

@@ -193,6 +193,67 @@ START_TEST(held_out_examples_depend_on_the_seed_alone)
 }
 END_TEST
 
+enum { FAMILY = 4 };
+
+/* Of each family's rows 0 and 1 share the first text, 1 and 2 the second, and the second of 2 is the first of 3. */
+static peft_dataset *families(void)
+{
+    static const char *const texts[FAMILY][2] = {{"a", "b"}, {"a", "c"}, {"d", "c"}, {"e", "d"}};
+    char content[ROWS * 32];
+    size_t bytes = (size_t)sprintf(content, "text\tpair\tlabel\n");
+    for (int i = 0; i < ROWS; i++) {
+        const char *const *pair = texts[i % FAMILY];
+        bytes += (size_t)sprintf(content + bytes, "%s%d\t%s%d\t%s\n", pair[0], i / FAMILY, pair[1], i / FAMILY,
+                                 i % 2 ? "x" : "y");
+    }
+    peft_dataset_columns as = {.text = "text", .text_pair = "pair", .label = "label"};
+    return load("a.tsv", content, &as);
+}
+
+static int divided_families(const peft_dataset *held)
+{
+    int count[ROWS / FAMILY] = {0}, divided = 0;
+    for (size_t i = 0; i < held->count; i++) count[(held->lines[i] - 2) / FAMILY]++;
+    for (int k = 0; k < ROWS / FAMILY; k++) divided += count[k] % FAMILY != 0;
+    return divided;
+}
+
+START_TEST(examples_that_share_a_text_stay_together)
+{
+    peft_dataset *whole = families(), *held, *rest;
+    for (size_t wanted = 1; wanted < ROWS; wanted++) {
+        ck_assert_int_eq(peft_dataset_hold_out(whole, wanted, wanted, &held, &rest, &error), PEFT_OK);
+        ck_assert_uint_eq(held->count, wanted);
+        ck_assert_int_eq(divided_families(held), wanted % FAMILY != 0);
+        peft_dataset_free(held);
+        peft_dataset_free(rest);
+    }
+    peft_dataset_free(whole);
+}
+END_TEST
+
+/* Then the same rows are drawn as where there is no second text. */
+START_TEST(an_empty_text_makes_no_family)
+{
+    char content[ROWS * 32];
+    size_t bytes = (size_t)sprintf(content, "text\tpair\tlabel\n");
+    for (int i = 0; i < ROWS; i++) bytes += (size_t)sprintf(content + bytes, "t%d\t\t%s\n", i, i % 2 ? "x" : "y");
+    peft_dataset_columns with = {.text = "text", .text_pair = "pair", .label = "label"}, without = with;
+    without.text_pair = NULL;
+    peft_dataset *held[2], *rest[2];
+    for (int k = 0; k < 2; k++) {
+        peft_dataset *whole = load("a.tsv", content, k ? &with : &without);
+        ck_assert_int_eq(peft_dataset_hold_out(whole, HELD, 7, &held[k], &rest[k], &error), PEFT_OK);
+        peft_dataset_free(whole);
+    }
+    ck_assert(same_rows(held[0], held[1]));
+    for (int k = 0; k < 2; k++) {
+        peft_dataset_free(held[k]);
+        peft_dataset_free(rest[k]);
+    }
+}
+END_TEST
+
 START_TEST(running_out_of_memory_is_reported)
 {
     const char content[] = "text\tlabel\na\tx\nb\ty\n";
@@ -225,4 +286,5 @@ TEST_MAIN("dataset", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardo
           tcase_add_test(tc, a_label_that_the_task_does_not_have_is_named);
           tcase_add_test(tc, held_out_and_rest_are_the_whole);
           tcase_add_test(tc, held_out_examples_depend_on_the_seed_alone);
-          tcase_add_test(tc, running_out_of_memory_is_reported))
+          tcase_add_test(tc, examples_that_share_a_text_stay_together);
+          tcase_add_test(tc, an_empty_text_makes_no_family); tcase_add_test(tc, running_out_of_memory_is_reported))
