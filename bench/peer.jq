@@ -12,7 +12,7 @@ def figures(who): map(select(.who == who)) | select(length > 0) | {
     speed: map(.tokens_per_second) | spread,
     memory: map(.peak_memory_bytes / 1e6) | middle,
     start: map(.start_seconds) | middle,
-    begin: map(.begin_seconds) | if all(.) then middle else null end };
+    begin: (map(.begin_seconds) | if all then middle else null end) };
 
 # How many times as fast as the peer, for each round that has both.
 def ratios: group_by(.round) | map(map({key: .who, value: .tokens_per_second}) | from_entries
