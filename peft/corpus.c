@@ -61,17 +61,16 @@ const peft_option peft_data_option_table[] = {
      .group = "Data"},
     {0}};
 
-const peft_option peft_draw_option_table[] = {
-    {.name = "max_train",
-     .type = PEFT_OPTION_INT,
-     AT(max_train),
-     .initial = "0",
-     .min = 0,
-     .max = 1e9,
-     .placeholder = "N",
-     .help = "train on N examples only, drawn with the seed, those that share a text together; 0: on all",
-     .group = "Data"},
-    {0}};
+const peft_option peft_draw_option_table[] = {{.name = "max_train",
+                                               .type = PEFT_OPTION_INT,
+                                               AT(max_train),
+                                               .initial = "0",
+                                               .min = 0,
+                                               .max = 1e9,
+                                               .placeholder = "N",
+                                               .help = "train on N examples only, drawn with the seed; 0: on all",
+                                               .group = "Data"},
+                                              {0}};
 
 peft_status peft_data_options_check(const peft_data_options *o, peft_error *error)
 {
@@ -164,15 +163,33 @@ static peft_status open_own(peft_corpus *c, const peft_data_options *o, const pe
     return PEFT_OK;
 }
 
+static void replace_train(peft_corpus *c, peft_dataset *part)
+{
+    peft_dataset_free(c->train);
+    c->train = part;
+}
+
+/* Before max_train draws from the others: those that are held out stand for what was never seen. */
+static peft_status hold_out(peft_corpus *c, int64_t max_train, const peft_corpus_wanted *wanted, peft_error *error)
+{
+    enum { TENTH = 10, MOST = 1000 };
+    if (!c->train || !wanted->hold_out) return PEFT_OK;
+    size_t used = max_train && (size_t)max_train < c->train->count ? (size_t)max_train : c->train->count;
+    size_t tenth = used < TENTH ? 1 : used / TENTH < MOST ? used / TENTH : MOST;
+    size_t count = wanted->hold_out == PEFT_HOLD_OUT_TENTH ? tenth : (size_t)wanted->hold_out;
+    peft_dataset *rest = NULL;
+    peft_status status = peft_dataset_hold_out(c->train, count, wanted->seed, &c->held_out, &rest, error);
+    if (status == PEFT_OK) replace_train(c, rest);
+    return status;
+}
+
 static peft_status cut_train(peft_corpus *c, int64_t max_train, uint64_t seed, peft_error *error)
 {
     if (!c->train || !max_train || (size_t)max_train >= c->train->count) return PEFT_OK;
     peft_dataset *drawn = NULL;
-    peft_status status = peft_dataset_hold_out(c->train, (size_t)max_train, seed, &drawn, &c->unused, error);
-    if (status != PEFT_OK) return status;
-    peft_dataset_free(c->train);
-    c->train = drawn;
-    return PEFT_OK;
+    peft_status status = peft_dataset_draw(c->train, (size_t)max_train, seed, &drawn, error);
+    if (status == PEFT_OK) replace_train(c, drawn);
+    return status;
 }
 
 peft_status peft_corpus_open(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
@@ -184,6 +201,7 @@ peft_status peft_corpus_open(peft_corpus *c, const peft_data_options *o, const p
     status = o->task ? open_task(c, o, wanted, error) : open_own(c, o, wanted, error);
     if (status == PEFT_OK && c->train) status = peft_corpus_path(o, "train", &c->train_path, error);
     if (status == PEFT_OK && c->dev) status = peft_corpus_path(o, wanted->dev, &c->dev_path, error);
+    if (status == PEFT_OK) status = hold_out(c, o->max_train, wanted, error);
     if (status == PEFT_OK) status = cut_train(c, o->max_train, wanted->seed, error);
     if (status != PEFT_OK) peft_corpus_close(c);
     return status;
@@ -193,7 +211,7 @@ void peft_corpus_close(peft_corpus *c)
 {
     peft_dataset_free(c->train);
     peft_dataset_free(c->dev);
-    peft_dataset_free(c->unused);
+    peft_dataset_free(c->held_out);
     free(c->train_path);
     free(c->dev_path);
     *c = (peft_corpus){0};

@@ -35,15 +35,18 @@ typedef struct peft_corpus {
     int64_t num_labels;
     const char *metrics[PEFT_TASK_MAX_METRICS + 1]; /* NULL at the end; the first is the one that counts */
     peft_dataset *train, *dev;
-    peft_dataset *unused; /* what max_train has left of the training examples, or NULL */
+    peft_dataset *held_out; /* training examples to choose on, which share no text with train; or NULL */
     char *train_path, *dev_path;
 } peft_corpus;
+
+enum { PEFT_HOLD_OUT_TENTH = -1 }; /* at most 1000 */
 
 /* Which splits are needed. Of own files `split` names --train or --dev. */
 typedef struct peft_corpus_wanted {
     bool train;
-    const char *dev; /* split of a known task to evaluate on: "dev"; NULL: none */
-    uint64_t seed;   /* of the draw of max_train examples */
+    const char *dev;  /* split of a known task to evaluate on: "dev"; NULL: none */
+    uint64_t seed;    /* of what is drawn and held out */
+    int64_t hold_out; /* so many training examples; 0: none, PEFT_HOLD_OUT_TENTH: of those to train on */
 
     /* Classes of own files by id, where a trained head tells them; NULL: those of the training file, if there is one,
      * else the distinct labels of the dev file. */

@@ -34,29 +34,13 @@ static peft_status open_context(peft_session *s, peft_error *error)
 
 static peft_status open_corpus(peft_session *s, peft_error *error)
 {
+    const peft_train_options *o = s->job->train;
+    int64_t some = o->hold_out ? o->hold_out : PEFT_HOLD_OUT_TENTH;
     const peft_corpus_wanted wanted = {.train = true,
                                        .dev = s->job->data->task || s->job->data->dev ? "dev" : NULL,
-                                       .seed = (uint64_t)s->job->train->seed};
+                                       .seed = (uint64_t)o->seed,
+                                       .hold_out = strcmp(o->keep, "best") == 0 ? some : 0};
     return peft_corpus_open(&s->corpus, s->job->data, &wanted, error);
-}
-
-/* --keep best chooses on examples that are neither trained on nor reported: on those that --max-train left unused,
- * where there are enough, else on some of those that would be trained on. */
-static peft_status hold_out(peft_session *s, peft_error *error)
-{
-    enum { TENTH = 10, MOST = 1000 };
-    const peft_train_options *o = s->job->train;
-    if (strcmp(o->keep, "best") != 0) return PEFT_OK;
-    const peft_dataset *train = s->corpus.train, *unused = s->corpus.unused;
-    size_t tenth = train->count / TENTH < MOST ? train->count / TENTH : MOST;
-    size_t wanted = o->hold_out ? (size_t)o->hold_out : tenth ? tenth : 1;
-    bool enough = unused && unused->count > wanted;
-    peft_status status =
-        peft_dataset_hold_out(enough ? unused : train, wanted, (uint64_t)o->seed, &s->held, &s->rest, error);
-    if (status != PEFT_OK || !enough) return status;
-    peft_dataset_free(s->rest);
-    s->rest = NULL;
-    return PEFT_OK;
 }
 
 /* Tokens that an example may have: as asked for, or as the model takes. */
@@ -86,8 +70,8 @@ static peft_status encode_all(peft_session *s, peft_error *error)
 {
     if (s->full_length) return make_up_tokens(s, error);
     peft_status status = peft_load_tokenizer(&s->tokenizer, s->model, error);
-    if (status == PEFT_OK) status = encode(s, s->rest ? s->rest : s->corpus.train, &s->train, error);
-    if (status == PEFT_OK) status = encode(s, s->held, &s->held_out, error);
+    if (status == PEFT_OK) status = encode(s, s->corpus.train, &s->train, error);
+    if (status == PEFT_OK) status = encode(s, s->corpus.held_out, &s->held_out, error);
     if (status == PEFT_OK) status = encode(s, s->corpus.dev, &s->dev, error);
     return status;
 }
@@ -183,8 +167,7 @@ static peft_status open_data(peft_session *s, peft_error *error)
         s->corpus = (peft_corpus){.name = "full batches", .num_labels = 2};
         return PEFT_OK;
     }
-    peft_status status = open_corpus(s, error);
-    return status == PEFT_OK ? hold_out(s, error) : status;
+    return open_corpus(s, error);
 }
 
 static peft_status pack(peft_session *s, peft_error *error)
@@ -279,8 +262,6 @@ void peft_session_close(peft_session *s)
     peft_tokenizer_close(s->tokenizer);
     peft_adapters_free(s->adapters);
     peft_model_close(s->model);
-    peft_dataset_free(s->held);
-    peft_dataset_free(s->rest);
     peft_corpus_close(&s->corpus);
     peft_context_close(s->ctx);
     json_decref(s->fingerprints);

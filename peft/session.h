@@ -19,7 +19,6 @@ typedef struct peft_session {
     int64_t full_length; /* of the examples that are made up; 0: they come from files */
     peft_session_stage stages[PEFT_SESSION_STAGES];
     peft_corpus corpus;
-    peft_dataset *held, *rest; /* with --keep best: what the best step is chosen on, and what is trained on */
     peft_tokenizer *tokenizer;
     peft_tokens *train, *dev, *held_out; /* held_out NULL: nothing is chosen */
     peft_model *model;

@@ -173,8 +173,7 @@ const peft_option peft_train_option_table[] = {
      .min = 0,
      .max = 1e9,
      .placeholder = "N",
-     .help = "training examples held out to choose the best step on, of those that --max-train leaves where they are "
-             "enough; "
+     .help = "training examples held out to choose the best step on, which share no text with those trained on; "
              "0: a tenth, at most 1000, with --keep best",
      .group = "Choosing"},
     {.name = "early_stop",

@@ -62,6 +62,11 @@ PEFT_API peft_status peft_dataset_from_table(peft_table *table, peft_dataset **d
 PEFT_API peft_status peft_dataset_select(const peft_dataset *from, const uint32_t *rows, size_t count,
                                          peft_dataset **dataset, peft_error *error);
 
+/* `count` examples of a larger set, drawn with the seed, in the order of the file. PEFT_ERR_ARGUMENT: not 1 ... all
+ * - 1. */
+PEFT_API peft_status peft_dataset_draw(const peft_dataset *whole, size_t count, uint64_t seed, peft_dataset **drawn,
+                                       peft_error *error);
+
 /* Cuts a training set in two: `held_out` examples on which settings are chosen, and the rest to train on, so that
  * nothing is ever chosen on the split that is reported. Examples that share a text stay together: one family of them at
  * most is divided, where the number asks for it. Which examples they are depends on their number and on `seed` alone;

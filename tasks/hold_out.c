@@ -1,4 +1,5 @@
-/* tasks/hold_out.c - cutting a training set in two, so that no text stands on both sides.
+/* tasks/hold_out.c - parts of a training set: some examples drawn, or some held out so that no text stands on both
+ * sides.
  *
  * Examples often come in families: a sentence with several questions, a word with a true and a false use. Were some of
  * a family trained on, the others would say what was learnt by heart - or, where each true one has its false twin, the
@@ -86,14 +87,19 @@ static void gather(uint32_t *order, const uint32_t *head, size_t count, place *p
     for (size_t k = 0; k < count; k++) order[k] = places[k].example;
 }
 
-static peft_status draw(const peft_dataset *whole, uint64_t seed, uint32_t *order, peft_error *error)
+static void shuffle(uint32_t *order, size_t count, uint64_t seed)
+{
+    peft_random_permutation(order, (uint32_t)count, seed, peft_stream("hold out"));
+}
+
+static peft_status shuffle_families(const peft_dataset *whole, uint64_t seed, uint32_t *order, peft_error *error)
 {
     size_t count = whole->count;
     uint32_t *head = calloc(count, sizeof *head), *first = calloc(count, sizeof *first);
     place *places = calloc(count, sizeof *places);
     peft_status status = head && first && places ? find_families(whole, head, error) : fail_memory(error);
     if (status == PEFT_OK) {
-        peft_random_permutation(order, (uint32_t)count, seed, peft_stream("hold out"));
+        shuffle(order, count, seed);
         gather(order, head, count, places, first);
     }
     free(head);
@@ -102,17 +108,31 @@ static peft_status draw(const peft_dataset *whole, uint64_t seed, uint32_t *orde
     return status;
 }
 
-static peft_status cut(const peft_dataset *whole, uint32_t *order, size_t held_out, peft_dataset **held,
-                       peft_dataset **rest, peft_error *error)
+/* In the order of the file. */
+static peft_status take(const peft_dataset *whole, uint32_t *rows, size_t count, peft_dataset **part, peft_error *error)
 {
-    size_t left = whole->count - held_out;
-    qsort(order, held_out, sizeof *order, by_number);
-    qsort(order + held_out, left, sizeof *order, by_number);
-    peft_status status = peft_dataset_select(whole, order, held_out, held, error);
-    if (status == PEFT_OK) status = peft_dataset_select(whole, order + held_out, left, rest, error);
-    if (status == PEFT_OK) return PEFT_OK;
-    peft_dataset_free(*held);
-    *held = NULL;
+    qsort(rows, count, sizeof *rows, by_number);
+    return peft_dataset_select(whole, rows, count, part, error);
+}
+
+static peft_status check_count(const peft_dataset *whole, size_t count, const char *what, peft_error *error)
+{
+    if (count > 0 && count < whole->count && whole->count <= UINT32_MAX) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_ARGUMENT, "examples to %s: expected 1 to %zu (of %zu), found %zu", what,
+                     whole->count - 1, whole->count, count);
+}
+
+peft_status peft_dataset_draw(const peft_dataset *whole, size_t count, uint64_t seed, peft_dataset **drawn,
+                              peft_error *error)
+{
+    *drawn = NULL;
+    peft_status status = check_count(whole, count, "draw", error);
+    if (status != PEFT_OK) return status;
+    uint32_t *order = calloc(whole->count, sizeof *order);
+    if (!order) return fail_memory(error);
+    shuffle(order, whole->count, seed);
+    status = take(whole, order, count, drawn, error);
+    free(order);
     return status;
 }
 
@@ -120,12 +140,16 @@ peft_status peft_dataset_hold_out(const peft_dataset *whole, size_t held_out, ui
                                   peft_dataset **rest, peft_error *error)
 {
     *held = *rest = NULL;
-    if (held_out == 0 || held_out >= whole->count || whole->count > UINT32_MAX)
-        return peft_fail(error, PEFT_ERR_ARGUMENT, "examples to hold out: expected 1 to %zu (of %zu), found %zu",
-                         whole->count - 1, whole->count, held_out);
+    peft_status status = check_count(whole, held_out, "hold out", error);
+    if (status != PEFT_OK) return status;
     uint32_t *order = calloc(whole->count, sizeof *order);
-    peft_status status = order ? draw(whole, seed, order, error) : fail_memory(error);
-    if (status == PEFT_OK) status = cut(whole, order, held_out, held, rest, error);
+    status = order ? shuffle_families(whole, seed, order, error) : fail_memory(error);
+    if (status == PEFT_OK) status = take(whole, order, held_out, held, error);
+    if (status == PEFT_OK) status = take(whole, order + held_out, whole->count - held_out, rest, error);
+    if (status != PEFT_OK) {
+        peft_dataset_free(*held);
+        *held = NULL;
+    }
     free(order);
     return status;
 }

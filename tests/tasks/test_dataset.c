@@ -193,6 +193,26 @@ START_TEST(held_out_examples_depend_on_the_seed_alone)
 }
 END_TEST
 
+START_TEST(drawn_examples_keep_the_order_of_the_file)
+{
+    peft_dataset *whole = numbered_rows(), *drawn[3];
+    static const uint64_t seeds[] = {7, 7, 8};
+    for (size_t i = 0; i < 3; i++) {
+        int seen[ROWS] = {0};
+        ck_assert_int_eq(peft_dataset_draw(whole, HELD, seeds[i], &drawn[i], &error), PEFT_OK);
+        ck_assert_uint_eq(drawn[i]->count, HELD);
+        mark(drawn[i], seen);
+        for (size_t k = 0; k < ROWS; k++) ck_assert_int_le(seen[k], 1);
+    }
+    ck_assert(same_rows(drawn[0], drawn[1]));
+    ck_assert(!same_rows(drawn[0], drawn[2]));
+    for (size_t i = 0; i < 3; i++) peft_dataset_free(drawn[i]);
+    ck_assert_int_eq(peft_dataset_draw(whole, ROWS, 7, drawn, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_ptr_null(drawn[0]);
+    peft_dataset_free(whole);
+}
+END_TEST
+
 enum { FAMILY = 4 };
 
 /* Of each family's rows 0 and 1 share the first text, 1 and 2 the second, and the second of 2 is the first of 3. */
@@ -286,5 +306,6 @@ TEST_MAIN("dataset", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardo
           tcase_add_test(tc, a_label_that_the_task_does_not_have_is_named);
           tcase_add_test(tc, held_out_and_rest_are_the_whole);
           tcase_add_test(tc, held_out_examples_depend_on_the_seed_alone);
+          tcase_add_test(tc, drawn_examples_keep_the_order_of_the_file);
           tcase_add_test(tc, examples_that_share_a_text_stay_together);
           tcase_add_test(tc, an_empty_text_makes_no_family); tcase_add_test(tc, running_out_of_memory_is_reported))
