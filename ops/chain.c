@@ -131,7 +131,7 @@ static void run_part(const peft_step *step, peft_context *ctx, node_function *ru
 
 static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, int32_t end)
 {
-    int64_t rows = rows_of(&g->steps[first]), tile = peft_tile_rows(rows, peft_most_tiles(rows));
+    int64_t rows = rows_of(&g->steps[first]), tile = peft_rows_of_tile(rows);
     chain_loop loop = {g, ctx, first, end, rows, tile};
     for (int32_t k = first; k < end; k++)
         if (g->steps[k].work->before) run_part(&g->steps[k], ctx, g->steps[k].work->before);

@@ -150,6 +150,12 @@ static inline int64_t peft_tile_rows(int64_t rows, int64_t tiles)
     return each < PEFT_LEAST_TILE ? PEFT_LEAST_TILE : each;
 }
 
+/* Rows of a tile of all the rows. */
+static inline int64_t peft_rows_of_tile(int64_t rows)
+{
+    return peft_tile_rows(rows, peft_most_tiles(rows));
+}
+
 /* A kernel that finds its input unusable (an index out of range) reports it; the run stops after the node. */
 void peft_context_fail(peft_context *ctx, peft_status status, const char *format, ...) PEFT_PRINTF(3, 4);
 

@@ -62,8 +62,7 @@ PEFT_API peft_status peft_dataset_from_table(peft_table *table, peft_dataset **d
 PEFT_API peft_status peft_dataset_select(const peft_dataset *from, const uint32_t *rows, size_t count,
                                          peft_dataset **dataset, peft_error *error);
 
-/* `count` examples of a larger set, drawn with the seed, in the order of the file. PEFT_ERR_ARGUMENT: not 1 ... all
- * - 1. */
+/* `count` examples, drawn with the seed, in the order of the file. PEFT_ERR_ARGUMENT where it is none or all. */
 PEFT_API peft_status peft_dataset_draw(const peft_dataset *whole, size_t count, uint64_t seed, peft_dataset **drawn,
                                        peft_error *error);
 

@@ -96,24 +96,25 @@ static shared read_shared(const low_rank *l, const peft_node *node)
     return (shared){Bt, At, products, dA, dA + matrices * l->in};
 }
 
+/* For the adapters begin ... end - 1: M [rows, columns] of each, into Mt. */
+static void transpose_each(int64_t begin, int64_t end, int64_t rows, int64_t columns, const real *M, real *Mt)
+{
+    int64_t size = rows * columns;
+    for (int64_t k = begin; k < end; k++) transpose(rows, columns, M + k * size, columns, Mt + k * size, rows);
+}
+
 static void transpose_B(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx, (void)scratch;
     low_rank l = read_node(node);
-    int64_t size = l.rank * l.out;
-    const real *B = node->in[LOW_RANK_B]->data;
-    real *Bt = read_shared(&l, node).Bt;
-    for (int64_t k = begin; k < end; k++) transpose(l.out, l.rank, B + k * size, l.rank, Bt + k * size, l.out);
+    transpose_each(begin, end, l.out, l.rank, node->in[LOW_RANK_B]->data, read_shared(&l, node).Bt);
 }
 
 static void transpose_A(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx, (void)scratch;
     low_rank l = read_node(node);
-    int64_t size = l.rank * l.in;
-    const real *A = node->in[LOW_RANK_A]->data;
-    real *At = read_shared(&l, node).At;
-    for (int64_t k = begin; k < end; k++) transpose(l.rank, l.in, A + k * size, l.in, At + k * size, l.rank);
+    transpose_each(begin, end, l.rank, l.in, node->in[LOW_RANK_A]->data, read_shared(&l, node).At);
 }
 
 static void before_forward(const peft_node *node, peft_context *ctx)
@@ -339,8 +340,7 @@ static bool one_adapter(const peft_node *node)
 
 static int64_t piece_of(const peft_node *node, int64_t begin)
 {
-    int64_t rows = peft_rows(node->in[LOW_RANK_X]);
-    return begin / peft_tile_rows(rows, peft_most_tiles(rows));
+    return begin / peft_rows_of_tile(peft_rows(node->in[LOW_RANK_X]));
 }
 
 static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)

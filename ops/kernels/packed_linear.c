@@ -137,7 +137,7 @@ static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
 static void for_tiles(const peft_node *node, peft_context *ctx, peft_rows_function *run)
 {
     int64_t rows = peft_rows(node->in[X]);
-    peft_for_rows(node, ctx, rows, peft_tile_rows(rows, peft_most_tiles(rows)), run);
+    peft_for_rows(node, ctx, rows, peft_rows_of_tile(rows), run);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)
