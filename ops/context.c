@@ -41,6 +41,9 @@
 KERNELS_LIST(DECLARE)
 DECLARE(portable_f64)
 
+/* Instead of these in bf16: kernels whose products have rounded factors. That of `linear` depends on its weight. */
+static const peft_kernel *const kernels_bf16[PEFT_NUM_OPS] = {[PEFT_OP_attention] = &peft_kernel_attention_bf16};
+
 typedef struct backend {
     const char *name;
     peft_kernel_table kernels;
@@ -189,7 +192,9 @@ size_t peft_context_bytes(const peft_context *ctx)
 const peft_kernel *peft_context_kernel(const peft_context *ctx, const peft_node *node)
 {
     if (peft_packed_serves(node, ctx->dnnl)) return &peft_kernel_packed_linear;
-    return (node->out[0]->dtype == PEFT_F64 ? ctx->kernels_f64 : ctx->kernels)[node->op];
+    if (node->out[0]->dtype == PEFT_F64) return ctx->kernels_f64[node->op];
+    const peft_kernel *rounded = ctx->dtype == PEFT_BF16 ? kernels_bf16[node->op] : NULL;
+    return rounded ? rounded : ctx->kernels[node->op];
 }
 
 peft_status peft_context_reserve(peft_context *ctx, size_t bytes, peft_error *error)

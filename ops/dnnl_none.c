@@ -65,3 +65,4 @@ size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix)
 }
 
 const peft_kernel peft_kernel_packed_linear = {0};
+const peft_kernel peft_kernel_attention_bf16 = {0};

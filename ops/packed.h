@@ -23,4 +23,7 @@ bool peft_packed_serves(const peft_node *node, const peft_dnnl *d);
 /* The op `linear` of such nodes. */
 extern const peft_kernel peft_kernel_packed_linear;
 
+/* For contexts whose dtype is PEFT_BF16. */
+extern const peft_kernel peft_kernel_attention_bf16;
+
 #endif

@@ -87,9 +87,10 @@ static inline void mask_bits(uint64_t key, uint64_t row, uint32_t plane, uint32_
  * masks of a row apart. */
 static inline void mask_factors(const mask *m, uint64_t row, uint32_t plane, int64_t block, real out[MASK_COLUMNS])
 {
-    uint16_t bits[MASK_COLUMNS];
+    uint16_t bits[MASK_COLUMNS], threshold = m->threshold; /* a copy: compilers read *m in each turn of the loop */
+    real scale = m->scale;
     mask_bits(m->key, row, plane, (uint32_t)block * MASK_COUNTERS, bits);
-    for (int j = 0; j < MASK_COLUMNS; j++) out[j] = bits[j] < m->threshold ? 0 : m->scale;
+    for (int j = 0; j < MASK_COLUMNS; j++) out[j] = bits[j] < threshold ? 0 : scale;
 }
 
 #endif

@@ -1,6 +1,7 @@
 #include "tests/support/op_check.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,12 +58,12 @@ static double dy_at(int64_t k)
     return op_noise(1000003 + (uint64_t)k);
 }
 
-/* Runs the case; gradients start at `initial`. */
-static void evaluate(evaluation *e, peft_dtype dtype, const char *backend, int threads, bool backward, double initial)
+/* Runs the case on tensors of `dtype`; gradients start at `initial`. */
+static void evaluate(evaluation *e, peft_dtype dtype, peft_context_options options, bool backward, double initial)
 {
     peft_error error = {0};
     peft_context *ctx;
-    peft_context_options options = {.threads = threads, .backend = backend, .seed = 7};
+    options.seed = 7;
     ck_assert_msg(!peft_context_open(&ctx, &options, &error), "%s", error.message);
     peft_graph *g;
     ck_assert(!peft_graph_create(&g, &error));
@@ -142,7 +143,7 @@ static double moved_loss(evaluation *e, double step, bool all, int input, int64_
                 moved.in[i][k] += step * op_noise(555 + (uint64_t)(i * 31) + (uint64_t)k);
             else if (i == input && k == element)
                 moved.in[i][k] += step;
-    evaluate(&moved, PEFT_F64, "portable", 1, false, 0);
+    evaluate(&moved, PEFT_F64, (peft_context_options){.threads = 1, .backend = "portable"}, false, 0);
     double loss = 0;
     for (int64_t k = 0; k < moved.y_count; k++) loss += moved.y[k] * dy_at(k);
     finish(&moved);
@@ -191,34 +192,42 @@ static void check_differences(evaluation *e)
         }
 }
 
-static void check_close(const op_case *c, const char *backend, const char *what, const double *found,
+static void check_close(const op_case *c, const char *kernels, double tolerance, const char *what, const double *found,
                         const double *expected, int64_t count)
 {
-    double limit = (c->tolerance > 0 ? c->tolerance : FLOAT_TOLERANCE) * (1e-3 + largest(expected, count));
+    double limit = tolerance * (1e-3 + largest(expected, count));
     for (int64_t k = 0; k < count; k++)
-        ck_assert_msg(fabs(found[k] - expected[k]) <= limit, "%s, %s: %s[%lld]: double %.9g, float %.9g", c->name,
-                      backend, what, (long long)k, expected[k], found[k]);
+        ck_assert_msg(fabs(found[k] - expected[k]) <= limit, "%s, %s: %s[%lld]: expected %.9g, found %.9g", c->name,
+                      kernels, what, (long long)k, expected[k], found[k]);
 }
 
-static void check_same_bits(const evaluation *a, const evaluation *b, const char *backend, int threads)
+static double float_tolerance(const op_case *c)
+{
+    return c->tolerance > 0 ? c->tolerance : FLOAT_TOLERANCE;
+}
+
+static void check_same_bits(const evaluation *a, const evaluation *b, const char *kernels, int threads)
 {
     bool same = memcmp(a->y, b->y, (size_t)a->y_count * sizeof *a->y) == 0;
     for (int i = 0; i < a->num_inputs; i++)
         same = same && memcmp(a->grad[i], b->grad[i], (size_t)a->count[i] * sizeof(double)) == 0;
-    ck_assert_msg(same, "%s, %s: %d threads give other bits than one", a->c->name, backend, threads);
+    ck_assert_msg(same, "%s, %s: %d threads give other bits than one", a->c->name, kernels, threads);
 }
 
-static void check_backend(const evaluation *expected, const char *backend)
+static void check_kernels(const evaluation *expected, const char *backend, peft_dtype dtype, double tolerance)
 {
     evaluation one = start(expected->c);
-    evaluate(&one, PEFT_F32, backend, 1, true, 0);
-    check_close(one.c, backend, "y", one.y, expected->y, expected->y_count);
+    peft_context_options options = {.threads = 1, .backend = backend, .dtype = dtype};
+    char kernels[64];
+    snprintf(kernels, sizeof kernels, "%s %s", backend, peft_dtype_name(dtype));
+    evaluate(&one, PEFT_F32, options, true, 0);
+    check_close(one.c, kernels, tolerance, "y", one.y, expected->y, expected->y_count);
     for (int i = 0; i < one.num_inputs; i++)
-        check_close(one.c, backend, "gradient", one.grad[i], expected->grad[i], one.count[i]);
-    for (int threads = 2; threads <= 3; threads++) {
+        check_close(one.c, kernels, tolerance, "gradient", one.grad[i], expected->grad[i], one.count[i]);
+    for (options.threads = 2; options.threads <= 3; options.threads++) {
         evaluation more = start(expected->c);
-        evaluate(&more, PEFT_F32, backend, threads, true, 0);
-        check_same_bits(&one, &more, backend, threads);
+        evaluate(&more, PEFT_F32, options, true, 0);
+        check_same_bits(&one, &more, kernels, options.threads);
         finish(&more);
     }
     finish(&one);
@@ -228,24 +237,32 @@ static void check_accumulation(const evaluation *expected)
 {
     enum { INITIAL = 3 };
     evaluation added = start(expected->c);
-    evaluate(&added, PEFT_F64, "portable", 2, true, INITIAL);
+    evaluate(&added, PEFT_F64, (peft_context_options){.threads = 2, .backend = "portable"}, true, INITIAL);
     for (int i = 0; i < added.num_inputs; i++) {
         if (!differentiable(&added, i)) continue;
         for (int64_t k = 0; k < added.count[i]; k++) added.grad[i][k] -= INITIAL;
-        check_close(added.c, "double", "accumulated gradient", added.grad[i], expected->grad[i], added.count[i]);
+        check_close(added.c, "double", float_tolerance(added.c), "accumulated gradient", added.grad[i],
+                    expected->grad[i], added.count[i]);
     }
     finish(&added);
 }
 
-void op_check(const op_case *c)
+void op_check_rounded(const op_case *c, double bf16_tolerance)
 {
     evaluation e = start(c);
-    evaluate(&e, PEFT_F64, "portable", 1, true, 0);
+    evaluate(&e, PEFT_F64, (peft_context_options){.threads = 1, .backend = "portable"}, true, 0);
     check_differences(&e);
     check_accumulation(&e);
     for (int k = 0; peft_backend_name(k); k++)
-        if (peft_backend_available(peft_backend_name(k))) check_backend(&e, peft_backend_name(k));
+        if (peft_backend_available(peft_backend_name(k)))
+            check_kernels(&e, peft_backend_name(k), PEFT_F32, float_tolerance(c));
+    if (peft_dtype_available(PEFT_BF16)) check_kernels(&e, "onednn", PEFT_BF16, bf16_tolerance);
     finish(&e);
+}
+
+void op_check(const op_case *c)
+{
+    op_check_rounded(c, float_tolerance(c));
 }
 
 void op_check_refused(const op_case *c, peft_status status, const char *message)

@@ -2,7 +2,8 @@
  *
  *   1. backward is the adjoint of forward: central differences in double, each element where there are few, and one
  *      random direction over all inputs always;
- *   2. every backend that this CPU runs agrees with the double kernels, outputs and gradients;
+ *   2. every backend that this CPU runs, in every type that it has, agrees with the double kernels, outputs and
+ *      gradients;
  *   3. threads 1, 2 and 3 give the same bits;
  *   4. gradients are added, not set, where a parameter holds one already. */
 #ifndef PEFT_TESTS_SUPPORT_OP_CHECK_H
@@ -41,6 +42,8 @@ typedef struct op_case {
     }
 
 void op_check(const op_case *c);
+/* An op that multiplies factors in bf16 has this tolerance for them. */
+void op_check_rounded(const op_case *c, double bf16_tolerance);
 
 /* Where describing must fail: its status and a part of its message. */
 void op_check_refused(const op_case *c, peft_status status, const char *message);

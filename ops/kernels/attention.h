@@ -1,0 +1,269 @@
+/* ops/kernels/attention.h - what attention is cut into, and what is done to its scores, for the kernels whose products
+ * are of `real` (attention.c) and of bf16 (attention_bf16.c).
+ *
+ * A piece of work is one sequence and one key/value head with all query heads that share it, so that each gradient has
+ * one writer. Queries come in tiles; a tile's scores lie in the thread's scratch memory, keys along the vectors, whose
+ * last is filled up with keys that nobody sees. */
+#ifndef PEFT_OPS_KERNELS_ATTENTION_H
+#define PEFT_OPS_KERNELS_ATTENTION_H
+
+#include "ops/kernels/block.h"
+#include "ops/kernels/mask.h"
+#include "ops/kernels/row.h"
+#include "ops/ops.h"
+
+enum { Q, K, V, QUERY_STARTS, KEY_STARTS };
+enum { Y, LOG_SUM_EXP };
+enum { TILE = 64 }; /* queries */
+
+typedef struct attention {
+    int64_t heads, key_heads, group, head_size; /* group: query heads that share a key/value head */
+    int64_t query_row, key_row;                 /* strides between tokens */
+    const int32_t *query_starts, *key_starts;
+    int64_t reach; /* how many keys back a query sees, itself included */
+    bool causal, dropout;
+    real scale;
+    mask mask;
+    int64_t first_row; /* of the batch, among all rows that masks tell apart */
+} attention;
+
+static inline attention read_node(const peft_node *node, const peft_context *ctx)
+{
+    const peft_attention_options *o = node->attributes;
+    int64_t query_row = peft_columns(node->in[Q]);
+    return (attention){.heads = o->num_heads,
+                       .key_heads = o->num_key_value_heads,
+                       .group = o->num_heads / o->num_key_value_heads,
+                       .head_size = query_row / o->num_heads,
+                       .query_row = query_row,
+                       .key_row = peft_columns(node->in[K]),
+                       .query_starts = node->in[QUERY_STARTS]->data,
+                       .key_starts = node->in[KEY_STARTS]->data,
+                       .reach = o->mask == PEFT_MASK_WINDOW ? o->window : INT64_MAX,
+                       .causal = o->mask != PEFT_MASK_NONE,
+                       .dropout = o->dropout > 0,
+                       .scale = (real)o->scale,
+                       .mask = mask_of(ctx, o->dropout, o->dropout_stream),
+                       .first_row = o->first_row};
+}
+
+static inline int64_t whole_vectors(int64_t keys)
+{
+    return (keys + LANES - 1) / LANES * LANES;
+}
+
+/* One sequence, its tokens among all, for the query heads head ... head + group - 1 that share a key/value head. */
+typedef struct sequence {
+    int64_t query, queries, key, keys;
+    int64_t head, key_head;
+    int64_t stride; /* between rows of scores */
+} sequence;
+
+static inline sequence read_sequence(const attention *a, int64_t piece)
+{
+    int64_t s = piece / a->key_heads, key_head = piece % a->key_heads;
+    int64_t keys = a->key_starts[s + 1] - a->key_starts[s];
+    return (sequence){.query = a->query_starts[s],
+                      .queries = a->query_starts[s + 1] - a->query_starts[s],
+                      .key = a->key_starts[s],
+                      .keys = keys,
+                      .head = key_head * a->group,
+                      .key_head = key_head,
+                      .stride = whole_vectors(keys)};
+}
+
+/* Keys begin ... end - 1 of a sequence. */
+typedef struct range {
+    int64_t begin, end;
+} range;
+
+/* What query i of its sequence sees; both are aligned at their ends. */
+static inline range seen_keys(const attention *a, const sequence *s, int64_t i)
+{
+    if (!a->causal) return (range){0, s->keys};
+    int64_t end = i + 1 + s->keys - s->queries;
+    if (end <= 0) return (range){0, 0};
+    return (range){end > a->reach ? end - a->reach : 0, end};
+}
+
+/* Some queries of one head, and the keys that any of them sees. Scores of a tile start at key `begin`. */
+typedef struct tile {
+    int64_t head, row, rows;    /* rows: queries of the sequence */
+    int64_t first;              /* element of q, y and their gradients */
+    int64_t first_row;          /* element of z */
+    int64_t begin, keys, width; /* begin starts a block of the mask, width is whole vectors */
+    int64_t first_key;          /* element of k, v and their gradients */
+} tile;
+
+static inline tile read_tile(const attention *a, const sequence *s, int64_t head, int64_t row)
+{
+    int64_t rows = s->queries - row < TILE ? s->queries - row : TILE;
+    int64_t begin = seen_keys(a, s, row).begin / MASK_COLUMNS * MASK_COLUMNS;
+    int64_t keys = seen_keys(a, s, row + rows - 1).end - begin;
+    return (tile){.head = head,
+                  .row = row,
+                  .rows = rows,
+                  .first = (s->query + row) * a->query_row + head * a->head_size,
+                  .first_row = (s->query + row) * a->heads + head,
+                  .begin = begin,
+                  .keys = keys,
+                  .width = whole_vectors(keys),
+                  .first_key = (s->key + begin) * a->key_row + s->key_head * a->head_size};
+}
+
+static inline range seen_in_tile(const attention *a, const sequence *s, const tile *t, int64_t row)
+{
+    range seen = seen_keys(a, s, t->row + row);
+    return (range){seen.begin > t->begin ? seen.begin - t->begin : 0, seen.end > t->begin ? seen.end - t->begin : 0};
+}
+
+static inline void set_unseen(real *x, range seen, int64_t width, real value)
+{
+    for (int64_t j = 0; j < seen.begin; j++) x[j] = value;
+    for (int64_t j = seen.end; j < width; j++) x[j] = value;
+}
+
+/* A head's part of a row is short, and far from that of the next row: the CPU does not read ahead itself. */
+static inline void prefetch_keys(const attention *a, const sequence *s, const real *keys)
+{
+    prefetch_rows(s->keys, a->head_size, keys + s->key * a->key_row + s->key_head * a->head_size, a->key_row);
+}
+
+static inline void prefetch_queries(const attention *a, const tile *t, const real *queries)
+{
+    prefetch_rows(t->rows, a->head_size, queries + t->first, a->query_row);
+}
+
+/* M of one query for the keys from `block` of the tile on; 1 without dropout. */
+static inline void mask_block(const attention *a, const sequence *s, const tile *t, int64_t row, int64_t block, real *M)
+{
+    uint64_t token = (uint64_t)(a->first_row + s->query + t->row + row);
+    if (a->dropout)
+        mask_factors(&a->mask, token, (uint32_t)t->head, (t->begin + block) / MASK_COLUMNS, M);
+    else
+        for (int j = 0; j < MASK_COLUMNS; j++) M[j] = 1;
+}
+
+static inline int64_t block_end(const tile *t, int64_t block)
+{
+    return t->width - block < MASK_COLUMNS ? t->width : block + MASK_COLUMNS;
+}
+
+/* P *= M for one query */
+static inline void drop(const attention *a, const sequence *s, const tile *t, int64_t row, real *P)
+{
+    for (int64_t block = 0; block < t->width && a->dropout; block += MASK_COLUMNS) {
+        real M[MASK_COLUMNS];
+        mask_block(a, s, t, row, block, M);
+        for (int64_t j = block; j < block_end(t, block); j += LANES) store(P + j, load(P + j) * load(M + (j - block)));
+    }
+}
+
+/* For one query: scores become M * P, which dV is made of, and dY V^T becomes c dS, for dQ and dK. */
+static inline void score_gradient(const attention *a, const sequence *s, const tile *t, int64_t row, real z, real delta,
+                                  real *P, real *dS)
+{
+    for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
+        real M[MASK_COLUMNS];
+        mask_block(a, s, t, row, block, M);
+        for (int64_t j = block; j < block_end(t, block); j += LANES) {
+            vec m = load(M + (j - block)), p = vec_exp(a->scale * load(P + j) - z);
+            store(P + j, m * p);
+            store(dS + j, a->scale * p * (m * load(dS + j) - delta));
+        }
+    }
+    range seen = seen_in_tile(a, s, t, row);
+    set_unseen(P, seen, t->width, 0);
+    set_unseen(dS, seen, t->width, 0);
+}
+
+/* The scores of a tile become M * exp(S - max), and `factor` of each row what it lacks: one by the sum of exp. */
+static inline void weigh_scores(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *P,
+                                real factor[TILE])
+{
+    real *z = (real *)node->out[LOG_SUM_EXP]->data + t->first_row;
+    for (int64_t i = 0; i < t->rows; i++) {
+        range seen = seen_in_tile(a, s, t, i);
+        bool blind = seen.begin == seen.end;
+        real *row = P + i * s->stride;
+        set_unseen(row, seen, t->width, blind ? 0 : NOTHING);
+        factor[i] = blind ? 0 : 1 / exp_row(t->width, a->scale, row, row, &z[i * a->heads]);
+        drop(a, s, t, i, row);
+    }
+}
+
+static inline void scale_rows(const attention *a, const tile *t, const real factor[TILE], real *y)
+{
+    for (int64_t i = 0; i < t->rows; i++)
+        for (int64_t d = 0; d < a->head_size; d++) y[i * a->query_row + d] *= factor[i];
+}
+
+/* score_gradient for the rows of a tile */
+static inline void score_gradients(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *P,
+                                   real *dS)
+{
+    const real *dy = (const real *)node->dout->data + t->first, *y = (const real *)node->out[Y]->data + t->first;
+    const real *z = (const real *)node->out[LOG_SUM_EXP]->data + t->first_row;
+    for (int64_t i = 0; i < t->rows; i++) {
+        int64_t at = i * a->query_row;
+        real delta;
+        dot_tile(1, 1, a->head_size, dy + at, 0, y + at, 0, &delta, 0);
+        score_gradient(a, s, t, i, z[i * a->heads], delta, P + i * s->stride, dS + i * s->stride);
+    }
+}
+
+/* Gradients of keys and values are sums over tiles. Each piece clears its own, which then wait in a cache. */
+static inline void clear_key_gradients(const peft_node *node, const attention *a, const sequence *s)
+{
+    for (int input = K; input <= V; input++) {
+        if (!node->din[input] || peft_accumulates(node, input)) continue;
+        real *d = (real *)node->din[input]->data + s->key * a->key_row + s->key_head * a->head_size;
+        for (int64_t j = 0; j < s->keys; j++) memset(d + j * a->key_row, 0, (size_t)a->head_size * sizeof *d);
+    }
+}
+
+/* What one direction does at the beginning of a sequence, and for each tile of queries; `scratch` is theirs. */
+typedef struct direction {
+    void (*begin)(const peft_node *node, const attention *a, const sequence *s, real *scratch);
+    void (*tile)(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch);
+} direction;
+
+static inline void run_pieces(const peft_node *node, const peft_context *ctx, int64_t begin, int64_t end,
+                              const direction *d, real *scratch)
+{
+    attention a = read_node(node, ctx);
+    for (int64_t piece = begin; piece < end; piece++) {
+        sequence s = read_sequence(&a, piece);
+        prefetch_keys(&a, &s, node->in[K]->data);
+        prefetch_keys(&a, &s, node->in[V]->data);
+        d->begin(node, &a, &s, scratch);
+        for (int64_t head = s.head; head < s.head + a.group; head++)
+            for (int64_t row = 0; row < s.queries; row += TILE) {
+                tile t = read_tile(&a, &s, head, row);
+                d->tile(node, &a, &s, &t, scratch);
+            }
+    }
+}
+
+static inline int64_t num_pieces(const peft_node *node)
+{
+    const peft_attention_options *o = node->attributes;
+    return (node->in[QUERY_STARTS]->shape.size[0] - 1) * o->num_key_value_heads;
+}
+
+/* Of the longest sequence. */
+static inline int64_t widest_scores(const peft_node *node)
+{
+    const int32_t *starts = node->in[KEY_STARTS]->data;
+    int64_t longest = 0;
+    for (int64_t s = 0; s + 1 < node->in[KEY_STARTS]->shape.size[0]; s++)
+        longest = starts[s + 1] - starts[s] > longest ? starts[s + 1] - starts[s] : longest;
+    return whole_vectors(longest);
+}
+
+static inline int64_t head_size_of(const peft_node *node)
+{
+    return peft_columns(node->in[Q]) / ((const peft_attention_options *)node->attributes)->num_heads;
+}
+
+#endif

@@ -1,0 +1,180 @@
+/* ops/kernels/attention_bf16.c - attention whose products have factors in bf16 and sums in float.
+ *
+ * The formulas are those of attention.c. Q, K, V, dY, and P and dS where they are multiplied, are rounded to bf16; z,
+ * exponentials and what else lies between the products are float. A matrix X lies in pairs (ops/kernels/pairs.h): Xr
+ * by its rows, Xc by its columns, Xt by its rows and transposed. */
+#include "ops/kernels/attention.h"
+#include "ops/kernels/pairs.h"
+
+/* The scratch memory of a thread. */
+typedef struct places {
+    int64_t pairs, width; /* of a head, in pairs and in whole vectors */
+    real *Kt, *Vt;        /* of a sequence: [pairs, stride] */
+    real *Kc, *Vc;        /* [stride / 2, width] */
+    real *Qr, *dYr;       /* of a tile: [TILE, pairs] */
+    real *Qc, *dYc;       /* [TILE / 2, width] */
+    real *P, *dS;         /* float: [TILE, stride] */
+    real *Pr, *dSr;       /* [TILE, stride / 2] */
+    real *Pc, *dSc;       /* [TILE / 2, stride] */
+    int64_t used;         /* elements */
+} places;
+
+static real *take(places *p, real *scratch, int64_t rows, int64_t columns)
+{
+    real *place = scratch ? scratch + p->used : NULL;
+    p->used += rows * columns;
+    return place;
+}
+
+static places forward_places(int64_t head_size, int64_t stride, real *scratch)
+{
+    places p = {.pairs = num_pairs(head_size), .width = whole_vectors(head_size)};
+    p.Kt = take(&p, scratch, p.pairs, stride);
+    p.Vc = take(&p, scratch, stride / 2, p.width);
+    p.Qr = take(&p, scratch, TILE, p.pairs);
+    p.P = take(&p, scratch, TILE, stride);
+    p.Pr = take(&p, scratch, TILE, stride / 2);
+    return p;
+}
+
+static places backward_places(int64_t head_size, int64_t stride, real *scratch)
+{
+    places p = {.pairs = num_pairs(head_size), .width = whole_vectors(head_size)};
+    p.Kt = take(&p, scratch, p.pairs, stride);
+    p.Vt = take(&p, scratch, p.pairs, stride);
+    p.Kc = take(&p, scratch, stride / 2, p.width);
+    p.Qr = take(&p, scratch, TILE, p.pairs);
+    p.dYr = take(&p, scratch, TILE, p.pairs);
+    p.Qc = take(&p, scratch, TILE / 2, p.width);
+    p.dYc = take(&p, scratch, TILE / 2, p.width);
+    p.P = take(&p, scratch, TILE, stride);
+    p.dS = take(&p, scratch, TILE, stride);
+    p.dSr = take(&p, scratch, TILE, stride / 2);
+    p.Pc = take(&p, scratch, TILE / 2, stride);
+    p.dSc = take(&p, scratch, TILE / 2, stride);
+    return p;
+}
+
+static const real *first_key(const attention *a, const sequence *s, const peft_tensor *keys)
+{
+    return (const real *)keys->data + s->key * a->key_row + s->key_head * a->head_size;
+}
+
+/* Xt of k or v, filled up with zeros; `rows` is a place for TILE of them. */
+static void transpose_keys(const attention *a, const sequence *s, const peft_tensor *keys, int64_t pairs, real *rows,
+                           real *Xt)
+{
+    const real *from = first_key(a, s, keys);
+    for (int64_t p = 0; p < pairs; p++)
+        for (int64_t j = s->keys; j < s->stride; j++) Xt[p * s->stride + j] = 0;
+    for (int64_t j = 0; j < s->keys; j += TILE) {
+        int64_t count = s->keys - j < TILE ? s->keys - j : TILE;
+        pair_rows(count, a->head_size, from + j * a->key_row, a->key_row, rows, pairs);
+        transpose(count, pairs, rows, pairs, Xt + j, s->stride);
+    }
+}
+
+static void pair_keys(const attention *a, const sequence *s, const peft_tensor *keys, int64_t width, real *Xc)
+{
+    pair_columns(s->keys, a->head_size, first_key(a, s, keys), a->key_row, Xc, width);
+}
+
+/* out [rows, width] = queries keys^T, for rows of q or dy, which are left in Xr */
+static void products(const attention *a, const sequence *s, const tile *t, const peft_tensor *queries, int64_t pairs,
+                     const real *Xt, real *Xr, real *out)
+{
+    const real *rows = (const real *)queries->data;
+    prefetch_queries(a, t, rows);
+    pair_rows(t->rows, a->head_size, rows + t->first, a->query_row, Xr, pairs);
+    pair_product(t->rows, t->width, pairs, Xr, pairs, 1, Xt + t->begin, s->stride, out, s->stride);
+}
+
+static void begin_forward(const peft_node *node, const attention *a, const sequence *s, real *scratch)
+{
+    places at = forward_places(a->head_size, s->stride, scratch);
+    transpose_keys(a, s, node->in[K], at.pairs, at.Qr, at.Kt);
+    pair_keys(a, s, node->in[V], at.width, at.Vc);
+}
+
+static void forward_tile(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch)
+{
+    places at = forward_places(a->head_size, s->stride, scratch);
+    real *y = (real *)node->out[Y]->data + t->first, factor[TILE];
+    products(a, s, t, node->in[Q], at.pairs, at.Kt, at.Qr, at.P);
+    weigh_scores(node, a, s, t, at.P, factor);
+    pair_rows(t->rows, t->width, at.P, s->stride, at.Pr, s->stride / 2);
+    pair_product(t->rows, a->head_size, num_pairs(t->keys), at.Pr, s->stride / 2, 1, at.Vc + t->begin / 2 * at.width,
+                 at.width, y, a->query_row);
+    scale_rows(a, t, factor, y);
+}
+
+static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    static const direction forward = {begin_forward, forward_tile};
+    run_pieces(node, ctx, begin, end, &forward, scratch);
+}
+
+static void forward(const peft_node *node, peft_context *ctx)
+{
+    peft_for_rows(node, ctx, num_pieces(node), 1, forward_pieces);
+}
+
+static void begin_backward(const peft_node *node, const attention *a, const sequence *s, real *scratch)
+{
+    places at = backward_places(a->head_size, s->stride, scratch);
+    clear_key_gradients(node, a, s);
+    transpose_keys(a, s, node->in[K], at.pairs, at.Qr, at.Kt);
+    transpose_keys(a, s, node->in[V], at.pairs, at.Qr, at.Vt);
+    if (node->din[Q]) pair_keys(a, s, node->in[K], at.width, at.Kc);
+}
+
+/* d (+)= X^T of a tile, X [rows, keys], times rows of q or dy */
+static void update_keys(const attention *a, const sequence *s, const tile *t, const real *Xc,
+                        const peft_tensor *queries, int64_t width, real *Yc, const peft_tensor *d)
+{
+    pair_columns(t->rows, a->head_size, (const real *)queries->data + t->first, a->query_row, Yc, width);
+    pair_update(t->keys, a->head_size, num_pairs(t->rows), Xc, 1, s->stride, Yc, width, (real *)d->data + t->first_key,
+                a->key_row);
+}
+
+static void backward_tile(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch)
+{
+    places at = backward_places(a->head_size, s->stride, scratch);
+    prefetch_queries(a, t, node->out[Y]->data);
+    products(a, s, t, node->in[Q], at.pairs, at.Kt, at.Qr, at.P);
+    products(a, s, t, node->dout, at.pairs, at.Vt, at.dYr, at.dS);
+    score_gradients(node, a, s, t, at.P, at.dS);
+    if (node->din[Q]) {
+        pair_rows(t->rows, t->width, at.dS, s->stride, at.dSr, s->stride / 2);
+        pair_put(peft_accumulates(node, Q), t->rows, a->head_size, num_pairs(t->keys), at.dSr, s->stride / 2, 1,
+                 at.Kc + t->begin / 2 * at.width, at.width, (real *)node->din[Q]->data + t->first, a->query_row);
+    }
+    if (node->din[K]) {
+        pair_columns(t->rows, t->width, at.dS, s->stride, at.dSc, s->stride);
+        update_keys(a, s, t, at.dSc, node->in[Q], at.width, at.Qc, node->din[K]);
+    }
+    if (node->din[V]) {
+        pair_columns(t->rows, t->width, at.P, s->stride, at.Pc, s->stride);
+        update_keys(a, s, t, at.Pc, node->dout, at.width, at.dYc, node->din[V]);
+    }
+}
+
+static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    static const direction backward = {begin_backward, backward_tile};
+    run_pieces(node, ctx, begin, end, &backward, scratch);
+}
+
+static void backward(const peft_node *node, peft_context *ctx)
+{
+    peft_for_rows(node, ctx, num_pieces(node), 1, backward_pieces);
+}
+
+static size_t thread_bytes(const peft_node *node, bool backward)
+{
+    int64_t head_size = head_size_of(node), stride = widest_scores(node);
+    places p = backward ? backward_places(head_size, stride, NULL) : forward_places(head_size, stride, NULL);
+    return (size_t)p.used * sizeof(real);
+}
+
+const peft_kernel KERNEL(attention) = {.forward = forward, .backward = backward, .thread_bytes = thread_bytes};

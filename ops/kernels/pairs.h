@@ -1,0 +1,124 @@
+/* ops/kernels/pairs.h - the small products of block.h with factors in bf16.
+ *
+ * The CPU multiplies bf16 in pairs: to each float of a sum it adds the products of two neighbours with two others. So
+ * the index that is summed over runs in pairs, each in the place of one float: `pair_rows` makes them of neighbours in
+ * a row, `pair_columns` of neighbours in a column, with a zero where one is missing. Numbers are rounded to the
+ * nearest, ties to even; sums are float, in a fixed order. */
+#ifndef PEFT_OPS_KERNELS_PAIRS_H
+#define PEFT_OPS_KERNELS_PAIRS_H
+
+#include <immintrin.h>
+
+#include "ops/kernels/block.h"
+
+static inline int64_t num_pairs(int64_t count)
+{
+    return (count + 1) / 2;
+}
+
+/* The lanes of a vector that `left` elements fill. */
+static inline __mmask16 some_lanes(int64_t left)
+{
+    return (__mmask16)(left >= LANES ? UINT16_MAX : left > 0 ? (1U << left) - 1U : 0);
+}
+
+static inline __m512 load_left(const real *p, int64_t left)
+{
+    return _mm512_maskz_loadu_ps(some_lanes(left), p);
+}
+
+/* out [rows, columns / 2]: (in[i][2 p], in[i][2 p + 1]) */
+static inline void pair_rows(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out, int64_t row_out)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j += 2 * LANES) {
+            const real *from = in + i * row_in + j;
+            __m512 low = load_left(from, columns - j), high = load_left(from + LANES, columns - j - LANES);
+            __m512 pairs = (__m512)_mm512_cvtne2ps_pbh(high, low);
+            _mm512_mask_storeu_ps(out + i * row_out + j / 2, some_lanes(num_pairs(columns - j)), pairs);
+        }
+}
+
+/* out [rows / 2, columns]: (in[2 p][j], in[2 p + 1][j]); rows of out are whole vectors */
+static inline void pair_columns(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out,
+                                int64_t row_out)
+{
+    const __m512i alternate = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
+                                               6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    for (int64_t i = 0; i < rows; i += 2)
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const real *from = in + i * row_in + j;
+            __m512 even = load_left(from, columns - j);
+            __m512 odd = i + 1 < rows ? load_left(from + row_in, columns - j) : _mm512_setzero_ps();
+            __m512i both = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
+            _mm512_storeu_ps(out + i / 2 * row_out + j, (__m512)_mm512_permutexvar_epi16(alternate, both));
+        }
+}
+
+/* Enough sums at once for the CPU to be busy while each waits for its last product. */
+enum { PAIR_VECTORS = 4, PAIR_ROWS = 8 };
+
+ALWAYS_INLINE void pair_tile(bool add, int rows, int vectors, __mmask16 last, int64_t pairs, const real *c,
+                             int64_t row_c, int64_t column_c, const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    __m512 sum[PAIR_ROWS][PAIR_VECTORS];
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++) {
+            __mmask16 some = v + 1 < vectors ? some_lanes(LANES) : last;
+            sum[i][v] = add ? _mm512_maskz_loadu_ps(some, y + i * row_y + v * LANES) : _mm512_setzero_ps();
+        }
+    for (int64_t p = 0; p < pairs; p++)
+        for (int v = 0; v < vectors; v++) {
+            __m512bh bv = (__m512bh)_mm512_loadu_ps(b + p * row_b + v * LANES);
+            for (int i = 0; i < rows; i++)
+                sum[i][v] = _mm512_dpbf16_ps(sum[i][v], (__m512bh)_mm512_set1_ps(c[i * row_c + p * column_c]), bv);
+        }
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++) {
+            __mmask16 some = v + 1 < vectors ? some_lanes(LANES) : last;
+            _mm512_mask_storeu_ps(y + i * row_y + v * LANES, some, sum[i][v]);
+        }
+}
+
+ALWAYS_INLINE void pair_strip(bool add, int rows, int vectors, __mmask16 last, int64_t m, int64_t pairs, const real *c,
+                              int64_t row_c, int64_t column_c, const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    int64_t i = 0;
+    for (; i + rows <= m; i += rows)
+        pair_tile(add, rows, vectors, last, pairs, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
+    for (; i + 2 <= m; i += 2)
+        pair_tile(add, 2, vectors, last, pairs, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
+    if (i < m) pair_tile(add, 1, vectors, last, pairs, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
+}
+
+/* y[i][j] = sum_p c[i][p] b[p][j] over pairs, or += : c [m, pairs] with any strides, b [pairs, n] with rows of whole
+ * vectors, y [m, n] */
+ALWAYS_INLINE void pair_put(bool add, int64_t m, int64_t n, int64_t pairs, const real *c, int64_t row_c,
+                            int64_t column_c, const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    for (int64_t j = 0, width; j < n; j += width) {
+        int64_t left = n - j;
+        width = left > 3 * LANES ? 4 * LANES : left > LANES ? 2 * LANES : LANES;
+        __mmask16 last = some_lanes(left - width + LANES);
+        if (width == 4 * LANES)
+            pair_strip(add, PAIR_ROWS / 2, 4, last, m, pairs, c, row_c, column_c, b + j, row_b, y + j, row_y);
+        else if (width == 2 * LANES)
+            pair_strip(add, PAIR_ROWS, 2, last, m, pairs, c, row_c, column_c, b + j, row_b, y + j, row_y);
+        else
+            pair_strip(add, PAIR_ROWS, 1, last, m, pairs, c, row_c, column_c, b + j, row_b, y + j, row_y);
+    }
+}
+
+static inline void pair_product(int64_t m, int64_t n, int64_t pairs, const real *c, int64_t row_c, int64_t column_c,
+                                const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    pair_put(false, m, n, pairs, c, row_c, column_c, b, row_b, y, row_y);
+}
+
+static inline void pair_update(int64_t m, int64_t n, int64_t pairs, const real *c, int64_t row_c, int64_t column_c,
+                               const real *b, int64_t row_b, real *y, int64_t row_y)
+{
+    pair_put(true, m, n, pairs, c, row_c, column_c, b, row_b, y, row_y);
+}
+
+#endif
