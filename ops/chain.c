@@ -39,10 +39,15 @@ static bool may_follow(uint32_t uses, uint32_t use)
     return !(uses & forbidden[use]);
 }
 
+static bool among_backward(const peft_step *step)
+{
+    return step->backward || step->again;
+}
+
 static bool joins(peft_graph *g, const peft_step *first, const peft_step *step, const peft_row_work *work)
 {
-    if (first == step || !first->work || !work || first->backward != step->backward || rows_of(first) != rows_of(step))
-        return false;
+    if (first == step || !first->work || !work || rows_of(first) != rows_of(step)) return false;
+    if (among_backward(first) != among_backward(step)) return false;
     peft_use uses[PEFT_MAX_USES];
     int32_t count = peft_step_uses(step, uses);
     for (int32_t k = 0; k < count; k++) {

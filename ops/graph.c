@@ -196,11 +196,11 @@ peft_tensor *peft_node_output(peft_graph *g, peft_node *node, peft_dtype dtype, 
     return node->out[node->num_outputs++] = t;
 }
 
-bool peft_graph_push_step(peft_graph *g, peft_node *node, bool backward)
+bool peft_graph_push_step(peft_graph *g, peft_step step)
 {
-    if (!backward && peft_ops[node->op].view) return true; /* nothing to do */
+    if (!step.backward && peft_ops[step.node->op].view) return true; /* nothing to do */
     if (!peft_graph_grow(g, (void **)&g->steps, g->num_steps, &g->step_capacity, sizeof *g->steps)) return false;
-    g->steps[g->num_steps++] = (peft_step){.node = node, .backward = backward};
+    g->steps[g->num_steps++] = step;
     return true;
 }
 
@@ -208,6 +208,6 @@ bool peft_graph_schedule_forward(peft_graph *g)
 {
     if (g->num_steps) return true;
     for (int32_t n = 0; n < g->num_nodes; n++)
-        if (!peft_graph_push_step(g, g->nodes[n], false)) return false;
+        if (!peft_graph_push_step(g, (peft_step){.node = g->nodes[n]})) return false;
     return true;
 }

@@ -4,7 +4,8 @@
  *                memory yet. After an error they return NULL and do nothing, and they accept NULL inputs, so that a
  *                formula is written without checks in between; ask peft_graph_status once, at the end.
  * differentiate  Every op has a forward and a backward kernel and says what backward reads. Walking the nodes in
- *                reverse gives gradients for what asks for them; a frozen weight costs nothing.
+ *                reverse gives gradients for what asks for them; a frozen weight costs nothing. What is cheap to
+ *                compute is computed again for backward rather than kept.
  * plan           The first and the last use of every tensor over forward and backward are known, so all get places
  *                in one buffer, and its size is known before anything is allocated.
  * run            The nodes call the kernels of the context's backend.

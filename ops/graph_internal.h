@@ -10,6 +10,7 @@
 typedef struct peft_step {
     peft_node *node;
     bool backward;
+    bool again; /* forward, a second time, for the backward steps after it: may run together with them */
     /* Of the plan: */
     int32_t chain;                         /* its first step (ops/chain.h) */
     int32_t chain_end;                     /* of a first step: one after the last */
@@ -56,6 +57,7 @@ struct peft_graph {
     int32_t num_bindings, binding_capacity;
     bool totalled;               /* the total loss was taken */
     bool unchained;              /* every step is a chain of its own: for tests */
+    bool keeps_all;              /* nothing is computed again but segments: for tests */
     int planned_threads;         /* of the context that the plan is for, */
     const char *planned_backend; /* its backend, */
     const void *planned_dnnl;    /* and its products: all decide on scratch memory */
@@ -66,7 +68,7 @@ struct peft_graph {
 peft_node *peft_graph_new_node(peft_graph *g, peft_op_id op);
 peft_tensor *peft_graph_new_tensor(peft_graph *g, peft_dtype dtype, peft_shape shape, int32_t storage);
 peft_tensor *peft_graph_place(peft_graph *g, peft_dtype dtype, peft_shape shape); /* with a storage of its own */
-bool peft_graph_push_step(peft_graph *g, peft_node *node, bool backward);
+bool peft_graph_push_step(peft_graph *g, peft_step step);
 bool peft_graph_schedule_forward(peft_graph *g); /* the nodes as steps, once */
 
 /* What a step reads or writes: tensors that have a place in the plan. `input` is that of the node that it is, or whose

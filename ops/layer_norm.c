@@ -15,7 +15,7 @@ peft_tensor *peft_layer_norm(peft_graph *g, peft_tensor *x, peft_tensor *weight,
     peft_tensor *inputs[] = {x, weight, bias};
     peft_node *node = peft_graph_append(g, PEFT_OP_layer_norm, 3, inputs, &eps, sizeof eps);
     peft_tensor *y = peft_node_output(g, node, x->dtype, x->shape);
-    peft_node_output(g, node, x->dtype, peft_shape_1(peft_rows(x))); /* mean */
-    peft_node_output(g, node, x->dtype, peft_shape_1(peft_rows(x))); /* rstd */
+    peft_node_output(g, node, x->dtype, peft_shape_2(peft_rows(x), 1)); /* mean */
+    peft_node_output(g, node, x->dtype, peft_shape_2(peft_rows(x), 1)); /* rstd */
     return peft_graph_failed(g) ? NULL : y;
 }

@@ -59,6 +59,7 @@ typedef struct peft_op {
     uint32_t in_place;                        /* PEFT_IN(i): out[0] may be written over in[i] */
     uint32_t gradient_in_place;               /* PEFT_IN(i): d in[i] may be written over d out[0] */
     bool view;                                /* out[0] is in[0] with another shape */
+    bool cheap; /* backward computes out[0] again, where the inputs are kept anyway, rather than having it kept too */
 } peft_op;
 
 extern const peft_op peft_ops[PEFT_NUM_OPS];

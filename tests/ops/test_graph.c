@@ -82,7 +82,7 @@ END_TEST
 /* Graphs of random nodes: every one that differs only in where its tensors lie, in what is computed twice, or in which
  * steps run together, has to give the same bits. Enough rows for several tiles; fewer for central differences. */
 enum { ROWS = 140, FEW_ROWS = 6, COLUMNS = 10, ELEMENTS = ROWS * COLUMNS };
-enum { NUM_LEAVES = 3, RANDOM_NODES = 24, RANDOM_GRAPHS = 60 };
+enum { NUM_LEAVES = 3, RANDOM_NODES = 24, RANDOM_GRAPHS = 60, WIDE = 40, RANK = 4, LAYERS = 4 };
 
 typedef struct random_choice {
     uint64_t seed, count;
@@ -155,7 +155,48 @@ static peft_tensor *random_graph(peft_graph *g, uint64_t seed, peft_tensor *cons
     return peft_add(g, made[count - 1], made[count - 2]);
 }
 
-typedef enum arrangement { PLANNED, OWN_PLACES, CHECKPOINTED, UNCHAINED, PARAMETERS } arrangement;
+static peft_tensor *adapted_linear(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *A, peft_tensor *B,
+                                   double dropout, uint64_t stream)
+{
+    peft_tensor *dropped = dropout > 0 ? peft_dropout(g, x, dropout, stream, 0) : x;
+    return peft_low_rank(g, peft_linear(g, x, weight, NULL), dropped, A, B, NULL, NULL, 0.5);
+}
+
+/* What a layer does after its attention. Its weights are parts of the leaves. */
+static peft_tensor *feed_forward(peft_graph *g, peft_tensor *x, peft_tensor *const leaves[NUM_LEAVES], double dropout)
+{
+    const int32_t turned[] = {1, 0};
+    peft_tensor *up = peft_slice(g, leaves[1], 0, 0, WIDE), *down = peft_permute(g, up, turned);
+    peft_tensor *A = peft_slice(g, leaves[1], 0, 3, RANK), *B = peft_slice(g, up, 1, 2, RANK);
+    peft_tensor *norm = peft_layer_norm(g, x, leaves[2], NULL, 1e-3);
+    peft_tensor *wide = adapted_linear(g, norm, up, A, B, dropout, 1);
+    wide = peft_activation(g, wide, PEFT_ACTIVATION_gelu);
+    peft_tensor *narrow =
+        adapted_linear(g, wide, down, peft_permute(g, B, turned), peft_permute(g, A, turned), dropout, 2);
+    return peft_add(g, narrow, norm);
+}
+
+/* The first has dropout in front of its adapters. */
+static peft_tensor *feed_forwards(peft_graph *g, uint64_t layers, peft_tensor *const leaves[NUM_LEAVES],
+                                  bool checkpointed)
+{
+    peft_tensor *x = peft_scale(g, leaves[0], 2);
+    for (uint64_t k = 0; k < layers; k++) {
+        if (checkpointed && k % 2) peft_graph_checkpoint_begin(g);
+        x = feed_forward(g, x, leaves, k ? 0 : 0.2);
+        if (checkpointed && k % 2) peft_graph_checkpoint_end(g);
+    }
+    return x;
+}
+
+typedef peft_tensor *describe_function(peft_graph *g, uint64_t seed, peft_tensor *const leaves[NUM_LEAVES],
+                                       bool checkpointed);
+
+/* Where tensors lie, what is computed again, and what runs together. */
+typedef struct arrangement {
+    bool keeps_all, own_places, checkpointed, unchained, parameters;
+    int threads; /* 0: 2 */
+} arrangement;
 
 typedef struct outcome {
     float y[ELEMENTS], dleaves[NUM_LEAVES][ELEMENTS];
@@ -197,12 +238,12 @@ static void check_places(const peft_graph *g, size_t bytes)
 
 /* Runs in a buffer that is full of NaN, so that a value read before it is written, or after its place was given away,
  * shows. Returns the bytes of the plan. */
-static size_t run_random(uint64_t seed, arrangement how, outcome *o)
+static size_t run(describe_function *describe, uint64_t seed, arrangement how, outcome *o)
 {
     peft_context *ctx;
     peft_graph *g;
     peft_error error = {0};
-    peft_context_options options = {.threads = 2, .seed = seed};
+    peft_context_options options = {.threads = how.threads ? how.threads : 2, .seed = seed};
     ck_assert(!peft_context_open(&ctx, &options, &error) && !peft_graph_create(&g, &error));
     float values[NUM_LEAVES][ELEMENTS], dy[ELEMENTS];
     peft_tensor *leaves[NUM_LEAVES];
@@ -210,15 +251,16 @@ static size_t run_random(uint64_t seed, arrangement how, outcome *o)
         peft_shape shape = i < 2 ? peft_shape_2(ROWS, COLUMNS) : peft_shape_1(COLUMNS);
         for (int k = 0; k < ELEMENTS; k++) values[i][k] = (float)op_noise((uint64_t)(i * ELEMENTS + k));
         for (int k = 0; k < ELEMENTS; k++) o->dleaves[i][k] = 0;
-        leaves[i] = how == PARAMETERS ? peft_parameter(g, PEFT_F32, shape, values[i], o->dleaves[i], "parameter")
-                                      : peft_variable(g, PEFT_F32, shape, values[i], "variable");
+        leaves[i] = how.parameters ? peft_parameter(g, PEFT_F32, shape, values[i], o->dleaves[i], "parameter")
+                                   : peft_variable(g, PEFT_F32, shape, values[i], "variable");
     }
     for (int k = 0; k < ELEMENTS; k++) dy[k] = (float)op_noise((uint64_t)(1000 + k));
 
-    peft_tensor *y = peft_graph_keep(g, random_graph(g, seed, leaves, how == CHECKPOINTED));
+    g->keeps_all = how.keeps_all;
+    g->unchained = how.unchained;
+    peft_tensor *y = peft_graph_keep(g, describe(g, seed, leaves, how.checkpointed));
     ck_assert_msg(!peft_graph_differentiate_from(g, y, dy, &error), "%s", error.message);
-    g->unchained = how == UNCHAINED;
-    if (how == OWN_PLACES)
+    if (how.own_places)
         for (int32_t k = 0; k < g->num_tensors; k++) peft_graph_keep(g, g->tensors[k]);
     size_t bytes;
     ck_assert(!peft_graph_plan(g, ctx, &bytes, &error) && !peft_context_reserve(ctx, bytes, &error));
@@ -228,7 +270,7 @@ static size_t run_random(uint64_t seed, arrangement how, outcome *o)
     ck_assert_uint_eq(peft_context_bytes(ctx), bytes);
 
     memcpy(o->y, y->data, sizeof o->y);
-    for (int i = 0; i < NUM_LEAVES && how != PARAMETERS; i++)
+    for (int i = 0; i < NUM_LEAVES && !how.parameters; i++)
         if (leaves[i]->grad)
             memcpy(o->dleaves[i], leaves[i]->grad->data, (size_t)peft_shape_count(&leaves[i]->shape) * sizeof(float));
     peft_graph_free(g);
@@ -236,21 +278,39 @@ static size_t run_random(uint64_t seed, arrangement how, outcome *o)
     return bytes;
 }
 
-START_TEST(places_and_recomputation_change_no_bit)
+static void check_arrangements(describe_function *describe, uint64_t seed)
 {
+    static const arrangement same_bits[] = {{.keeps_all = true},
+                                            {.checkpointed = true},
+                                            {.unchained = true},
+                                            {.unchained = true, .keeps_all = true},
+                                            {.checkpointed = true, .keeps_all = true},
+                                            {.threads = 1},
+                                            {.threads = 1, .unchained = true}};
     outcome planned, other;
-    size_t bytes = run_random((uint64_t)_i, PLANNED, &planned);
+    size_t bytes = run(describe, seed, (arrangement){0}, &planned);
     for (int k = 0; k < ELEMENTS; k++) ck_assert(!isnan(planned.y[k]));
-    size_t most = run_random((uint64_t)_i, OWN_PLACES, &other);
+    ck_assert_uint_lt(bytes, run(describe, seed, (arrangement){.own_places = true}, &other));
     ck_assert_mem_eq(&planned, &other, sizeof planned);
-    ck_assert_uint_lt(bytes, most);
-    run_random((uint64_t)_i, CHECKPOINTED, &other);
-    ck_assert_mem_eq(&planned, &other, sizeof planned);
-    run_random((uint64_t)_i, UNCHAINED, &other);
-    ck_assert_mem_eq(&planned, &other, sizeof planned);
-    run_random((uint64_t)_i, PARAMETERS, &other); /* 0 + -0 is 0 */
+    for (size_t k = 0; k < sizeof same_bits / sizeof *same_bits; k++) {
+        size_t others = run(describe, seed, same_bits[k], &other);
+        ck_assert_mem_eq(&planned, &other, sizeof planned);
+        if (k == 0) ck_assert_uint_le(bytes, others);
+    }
+    run(describe, seed, (arrangement){.parameters = true}, &other); /* 0 + -0 is 0 */
     for (int i = 0; i < NUM_LEAVES; i++)
         for (int k = 0; k < ELEMENTS; k++) ck_assert(planned.dleaves[i][k] == other.dleaves[i][k]);
+}
+
+START_TEST(places_and_recomputation_change_no_bit)
+{
+    check_arrangements(random_graph, (uint64_t)_i);
+}
+END_TEST
+
+START_TEST(layers_have_the_same_bits)
+{
+    check_arrangements(feed_forwards, 1 + (uint64_t)_i);
 }
 END_TEST
 
@@ -294,6 +354,7 @@ static size_t bytes_of_layers(peft_tensor *(*layer)(peft_graph *g, peft_tensor *
     peft_graph *g;
     size_t bytes;
     ck_assert(!peft_context_open(&ctx, NULL, NULL) && !peft_graph_create(&g, NULL));
+    g->keeps_all = true;
     peft_tensor *y = peft_variable(g, PEFT_F32, peft_shape_2(64, 64), x, "x");
     for (int k = 0; k < 8; k++) {
         if (checkpointed) peft_graph_checkpoint_begin(g);
@@ -316,6 +377,47 @@ START_TEST(recomputation_saves_memory)
     size_t tensor = 64 * 64 * sizeof(float);
     ck_assert_uint_ge(stored, 8 * 12 * tensor);
     ck_assert_uint_le(recomputed, (8 + 12 + 4) * tensor);
+}
+END_TEST
+
+typedef struct planned {
+    size_t bytes;
+    int32_t steps;
+} planned;
+
+static planned plan_layers(double dropout, bool keeps_all, bool observed)
+{
+    static float values[ELEMENTS], dy[ELEMENTS];
+    peft_context *ctx;
+    peft_graph *g;
+    peft_tensor *leaves[NUM_LEAVES];
+    ck_assert(!peft_context_open(&ctx, NULL, NULL) && !peft_graph_create(&g, NULL));
+    for (int i = 0; i < NUM_LEAVES; i++)
+        leaves[i] =
+            peft_variable(g, PEFT_F32, i < 2 ? peft_shape_2(ROWS, COLUMNS) : peft_shape_1(COLUMNS), values, "x");
+    peft_tensor *x = peft_scale(g, leaves[0], 2);
+    for (int k = 0; k < LAYERS; k++) x = feed_forward(g, x, leaves, dropout);
+    for (int32_t n = 0; n < g->num_nodes; n++)
+        if (observed && g->nodes[n]->op == PEFT_OP_activation) peft_graph_keep(g, g->nodes[n]->out[0]);
+    g->keeps_all = keeps_all;
+    planned p;
+    ck_assert(!peft_graph_differentiate_from(g, x, dy, NULL) && !peft_graph_plan(g, ctx, &p.bytes, NULL));
+    p.steps = g->num_steps;
+    peft_graph_free(g);
+    peft_context_close(ctx);
+    return p;
+}
+
+/* All layers but the one whose backward runs do without the results of norm and activation, and without what dropout
+ * makes of them. A result that is observed is there, and not computed again. */
+START_TEST(cheap_results_are_not_kept)
+{
+    double dropout = _i ? 0.2 : 0;
+    int32_t each = _i ? 4 : 2;
+    planned kept = plan_layers(dropout, true, false), again = plan_layers(dropout, false, false);
+    ck_assert_uint_le(again.bytes + (LAYERS - 1) * ROWS * (WIDE + COLUMNS) * sizeof(float), kept.bytes);
+    ck_assert_int_eq(again.steps, kept.steps + LAYERS * each);
+    ck_assert_int_eq(plan_layers(dropout, false, true).steps, kept.steps + LAYERS * (_i ? 2 : 1));
 }
 END_TEST
 
@@ -470,8 +572,10 @@ END_TEST
 
 TEST_MAIN("graph", tcase_add_loop_test(tc, shared_gradients_are_right, 0, sizeof cases / sizeof *cases);
           tcase_add_loop_test(tc, places_and_recomputation_change_no_bit, 0, RANDOM_GRAPHS);
+          tcase_add_loop_test(tc, layers_have_the_same_bits, 0, LAYERS);
           tcase_add_loop_test(tc, random_graphs_have_the_right_gradients, 0, RANDOM_GRAPHS);
-          tcase_add_loop_test(tc, recomputation_saves_memory, 0, 2); tcase_add_test(tc, a_chain_runs_in_place);
+          tcase_add_loop_test(tc, recomputation_saves_memory, 0, 2);
+          tcase_add_loop_test(tc, cheap_results_are_not_kept, 0, 2); tcase_add_test(tc, a_chain_runs_in_place);
           tcase_add_test(tc, the_first_error_is_kept); tcase_add_loop_test(tc, wrong_differentiation_is_refused, 0, 7);
           tcase_add_test(tc, nothing_follows_differentiation); tcase_add_test(tc, runs_repeat);
           tcase_add_test(tc, running_out_of_memory_is_an_error))
