@@ -39,6 +39,7 @@ static bool may_follow(uint32_t uses, uint32_t use)
     return !(uses & forbidden[use]);
 }
 
+/* A segment that is run again stays apart: its tensors would live as long as those of its backward. */
 static bool among_backward(const peft_step *step)
 {
     return step->backward || step->again;

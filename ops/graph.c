@@ -35,6 +35,11 @@ void peft_graph_reset(peft_graph *g)
     g->differentiated = g->planned = g->totalled = false;
 }
 
+void peft_graph_keep_bf16(peft_graph *g)
+{
+    g->keeps_bf16 = true;
+}
+
 peft_status peft_graph_status(const peft_graph *g, peft_error *error)
 {
     if (error && g->error.status != PEFT_OK) *error = g->error;

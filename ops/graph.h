@@ -59,6 +59,10 @@ PEFT_API peft_tensor *peft_graph_keep(peft_graph *g, peft_tensor *t);
 PEFT_API void peft_graph_checkpoint_begin(peft_graph *g);
 PEFT_API void peft_graph_checkpoint_end(peft_graph *g);
 
+/* From here on, also after a reset, results of 64 columns and more that backward reads, outside of segments, are kept for
+ * it in bf16: half of their memory, and gradients of values that are off by 2^-9 of themselves. */
+PEFT_API void peft_graph_keep_bf16(peft_graph *g);
+
 /* Appends the backward pass. `loss` has one element. */
 PEFT_API peft_status peft_graph_differentiate(peft_graph *g, peft_tensor *loss, peft_error *error);
 /* The same from dL/dy that the caller holds, in the shape and type of y. */

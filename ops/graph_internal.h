@@ -57,6 +57,7 @@ struct peft_graph {
     int32_t num_bindings, binding_capacity;
     bool totalled;               /* the total loss was taken */
     bool unchained;              /* every step is a chain of its own: for tests */
+    bool keeps_bf16;             /* see peft_graph_keep_bf16 */
     bool keeps_all;              /* nothing is computed again but segments: for tests */
     int planned_threads;         /* of the context that the plan is for, */
     const char *planned_backend; /* its backend, */

@@ -60,4 +60,5 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
                                .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_OUT(1)}},
     [PEFT_OP_mse] = {.name = "mse", .gradient_reads = {PEFT_IN(0) | PEFT_IN(1), PEFT_IN(0) | PEFT_IN(1)}},
     [PEFT_OP_copy] = {.name = "copy"},
+    [PEFT_OP_cast] = {.name = "cast"},
 };

@@ -37,7 +37,8 @@
     X(sum)                                                                                                             \
     X(cross_entropy)                                                                                                   \
     X(mse)                                                                                                             \
-    X(copy)
+    X(copy)                                                                                                            \
+    X(cast)
 
 typedef enum peft_op_id {
 #define X(name) PEFT_OP_##name,

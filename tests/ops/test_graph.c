@@ -82,7 +82,7 @@ END_TEST
 /* Graphs of random nodes: every one that differs only in where its tensors lie, in what is computed twice, or in which
  * steps run together, has to give the same bits. Enough rows for several tiles; fewer for central differences. */
 enum { ROWS = 140, FEW_ROWS = 6, COLUMNS = 10, ELEMENTS = ROWS * COLUMNS };
-enum { NUM_LEAVES = 3, RANDOM_NODES = 24, RANDOM_GRAPHS = 60, WIDE = 40, RANK = 4, LAYERS = 4 };
+enum { NUM_LEAVES = 3, RANDOM_NODES = 24, RANDOM_GRAPHS = 60, WIDE = 72, RANK = 4, LAYERS = 4 };
 
 typedef struct random_choice {
     uint64_t seed, count;
@@ -194,7 +194,7 @@ typedef peft_tensor *describe_function(peft_graph *g, uint64_t seed, peft_tensor
 
 /* Where tensors lie, what is computed again, and what runs together. */
 typedef struct arrangement {
-    bool keeps_all, own_places, checkpointed, unchained, parameters;
+    bool keeps_all, own_places, checkpointed, unchained, parameters, keeps_bf16;
     int threads; /* 0: 2 */
 } arrangement;
 
@@ -258,6 +258,7 @@ static size_t run(describe_function *describe, uint64_t seed, arrangement how, o
 
     g->keeps_all = how.keeps_all;
     g->unchained = how.unchained;
+    if (how.keeps_bf16) peft_graph_keep_bf16(g);
     peft_tensor *y = peft_graph_keep(g, describe(g, seed, leaves, how.checkpointed));
     ck_assert_msg(!peft_graph_differentiate_from(g, y, dy, &error), "%s", error.message);
     if (how.own_places)
@@ -311,6 +312,82 @@ END_TEST
 START_TEST(layers_have_the_same_bits)
 {
     check_arrangements(feed_forwards, 1 + (uint64_t)_i);
+}
+END_TEST
+
+static double largest_difference(const float *a, const float *b, int count, double *largest)
+{
+    double apart = 0;
+    *largest = 0;
+    for (int k = 0; k < count; k++) {
+        apart = fmax(apart, fabs((double)a[k] - (double)b[k]));
+        *largest = fmax(*largest, fabs((double)a[k]));
+    }
+    return apart;
+}
+
+/* Forward is as it was. A gradient is made of values that are off by 2^-9 of themselves, through a few layers. */
+START_TEST(layers_kept_in_bf16_have_nearly_the_same_gradients)
+{
+    static const arrangement same_bits[] = {{.keeps_bf16 = true, .own_places = true},
+                                            {.keeps_bf16 = true, .unchained = true},
+                                            {.keeps_bf16 = true, .threads = 1}};
+    uint64_t layers = 1 + (uint64_t)_i;
+    outcome exact, rounded, other;
+    size_t bytes = run(feed_forwards, layers, (arrangement){0}, &exact);
+    size_t fewer = run(feed_forwards, layers, (arrangement){.keeps_bf16 = true}, &rounded);
+    /* The layer whose backward runs has its values in float once more. */
+    if (layers > 2) ck_assert_uint_le(fewer + (layers - 2) * ROWS * WIDE * sizeof(uint16_t), bytes);
+    ck_assert_mem_eq(exact.y, rounded.y, sizeof exact.y);
+    ck_assert_mem_ne(exact.dleaves, rounded.dleaves, sizeof exact.dleaves);
+    for (int i = 0; i < NUM_LEAVES; i++) {
+        double largest, apart = largest_difference(exact.dleaves[i], rounded.dleaves[i], ELEMENTS, &largest);
+        ck_assert_double_le(apart, largest / 128);
+    }
+    for (size_t k = 0; k < sizeof same_bits / sizeof *same_bits; k++) {
+        run(feed_forwards, layers, same_bits[k], &other);
+        ck_assert_mem_eq(&rounded, &other, sizeof rounded);
+    }
+    run(feed_forwards, layers, (arrangement){.keeps_bf16 = true, .checkpointed = true}, &other);
+    ck_assert_mem_eq(exact.y, other.y, sizeof exact.y);
+}
+END_TEST
+
+/* As bits: the upper half, to the nearest, ties to even. */
+START_TEST(a_cast_rounds_to_the_nearest)
+{
+    static const struct {
+        uint32_t in;
+        uint16_t out;
+    } table[] = {{0x3F800000, 0x3F80}, {0x3F807FFF, 0x3F80}, {0x3F808000, 0x3F80}, {0x3F808001, 0x3F81},
+                 {0x3F818000, 0x3F82}, {0xBF818000, 0xBF82}, {0x7F7FFFFF, 0x7F80}, {0x7F800000, 0x7F80},
+                 {0xFF800000, 0xFF80}, {0x7F800001, 0x7FC0}, {0x00000000, 0x0000}, {0x80000000, 0x8000},
+                 {0x00018000, 0x0002}, {0x7FC00000, 0x7FC0}};
+    enum { COUNT = sizeof table / sizeof *table };
+    uint32_t in[COUNT];
+    for (int k = 0; k < COUNT; k++) in[k] = table[k].in;
+    peft_context_options options = {.threads = 1, .backend = peft_backend_name(_i)};
+    if (!options.backend || !peft_backend_available(options.backend)) return;
+    peft_context *ctx;
+    peft_graph *g;
+    peft_error error = {0};
+    ck_assert(!peft_context_open(&ctx, &options, &error) && !peft_graph_create(&g, &error));
+    peft_tensor *x = peft_constant(g, PEFT_F32, peft_shape_2(1, COUNT), in, "x");
+    peft_tensor *rounded =
+        peft_node_output(g, peft_graph_append(g, PEFT_OP_cast, 1, &x, NULL, 0), PEFT_BF16, peft_shape_2(1, COUNT));
+    peft_tensor *back =
+        peft_node_output(g, peft_graph_append(g, PEFT_OP_cast, 1, &rounded, NULL, 0), PEFT_F32, peft_shape_2(1, COUNT));
+    peft_graph_keep(g, rounded);
+    peft_graph_keep(g, back);
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
+    for (int k = 0; k < COUNT; k++) {
+        uint32_t bits;
+        memcpy(&bits, (const float *)back->data + k, sizeof bits);
+        ck_assert_uint_eq(((const uint16_t *)rounded->data)[k], table[k].out);
+        ck_assert_uint_eq(bits, (uint32_t)table[k].out << 16);
+    }
+    peft_graph_free(g);
+    peft_context_close(ctx);
 }
 END_TEST
 
@@ -573,6 +650,8 @@ END_TEST
 TEST_MAIN("graph", tcase_add_loop_test(tc, shared_gradients_are_right, 0, sizeof cases / sizeof *cases);
           tcase_add_loop_test(tc, places_and_recomputation_change_no_bit, 0, RANDOM_GRAPHS);
           tcase_add_loop_test(tc, layers_have_the_same_bits, 0, LAYERS);
+          tcase_add_loop_test(tc, layers_kept_in_bf16_have_nearly_the_same_gradients, 0, LAYERS);
+          tcase_add_loop_test(tc, a_cast_rounds_to_the_nearest, 0, 8);
           tcase_add_loop_test(tc, random_graphs_have_the_right_gradients, 0, RANDOM_GRAPHS);
           tcase_add_loop_test(tc, recomputation_saves_memory, 0, 2);
           tcase_add_loop_test(tc, cheap_results_are_not_kept, 0, 2); tcase_add_test(tc, a_chain_runs_in_place);

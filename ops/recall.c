@@ -1,0 +1,219 @@
+#include "ops/recall.h"
+
+enum { KEPT, AGAIN, ROUNDED };
+
+/* Narrower results stay as they are: gates and logits take little memory and decide a lot. */
+enum { LEAST_ROUNDED_COLUMNS = 64 };
+
+static const peft_node *maker_of(const peft_graph *g, const peft_tensor *t)
+{
+    return t && t->node >= 0 ? g->nodes[t->node] : NULL;
+}
+
+/* What the backward kernel of `node` will read, given the gradients that are wanted. */
+static uint32_t backward_reads(const peft_node *node)
+{
+    uint32_t reads = 0;
+    for (int32_t i = 0; i < node->num_inputs; i++)
+        if (node->in[i] && node->in[i]->requires_grad) reads |= peft_ops[node->op].gradient_reads[i];
+    return reads;
+}
+
+/* ---- decisions ---- */
+
+/* Marks the storages that are there in the backward pass anyway: kept for the caller, or read by a segment, which is
+ * run again. */
+static void mark_stored(const peft_graph *g, bool *stored)
+{
+    for (int32_t k = 0; k < g->num_tensors; k++)
+        if (g->tensors[k]->kept) stored[g->tensors[k]->storage] = true;
+    for (int32_t n = 0; n < g->num_nodes; n++)
+        for (int32_t i = 0; i < g->nodes[n]->num_inputs; i++) {
+            const peft_tensor *in = g->nodes[n]->in[i];
+            if (g->nodes[n]->segment >= 0 && in && in->storage >= 0) stored[in->storage] = true;
+        }
+}
+
+/* Is input i there when the node runs again: the caller's, computed again too, or kept until a later backward, which is
+ * that of the node or of the input's maker? Where its own backward needs what is computed again, it does not follow: of
+ * a row of activations every second one is stored, since all of them, computed again at once, would save nothing. */
+static bool is_there(const peft_recall *r, const peft_node *node, int32_t i)
+{
+    const peft_tensor *in = node->in[i];
+    if (!in || in->storage < 0) return true;
+    const peft_node *maker = maker_of(r->g, in);
+    bool read = backward_reads(node) & PEFT_IN(i), kept = maker->segment < 0 && backward_reads(maker) & PEFT_OUT(0);
+    return r->manner[in->node] == AGAIN ? !read : read || kept;
+}
+
+static bool inputs_are_there(const peft_recall *r, const peft_node *node)
+{
+    for (int32_t i = 0; i < node->num_inputs; i++)
+        if (!is_there(r, node, i)) return false;
+    return true;
+}
+
+static void find_again(peft_recall *r, const bool *stored)
+{
+    for (int32_t n = 0; n < r->g->num_nodes && !r->g->keeps_all; n++) {
+        const peft_node *node = r->g->nodes[n], *maker = maker_of(r->g, node->in[0]);
+        const peft_op *op = &peft_ops[node->op];
+        if (node->segment >= 0 || node->out[0]->storage < 0 || stored[node->out[0]->storage]) continue;
+        bool again = op->view ? maker && r->manner[node->in[0]->node] == AGAIN : op->cheap && inputs_are_there(r, node);
+        if (again) r->manner[n] = AGAIN;
+    }
+}
+
+/* Marks the nodes whose results backward kernels of the segment (-1: outside of all) up to node `last` read, directly
+ * or through a node that runs again. */
+static void mark_needed(const peft_recall *r, int32_t segment, int32_t last, bool *needed)
+{
+    const peft_graph *g = r->g;
+    for (int32_t n = last; n >= 0; n--) {
+        const peft_node *node = g->nodes[n];
+        if (node->segment != segment) continue;
+        uint32_t reads = node->out[0]->requires_grad ? backward_reads(node) : 0;
+        bool runs = segment >= 0 || r->manner[n] == AGAIN || peft_ops[node->op].view;
+        if (reads & (segment >= 0 ? ~(PEFT_OUT(0) - 1) : PEFT_OUT(0))) needed[n] = true;
+        for (int32_t i = 0; i < node->num_inputs; i++)
+            if (maker_of(g, node->in[i]) && ((reads & PEFT_IN(i)) || (needed[n] && runs)))
+                needed[node->in[i]->node] = true;
+    }
+}
+
+static void find_rounded(peft_recall *r, const bool *stored, bool *needed)
+{
+    mark_needed(r, -1, r->g->num_nodes - 1, needed);
+    for (int32_t n = 0; n < r->g->num_nodes; n++) {
+        const peft_node *node = r->g->nodes[n], *maker = maker_of(r->g, node->in[0]);
+        const peft_tensor *y = node->out[0];
+        if (!needed[n] || r->manner[n] != KEPT || node->segment >= 0 || y->storage < 0 || stored[y->storage]) continue;
+        bool wide = y->dtype == PEFT_F32 && peft_columns(y) >= LEAST_ROUNDED_COLUMNS;
+        if (peft_ops[node->op].view ? maker && r->manner[node->in[0]->node] == ROUNDED : wide) r->manner[n] = ROUNDED;
+    }
+}
+
+/* ---- the forward pass ---- */
+
+static peft_tensor *push_cast(peft_graph *g, peft_tensor *x, peft_dtype dtype, bool again)
+{
+    peft_node *cast = peft_graph_new_node(g, PEFT_OP_cast);
+    peft_tensor *y = peft_graph_place(g, dtype, x->shape);
+    if (!cast || !y) return NULL;
+    cast->num_inputs = cast->num_outputs = 1;
+    cast->in[0] = x;
+    cast->out[0] = y;
+    y->node = x->node;
+    return peft_graph_push_step(g, (peft_step){.node = cast, .again = again}) ? y : NULL;
+}
+
+static bool schedule_forward(peft_recall *r)
+{
+    r->g->num_steps = 0; /* of a plan without a backward pass */
+    for (int32_t n = 0; n < r->g->num_nodes; n++) {
+        peft_node *node = r->g->nodes[n];
+        if (!peft_graph_push_step(r->g, (peft_step){.node = node})) return false;
+        if (r->manner[n] != ROUNDED || peft_ops[node->op].view) continue;
+        if (!(r->rounded[n] = push_cast(r->g, node->out[0], PEFT_BF16, false))) return false;
+    }
+    return true;
+}
+
+bool peft_recall_begin(peft_recall *r, peft_graph *g)
+{
+    size_t nodes = (size_t)g->num_nodes;
+    *r = (peft_recall){g, peft_arena_take(&g->arena, nodes * sizeof *r->manner),
+                       peft_arena_take(&g->arena, nodes * sizeof(peft_node *)),
+                       peft_arena_take(&g->arena, nodes * sizeof(peft_tensor *))};
+    bool *stored = peft_arena_take(&g->arena, (size_t)g->num_storages * sizeof *stored);
+    bool *needed = peft_arena_take(&g->arena, nodes * sizeof *needed);
+    if (!r->manner || !r->copies || !r->rounded || !stored || !needed)
+        return peft_graph_fail(g, PEFT_ERR_MEMORY, "differentiate: out of memory");
+    mark_stored(g, stored);
+    find_again(r, stored);
+    if (g->keeps_bf16) find_rounded(r, stored, needed);
+    return schedule_forward(r);
+}
+
+/* ---- the backward pass ---- */
+
+static peft_node *copy_of(peft_recall *r, int32_t n)
+{
+    if (r->copies[n]) return r->copies[n];
+    peft_node *copy = peft_graph_new_node(r->g, r->g->nodes[n]->op);
+    if (copy) *copy = *r->g->nodes[n];
+    return r->copies[n] = copy;
+}
+
+/* What backward reads in place of t. */
+static peft_tensor *stand_in(const peft_recall *r, peft_tensor *t)
+{
+    const peft_node *maker = maker_of(r->g, t), *copy = maker ? r->copies[t->node] : NULL;
+    for (int32_t j = 0; copy && j < maker->num_outputs; j++)
+        if (maker->out[j] == t) return copy->out[j];
+    return t;
+}
+
+static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs)
+{
+    bool view = peft_ops[copy->op].view;
+    for (int32_t i = 0; i < copy->num_inputs; i++) copy->in[i] = stand_in(r, copy->in[i]);
+    for (int32_t j = 0; j < outputs; j++) {
+        const peft_tensor *out = copy->out[j];
+        peft_tensor *place = view ? peft_graph_new_tensor(r->g, out->dtype, out->shape, copy->in[0]->storage)
+                                  : peft_graph_place(r->g, out->dtype, out->shape);
+        if (!place) return false;
+        place->data = out->data; /* of a view of a leaf; else still NULL */
+        place->node = out->node;
+        copy->out[j] = place;
+    }
+    return peft_graph_push_step(r->g, (peft_step){.node = copy, .again = copy->segment < 0});
+}
+
+/* Has t there for the backward steps that follow. What else a node saved is kept, and written once more. */
+static bool recall(peft_recall *r, const peft_tensor *t)
+{
+    const peft_node *node = maker_of(r->g, t);
+    if (!node || node->out[0] != t || r->manner[t->node] == KEPT) return true;
+    peft_node *copy = copy_of(r, t->node);
+    if (!copy || copy->out[0] != t) return copy != NULL;
+    if (r->rounded[t->node]) return (copy->out[0] = push_cast(r->g, r->rounded[t->node], t->dtype, true)) != NULL;
+    for (int32_t i = 0; i < node->num_inputs; i++)
+        if (!recall(r, node->in[i])) return false;
+    return run_again(r, copy, 1);
+}
+
+/* Runs the segment that ends at node `last` again, up to what its backward reads. */
+static bool recall_segment(peft_recall *r, int32_t last)
+{
+    peft_graph *g = r->g;
+    int32_t segment = g->nodes[last]->segment;
+    bool *needed = peft_arena_take(&g->arena, (size_t)g->num_nodes * sizeof *needed);
+    if (!needed) return peft_graph_fail(g, PEFT_ERR_MEMORY, "checkpoint: out of memory");
+    mark_needed(r, segment, last, needed);
+    for (int32_t n = 0; n <= last; n++) {
+        if (g->nodes[n]->segment != segment) continue;
+        peft_node *copy = copy_of(r, n);
+        if (!copy || (needed[n] && !run_again(r, copy, copy->num_outputs))) return false;
+        for (int32_t i = 0; i < copy->num_inputs; i++) copy->in[i] = stand_in(r, copy->in[i]);
+    }
+    return true;
+}
+
+peft_node *peft_recall_node(peft_recall *r, int32_t n)
+{
+    peft_node *node = r->g->nodes[n];
+    if (node->segment >= 0) return r->copies[n] || recall_segment(r, n) ? r->copies[n] : NULL;
+    uint32_t reads = backward_reads(node);
+    if ((reads & PEFT_OUT(0)) && !recall(r, node->out[0])) return NULL;
+    for (int32_t i = 0; i < node->num_inputs; i++) {
+        if (!(reads & PEFT_IN(i))) continue;
+        if (!recall(r, node->in[i])) return NULL;
+        peft_tensor *read = stand_in(r, node->in[i]);
+        if (read == node->in[i]) continue;
+        peft_node *copy = copy_of(r, n);
+        if (!copy) return NULL;
+        copy->in[i] = read;
+    }
+    return r->copies[n] ? r->copies[n] : node;
+}
