@@ -70,6 +70,23 @@ static void note_uses(peft_graph *g, const peft_step *step)
     }
 }
 
+/* Where each thread has a tile, its memory is less than that of all rows. */
+static bool tiles_are_fewer_rows(const peft_context *ctx, const peft_step *first)
+{
+    return peft_context_threads(ctx) * first->tile < rows_of(first);
+}
+
+static void find_local(peft_graph *g, const peft_context *ctx)
+{
+    for (int32_t k = 0; k < g->num_storages; k++) {
+        peft_storage *s = &g->storages[k];
+        if (s->parent != k || s->first < 0 || s->last >= g->num_steps) continue;
+        const peft_step *first = &g->steps[g->steps[s->first].chain];
+        bool together = first->chain_end > g->steps[s->first].chain + 1 && s->last < first->chain_end;
+        s->local = together && !(s->uses & (WHOLE_READ | WHOLE_WRITTEN)) && tiles_are_fewer_rows(ctx, first);
+    }
+}
+
 void peft_graph_find_chains(peft_graph *g, const peft_context *ctx)
 {
     int32_t first = 0;
@@ -80,8 +97,10 @@ void peft_graph_find_chains(peft_graph *g, const peft_context *ctx)
         step->chain = first;
         step->work = work;
         g->steps[first].chain_end = k + 1;
+        g->steps[first].tile = peft_rows_of_tile(rows_of(&g->steps[first]));
         note_uses(g, step);
     }
+    find_local(g, ctx);
 }
 
 /* ---- running ---- */
@@ -109,17 +128,49 @@ typedef struct chain_loop {
     int64_t rows, tile;
 } chain_loop;
 
+/* A node for one tile: its tensors that are local lie where the thread has them. */
+typedef struct tile_node {
+    peft_node node;
+    peft_tensor tensors[PEFT_MAX_USES];
+    int32_t num_tensors;
+} tile_node;
+
+/* As kernels count rows from the first of all, its address is as far before the tile. */
+static void place_tensor(tile_node *t, peft_tensor **tensor, const chain_loop *l, int64_t begin, const char *memory)
+{
+    const peft_storage *s = *tensor && (*tensor)->storage >= 0 ? &l->g->storages[(*tensor)->storage] : NULL;
+    if (!s || !s->local) return;
+    peft_tensor *own = &t->tensors[t->num_tensors++];
+    size_t before = s->bytes / (size_t)l->rows * (size_t)begin;
+    *own = **tensor;
+    own->data = (void *)((uintptr_t)memory + s->offset - before); /* NOLINT(performance-no-int-to-ptr) */
+    *tensor = own;
+}
+
+static void place_node(tile_node *t, const peft_node *node, const chain_loop *l, int64_t begin, const char *memory)
+{
+    t->node = *node;
+    t->num_tensors = 0;
+    for (int32_t i = 0; i < node->num_inputs; i++) place_tensor(t, &t->node.in[i], l, begin, memory);
+    for (int32_t i = 0; i < node->num_inputs; i++) place_tensor(t, &t->node.din[i], l, begin, memory);
+    for (int32_t j = 0; j < node->num_outputs; j++) place_tensor(t, &t->node.out[j], l, begin, memory);
+    place_tensor(t, &t->node.dout, l, begin, memory);
+}
+
 static void run_tile(void *argument, int64_t piece, int thread)
 {
     const chain_loop *l = argument;
     const peft_profile *profile = l->ctx->profile;
     int64_t begin = piece * l->tile, end = begin + l->tile < l->rows ? begin + l->tile : l->rows;
-    void *scratch = l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride;
+    char *memory = l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride;
+    char *scratch = memory + l->g->steps[l->first].local_bytes;
     for (int32_t k = l->first; k < l->end; k++) {
         const peft_step *step = &l->g->steps[k];
         int64_t unit = step->work->elements ? peft_columns(step->node->out[0]) : 1;
         double began = profile ? profile->clock() : 0;
-        step->work->run(step->node, l->ctx, begin * unit, end * unit, scratch);
+        tile_node t;
+        place_node(&t, step->node, l, begin, memory);
+        step->work->run(&t.node, l->ctx, begin * unit, end * unit, scratch);
         if (profile) add_seconds(l->ctx, step, (profile->clock() - began) / l->ctx->threads);
     }
 }
@@ -137,7 +188,7 @@ static void run_part(const peft_step *step, peft_context *ctx, node_function *ru
 
 static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, int32_t end)
 {
-    int64_t rows = rows_of(&g->steps[first]), tile = peft_rows_of_tile(rows);
+    int64_t rows = rows_of(&g->steps[first]), tile = g->steps[first].tile;
     chain_loop loop = {g, ctx, first, end, rows, tile};
     for (int32_t k = first; k < end; k++)
         if (g->steps[k].work->before) run_part(&g->steps[k], ctx, g->steps[k].work->before);

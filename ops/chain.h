@@ -3,7 +3,9 @@
  * Between two attentions a layer works row by row: product, adapter, dropout, sum, norm, product, activation. Op by op,
  * each reads whole tensors from memory and writes them back. Tile by tile, what a step has written is still in a cache
  * when the next one reads it, what must go to memory goes there while products are computed, and threads wait for each
- * other once. How rows are cut depends on their number alone: the same bits for any number of threads. */
+ * other once. A tensor that only the steps of one chain use, row by row, has memory for the rows of one tile in each
+ * thread, and none for all rows. How rows are cut depends on their number alone: the same bits for any number of
+ * threads. */
 #ifndef PEFT_OPS_CHAIN_H
 #define PEFT_OPS_CHAIN_H
 

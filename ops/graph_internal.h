@@ -14,14 +14,18 @@ typedef struct peft_step {
     /* Of the plan: */
     int32_t chain;                         /* its first step (ops/chain.h) */
     int32_t chain_end;                     /* of a first step: one after the last */
+    int64_t tile;                          /* of a first step: rows that run together */
+    size_t local_bytes;                    /* of a first step: at the beginning of each thread's scratch memory */
     size_t shared_offset, shared_bytes;    /* scratch memory that all threads share, in the plan's buffer */
     size_t scratch_offset, scratch_stride; /* of a first step: memory of each thread */
     const peft_row_work *work;             /* NULL: not row by row */
 } peft_step;
 
-/* A place in the plan's buffer; views and what is written in place share one. */
+/* A place in the plan's buffer; views and what is written in place share one. A local one is in the scratch memory of
+ * each thread, and has the rows of a tile. */
 typedef struct peft_storage {
     size_t bytes, offset;
+    bool local;
     int32_t first, last; /* steps of its first and last use */
     int32_t parent;      /* merged into that storage by the planner; itself: not merged */
     int32_t chain;       /* the last one that used it */

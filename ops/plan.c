@@ -3,6 +3,7 @@
  *   1. lifetimes   first and last step that touches each storage
  *   2. in place    an op that allows it writes over an input that nobody reads any more: the two storages merge
  *   3. chains      steps that run together (ops/chain.h): what one of them touches lives as long as all of them
+ *                  what nobody else touches is local: each thread has it for its tile
  *   4. placement   largest first, at the lowest offset that is free during its whole lifetime (the greedy rule of
  *                  Pisarchyk and Lee 2020, arXiv 2001.03288, which comes close to the lower bound) */
 #include "ops/chain.h"
@@ -108,7 +109,7 @@ static void live_as_long_as_chains(peft_graph *g)
 {
     for (int32_t k = 0; k < g->num_storages; k++) {
         peft_storage *s = &g->storages[k];
-        if (s->first < 0) continue;
+        if (s->first < 0 || s->local) continue;
         s->first = g->steps[s->first].chain;
         if (s->last < g->num_steps) s->last = g->steps[g->steps[s->last].chain].chain_end - 1;
     }
@@ -158,12 +159,26 @@ static size_t place_all(piece *pieces, piece **placed, int32_t count)
     return peak;
 }
 
+/* Within a chain, local storages live from step to step. */
+static void place_local(peft_graph *g, int32_t chain, piece *pieces, piece **placed)
+{
+    peft_step *first = &g->steps[chain];
+    size_t rows = (size_t)peft_rows(first->node->out[0]);
+    int32_t count = 0;
+    for (int32_t k = 0; k < g->num_storages; k++) {
+        peft_storage *s = &g->storages[k];
+        if (!s->local || s->first < chain || s->last >= first->chain_end) continue;
+        pieces[count++] = (piece){aligned(s->bytes / rows * (size_t)first->tile), 0, s->first, s->last, &s->offset};
+    }
+    first->local_bytes = place_all(pieces, placed, count);
+}
+
 static int32_t collect_pieces(peft_graph *g, const peft_context *ctx, piece *pieces)
 {
     int32_t count = 0;
     for (int32_t k = 0; k < g->num_storages; k++) {
         peft_storage *s = &g->storages[k];
-        if (s->parent != k || s->first < 0 || !s->bytes) continue;
+        if (s->parent != k || s->first < 0 || !s->bytes || s->local) continue;
         pieces[count++] = (piece){aligned(s->bytes), 0, s->first, s->last, &s->offset};
     }
     for (int32_t step = 0; step < g->num_steps; step++) {
@@ -178,6 +193,7 @@ static int32_t collect_pieces(peft_graph *g, const peft_context *ctx, piece *pie
     }
     for (int32_t step = 0; step < g->num_steps; step = g->steps[step].chain_end) {
         peft_step *s = &g->steps[step];
+        s->scratch_stride += s->local_bytes;
         size_t bytes = s->scratch_stride * (size_t)peft_context_threads(ctx);
         if (bytes) pieces[count++] = (piece){bytes, 0, step, s->chain_end - 1, &s->scratch_offset};
     }
@@ -187,7 +203,11 @@ static int32_t collect_pieces(peft_graph *g, const peft_context *ctx, piece *pie
 /* Merged storages have the place of the one they were merged into. */
 static void resolve_merged(peft_graph *g)
 {
-    for (int32_t k = 0; k < g->num_storages; k++) g->storages[k].offset = peft_find_storage(g, k)->offset;
+    for (int32_t k = 0; k < g->num_storages; k++) {
+        const peft_storage *s = peft_find_storage(g, k);
+        g->storages[k].offset = s->offset;
+        g->storages[k].local = s->local;
+    }
 }
 
 peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *bytes, peft_error *error)
@@ -206,6 +226,7 @@ peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *byte
         free(placed);
         return peft_fail(error, PEFT_ERR_MEMORY, "plan: out of memory for %zu entries", most);
     }
+    for (int32_t step = 0; step < g->num_steps; step = g->steps[step].chain_end) place_local(g, step, pieces, placed);
     g->planned_bytes = place_all(pieces, placed, collect_pieces(g, ctx, pieces));
     resolve_merged(g);
     free(pieces);

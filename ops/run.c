@@ -6,7 +6,8 @@ static void bind(peft_graph *g, peft_context *ctx)
 {
     for (int32_t k = 0; k < g->num_tensors; k++) {
         peft_tensor *t = g->tensors[k];
-        t->data = ctx->buffer + g->storages[t->storage].offset;
+        const peft_storage *s = &g->storages[t->storage];
+        t->data = s->local ? NULL : ctx->buffer + s->offset; /* ops/chain.c places what is local */
     }
 }
 

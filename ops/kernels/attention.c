@@ -2,12 +2,12 @@
  *
  *     S = c Q K^T        z = log sum_j exp S_ij        P = exp(S - z)        Y = P V                   (1)
  *
- *     dV = P^T dY        dP = dY V^T        dS = P * (dP - sum_j dY_ij Y_ij)                            (2)
+ *     dV = P^T dY        dP = dY V^T        dS = P * (dP - sum_j P_ij dP_ij)                            (2)
  *     dQ = c dS K        dK = c dS^T Q
  *
- * for each sequence and each head, over the keys j that query i sees. Kept for backward are Y and z; backward computes
- * S again, and sum_j P_ij dP_ij is the sum of dY * Y (Dao et al. 2022, arXiv 2205.14135). Dropout multiplies P by a
- * mask M before it meets V, and so dP too. */
+ * for each sequence and each head, over the keys j that query i sees. Kept for backward is z: P is
+ * computed again from it (Dao et al. 2022, arXiv 2205.14135). Dropout multiplies P by a mask M before it meets V, and
+ * so dP too. */
 #include "ops/kernels/attention.h"
 
 /* The scratch memory of a thread: K^T, V^T [head size, stride], P, dS [TILE, stride]; forward has no gradients. */
@@ -80,7 +80,6 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
     places at = read_places(a, s, scratch);
     const real *q = (const real *)node->in[Q]->data + t->first, *k = (const real *)node->in[K]->data + t->first_key;
     const real *dy = (const real *)node->dout->data + t->first;
-    prefetch_queries(a, t, node->out[Y]->data);
     products(a, s, t, node->in[Q]->data, at.Kt, at.P);
     products(a, s, t, node->dout->data, at.Vt, at.dS);
     score_gradients(node, a, s, t, at.P, at.dS);

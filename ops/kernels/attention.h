@@ -159,22 +159,35 @@ static inline void drop(const attention *a, const sequence *s, const tile *t, in
     }
 }
 
-/* For one query: scores become M * P, which dV is made of, and dY V^T becomes c dS, for dQ and dK. */
-static inline void score_gradient(const attention *a, const sequence *s, const tile *t, int64_t row, real z, real delta,
-                                  real *P, real *dS)
+/* For one query: scores become probabilities, with a minus where dropout takes them away, and dP becomes M * dP.
+ * Returns the sum of P * dP. */
+static inline real weigh_gradient(const attention *a, const sequence *s, const tile *t, int64_t row, real z, real *P,
+                                  real *dP)
 {
+    vec sum = {0};
+    set_unseen(P, seen_in_tile(a, s, t, row), t->width, NOTHING);
     for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
         real M[MASK_COLUMNS];
         mask_block(a, s, t, row, block, M);
         for (int64_t j = block; j < block_end(t, block); j += LANES) {
-            vec m = load(M + (j - block)), p = vec_exp(a->scale * load(P + j) - z);
-            store(P + j, m * p);
-            store(dS + j, a->scale * p * (m * load(dS + j) - delta));
+            vec m = load(M + (j - block)), p = vec_exp(a->scale * load(P + j) - z), dp = m * load(dP + j);
+            store(P + j, choose(m > 0, p, -p));
+            store(dP + j, dp);
+            sum += p * dp;
         }
     }
-    range seen = seen_in_tile(a, s, t, row);
-    set_unseen(P, seen, t->width, 0);
-    set_unseen(dS, seen, t->width, 0);
+    return sum_lanes(sum);
+}
+
+/* Then P becomes M * P, which dV is made of, and dP becomes c dS, for dQ and dK. */
+static inline void score_gradient(const attention *a, const tile *t, real delta, real *P, real *dP)
+{
+    real kept = a->dropout ? a->mask.scale : 1;
+    for (int64_t j = 0; j < t->width; j += LANES) {
+        vec marked = load(P + j), p = choose(marked < 0, -marked, marked);
+        store(dP + j, a->scale * p * (load(dP + j) - delta));
+        store(P + j, kept * choose(marked < 0, broadcast(0), marked));
+    }
 }
 
 /* The scores of a tile become M * exp(S - max), and `factor` of each row what it lacks: one by the sum of exp. */
@@ -198,17 +211,17 @@ static inline void scale_rows(const attention *a, const tile *t, const real fact
         for (int64_t d = 0; d < a->head_size; d++) y[i * a->query_row + d] *= factor[i];
 }
 
-/* score_gradient for the rows of a tile */
+/* The same for the rows of a tile. A query that sees nothing has no z. */
 static inline void score_gradients(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *P,
-                                   real *dS)
+                                   real *dP)
 {
-    const real *dy = (const real *)node->dout->data + t->first, *y = (const real *)node->out[Y]->data + t->first;
     const real *z = (const real *)node->out[LOG_SUM_EXP]->data + t->first_row;
-    for (int64_t i = 0; i < t->rows; i++) {
-        int64_t at = i * a->query_row;
-        real delta;
-        dot_tile(1, 1, a->head_size, dy + at, 0, y + at, 0, &delta, 0);
-        score_gradient(a, s, t, i, z[i * a->heads], delta, P + i * s->stride, dS + i * s->stride);
+    for (int64_t i = 0; i < t->rows; i++, P += s->stride, dP += s->stride) {
+        range seen = seen_in_tile(a, s, t, i);
+        if (seen.begin < seen.end)
+            score_gradient(a, t, weigh_gradient(a, s, t, i, z[i * a->heads], P, dP), P, dP);
+        else
+            set_unseen(P, seen, t->width, 0), set_unseen(dP, seen, t->width, 0);
     }
 }
 

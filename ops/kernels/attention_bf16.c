@@ -140,7 +140,6 @@ static void update_keys(const attention *a, const sequence *s, const tile *t, co
 static void backward_tile(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch)
 {
     places at = backward_places(a->head_size, s->stride, scratch);
-    prefetch_queries(a, t, node->out[Y]->data);
     products(a, s, t, node->in[Q], at.pairs, at.Kt, at.Qr, at.P);
     products(a, s, t, node->dout, at.pairs, at.Vt, at.dYr, at.dS);
     score_gradients(node, a, s, t, at.P, at.dS);

@@ -208,23 +208,33 @@ static void check_scratch(const peft_graph *g, int32_t step, size_t offset, size
     if (bytes && offset + bytes > *end) *end = offset + bytes;
     for (int32_t i = 0; i < g->num_storages && bytes; i++) {
         const peft_storage *a = &g->storages[i];
-        if (a->parent != i || a->first > step || a->last < step) continue;
+        if (a->local || a->parent != i || a->first > step || a->last < step) continue;
         ck_assert(a->offset + a->bytes <= offset || offset + bytes <= a->offset);
     }
 }
 
 /* Pieces of the plan that are in use at the same step do not overlap, and the buffer ends with the last of them. */
+/* The bytes of a storage: those of a thread's tile where it is local. */
+static size_t bytes_of(const peft_graph *g, const peft_storage *s)
+{
+    if (!s->local) return s->bytes;
+    const peft_step *first = &g->steps[g->steps[s->first].chain];
+    return s->bytes / (size_t)peft_rows(first->node->out[0]) * (size_t)first->tile;
+}
+
 static void check_places(const peft_graph *g, size_t bytes)
 {
     size_t end = 0;
     for (int32_t i = 0; i < g->num_storages; i++) {
         const peft_storage *a = &g->storages[i];
+        size_t a_end = a->offset + bytes_of(g, a);
         if (a->parent != i || a->first < 0) continue;
-        if (a->offset + a->bytes > end) end = a->offset + a->bytes;
+        if (a->local) ck_assert_uint_le(a_end, g->steps[g->steps[a->first].chain].local_bytes);
+        if (!a->local && a_end > end) end = a_end;
         for (int32_t j = 0; j < i; j++) {
             const peft_storage *b = &g->storages[j];
             if (b->parent != j || b->first < 0 || a->last < b->first || b->last < a->first) continue;
-            ck_assert(a->offset + a->bytes <= b->offset || b->offset + b->bytes <= a->offset);
+            ck_assert(a->local != b->local || a_end <= b->offset || b->offset + bytes_of(g, b) <= a->offset);
         }
     }
     for (int32_t step = 0; step < g->num_steps; step++) {
