@@ -282,11 +282,11 @@ static peft_weight *weight_of(peft_model *model, const peft_linear_layer *layer)
 }
 
 /* The file's pages go as soon as they were read, so that both forms of the model are never there at once. */
-peft_status peft_model_pack(peft_model *model, peft_context *ctx, bool backward, peft_error *error)
+peft_status peft_model_pack(peft_model *model, peft_context *ctx, peft_packing packing, peft_error *error)
 {
     for (int64_t k = 0; k < model->num_linears; k++) {
         peft_weight *weight = weight_of(model, &model->linears[k]);
-        peft_status status = peft_weight_pack(weight, ctx, backward, error);
+        peft_status status = peft_weight_pack(weight, ctx, packing, error);
         if (status != PEFT_OK) return status;
         if (weight->packed) peft_weights_release(model->file);
     }

@@ -68,7 +68,7 @@ PEFT_API peft_status peft_model_train(peft_model *model, peft_weight *weight, pe
 /* Packs the frozen weights of all linear layers for `ctx` (peft_weight_pack) and lets go of the memory of the mapped
  * files, which are read again where they are needed. What is to be trained is said before. Close the model before the
  * context. */
-PEFT_API peft_status peft_model_pack(peft_model *model, peft_context *ctx, bool backward, peft_error *error);
+PEFT_API peft_status peft_model_pack(peft_model *model, peft_context *ctx, peft_packing packing, peft_error *error);
 PEFT_API size_t peft_model_packed_bytes(const peft_model *model);
 
 /* The tokens of a batch. */

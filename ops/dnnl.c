@@ -23,6 +23,7 @@
     X(stream_wait)                                                                                                     \
     X(memory_desc_init_by_tag)                                                                                         \
     X(memory_desc_init_by_strides)                                                                                     \
+    X(memory_desc_permute_axes)                                                                                        \
     X(memory_desc_get_size)                                                                                            \
     X(memory_create)                                                                                                   \
     X(memory_destroy)                                                                                                  \
@@ -154,9 +155,11 @@ struct peft_dnnl {
 struct peft_dnnl_matrix {
     peft_dnnl *owner;
     const family *family;
-    void *data;
+    void *data; /* NULL: where it was turned to last */
     size_t bytes;
     dnnl_memory_t memory;
+    const struct peft_dnnl_matrix *from; /* of one that is turned, */
+    dnnl_primitive_t turn;               /* and what does it */
 };
 
 static int begin_alone(const library *l)
@@ -377,6 +380,8 @@ static peft_status get_family(peft_dnnl *d, int64_t k, int64_t n, const family *
 
 /* ---- packed matrices ---- */
 
+enum { ALIGNMENT = 64 };
+
 static dnnl_status_t copy_into(const peft_dnnl *d, const peft_dnnl_matrix *m, const float *b, int64_t row,
                                int64_t column)
 {
@@ -399,11 +404,15 @@ static dnnl_status_t copy_into(const peft_dnnl *d, const peft_dnnl_matrix *m, co
     return code;
 }
 
+static size_t packed_bytes(const peft_dnnl *d, const family *f)
+{
+    return (d->l.memory_desc_get_size(&f->packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
 static peft_status fill(peft_dnnl *d, peft_dnnl_matrix *m, const float *b, int64_t row, int64_t column,
                         peft_error *error)
 {
-    enum { ALIGNMENT = 64 };
-    m->bytes = (d->l.memory_desc_get_size(&m->family->packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    m->bytes = packed_bytes(d, m->family);
     m->data = aligned_alloc(ALIGNMENT, m->bytes);
     if (!m->data) return peft_fail(error, PEFT_ERR_MEMORY, "oneDNN: out of memory for %zu bytes of a weight", m->bytes);
     dnnl_status_t code = d->l.memory_create(&m->memory, &m->family->packed, d->engine, m->data);
@@ -430,9 +439,61 @@ peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, i
     return PEFT_OK;
 }
 
+static dnnl_status_t prepare_turn(peft_dnnl_matrix *m)
+{
+    const library *l = &m->owner->l;
+    const int other[] = {1, 0};
+    dnnl_memory_desc_t from;
+    dnnl_primitive_desc_t desc = NULL;
+    dnnl_status_t code = l->memory_create(&m->memory, &m->family->packed, m->owner->engine, DNNL_MEMORY_NONE);
+    if (!code) code = l->memory_desc_permute_axes(&from, &m->from->family->packed, other);
+    if (!code)
+        code = l->reorder_primitive_desc_create(&desc, &from, m->owner->engine, &m->family->packed, m->owner->engine,
+                                                NULL);
+    if (!code) code = l->primitive_create(&m->turn, desc);
+    if (desc) l->primitive_desc_destroy(desc);
+    return code;
+}
+
+peft_status peft_dnnl_pack_turned(peft_dnnl *d, const peft_dnnl_matrix *from, peft_dnnl_matrix **matrix,
+                                  peft_error *error)
+{
+    *matrix = NULL;
+    peft_dnnl_matrix *made = calloc(1, sizeof *made);
+    if (!made) return peft_fail(error, PEFT_ERR_MEMORY, "oneDNN: out of memory");
+    *made = (peft_dnnl_matrix){.owner = d, .from = from};
+    int before = begin_alone(&d->l);
+    peft_status status = get_family(d, from->family->n, from->family->k, &made->family, error);
+    if (status == PEFT_OK) {
+        made->bytes = packed_bytes(d, made->family);
+        dnnl_status_t code = prepare_turn(made);
+        if (code) status = fail(code, "turning a weight", error);
+    }
+    end_alone(&d->l, before);
+    if (status != PEFT_OK) {
+        peft_dnnl_matrix_free(made);
+        return status;
+    }
+    *matrix = made;
+    return PEFT_OK;
+}
+
+bool peft_dnnl_turn(peft_dnnl_matrix *matrix, void *memory)
+{
+    const peft_dnnl *d = matrix->owner;
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, matrix->from->memory}, {DNNL_ARG_TO, matrix->memory}};
+    int before = begin_alone(&d->l);
+    dnnl_status_t code = d->l.memory_set_data_handle(matrix->memory, memory);
+    if (!code) code = d->l.primitive_execute(matrix->turn, d->streams[0], 2, args);
+    if (!code) code = d->l.stream_wait(d->streams[0]);
+    end_alone(&d->l, before);
+    return code == dnnl_success;
+}
+
 void peft_dnnl_matrix_free(peft_dnnl_matrix *matrix)
 {
     if (!matrix) return;
+    if (matrix->turn) matrix->owner->l.primitive_destroy(matrix->turn);
     if (matrix->memory) matrix->owner->l.memory_destroy(matrix->memory);
     free(matrix->data);
     free(matrix);

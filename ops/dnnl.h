@@ -38,7 +38,12 @@ const char *peft_dnnl_version(char text[PEFT_DNNL_VERSION_TEXT]);
 /* B(p, j) = b[p * row + j * column], read once. One thread at a time. */
 peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, int64_t row, int64_t column,
                            peft_dnnl_matrix **matrix, peft_error *error);
-void peft_dnnl_matrix_free(peft_dnnl_matrix *matrix); /* NULL is allowed */
+/* B = from^T, which has no memory of its own: peft_dnnl_turn writes it where products then find it. `from` outlives it.
+ */
+peft_status peft_dnnl_pack_turned(peft_dnnl *d, const peft_dnnl_matrix *from, peft_dnnl_matrix **matrix,
+                                  peft_error *error);
+bool peft_dnnl_turn(peft_dnnl_matrix *matrix, void *memory); /* false: out of memory */
+void peft_dnnl_matrix_free(peft_dnnl_matrix *matrix);        /* NULL is allowed */
 const peft_dnnl *peft_dnnl_matrix_owner(const peft_dnnl_matrix *matrix);
 size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix);
 

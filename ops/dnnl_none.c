@@ -53,6 +53,14 @@ peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, i
     return refuse(error);
 }
 
+peft_status peft_dnnl_pack_turned(peft_dnnl *d, const peft_dnnl_matrix *from, peft_dnnl_matrix **matrix,
+                                  peft_error *error)
+{
+    (void)d, (void)from;
+    *matrix = NULL;
+    return refuse(error);
+}
+
 void peft_dnnl_matrix_free(peft_dnnl_matrix *matrix)
 {
     (void)matrix;

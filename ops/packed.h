@@ -4,16 +4,18 @@
 
 #include "ops/dnnl.h"
 #include "ops/op.h"
+#include "ops/weight.h"
 
 /* Of a weight W [out, in]. */
 typedef struct peft_packed {
     const peft_dnnl *owner;
     peft_dnnl_matrix *forward;  /* W^T [in, out], for y = x W^T */
     peft_dnnl_matrix *backward; /* W [out, in], for dx = dy W; NULL: not packed */
+    bool turned;                /* backward has no memory: W^T is turned in that of the kernel */
 } peft_packed;
 
 peft_status peft_packed_make(peft_packed **packed, peft_dnnl *d, int64_t out_features, int64_t in_features,
-                             const float *weight, bool backward, peft_error *error);
+                             const float *weight, peft_packing packing, peft_error *error);
 void peft_packed_free(peft_packed *packed);          /* before its peft_dnnl is closed; NULL is allowed */
 size_t peft_packed_bytes(const peft_packed *packed); /* 0 of NULL */
 

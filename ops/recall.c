@@ -21,16 +21,21 @@ static uint32_t backward_reads(const peft_node *node)
 
 /* ---- decisions ---- */
 
-/* Marks the storages that are there in the backward pass anyway: kept for the caller, or read by a segment, which is
- * run again. */
-static void mark_stored(const peft_graph *g, bool *stored)
+/* Marks the storages that the caller keeps. */
+static void mark_kept(const peft_graph *g, bool *kept)
 {
     for (int32_t k = 0; k < g->num_tensors; k++)
-        if (g->tensors[k]->kept) stored[g->tensors[k]->storage] = true;
+        if (g->tensors[k]->kept) kept[g->tensors[k]->storage] = true;
+}
+
+/* Marks the nodes whose results a segment reads that they are not in: they are there when it runs again. */
+static void mark_entering(const peft_graph *g, bool *entering)
+{
     for (int32_t n = 0; n < g->num_nodes; n++)
         for (int32_t i = 0; i < g->nodes[n]->num_inputs; i++) {
             const peft_tensor *in = g->nodes[n]->in[i];
-            if (g->nodes[n]->segment >= 0 && in && in->storage >= 0) stored[in->storage] = true;
+            const peft_node *maker = maker_of(g, in);
+            if (maker && g->nodes[n]->segment >= 0 && maker->segment != g->nodes[n]->segment) entering[in->node] = true;
         }
 }
 
@@ -53,12 +58,12 @@ static bool inputs_are_there(const peft_recall *r, const peft_node *node)
     return true;
 }
 
-static void find_again(peft_recall *r, const bool *stored)
+static void find_again(peft_recall *r, const bool *kept, const bool *entering)
 {
     for (int32_t n = 0; n < r->g->num_nodes && !r->g->keeps_all; n++) {
         const peft_node *node = r->g->nodes[n], *maker = maker_of(r->g, node->in[0]);
         const peft_op *op = &peft_ops[node->op];
-        if (node->segment >= 0 || node->out[0]->storage < 0 || stored[node->out[0]->storage]) continue;
+        if (node->segment >= 0 || node->out[0]->storage < 0 || kept[node->out[0]->storage] || entering[n]) continue;
         bool again = op->view ? maker && r->manner[node->in[0]->node] == AGAIN : op->cheap && inputs_are_there(r, node);
         if (again) r->manner[n] = AGAIN;
     }
@@ -81,13 +86,14 @@ static void mark_needed(const peft_recall *r, int32_t segment, int32_t last, boo
     }
 }
 
-static void find_rounded(peft_recall *r, const bool *stored, bool *needed)
+/* Of a segment, that is what enters it and what leaves it. */
+static void find_rounded(peft_recall *r, const bool *kept, bool *needed)
 {
     mark_needed(r, -1, r->g->num_nodes - 1, needed);
     for (int32_t n = 0; n < r->g->num_nodes; n++) {
         const peft_node *node = r->g->nodes[n], *maker = maker_of(r->g, node->in[0]);
         const peft_tensor *y = node->out[0];
-        if (!needed[n] || r->manner[n] != KEPT || node->segment >= 0 || y->storage < 0 || stored[y->storage]) continue;
+        if (!needed[n] || r->manner[n] != KEPT || y->storage < 0 || kept[y->storage]) continue;
         bool wide = y->dtype == PEFT_F32 && peft_columns(y) >= LEAST_ROUNDED_COLUMNS;
         if (peft_ops[node->op].view ? maker && r->manner[node->in[0]->node] == ROUNDED : wide) r->manner[n] = ROUNDED;
     }
@@ -124,14 +130,16 @@ bool peft_recall_begin(peft_recall *r, peft_graph *g)
     size_t nodes = (size_t)g->num_nodes;
     *r = (peft_recall){g, peft_arena_take(&g->arena, nodes * sizeof *r->manner),
                        peft_arena_take(&g->arena, nodes * sizeof(peft_node *)),
+                       peft_arena_take(&g->arena, nodes * sizeof(peft_tensor *)),
                        peft_arena_take(&g->arena, nodes * sizeof(peft_tensor *))};
-    bool *stored = peft_arena_take(&g->arena, (size_t)g->num_storages * sizeof *stored);
+    bool *kept = peft_arena_take(&g->arena, (size_t)g->num_storages * sizeof *kept);
     bool *needed = peft_arena_take(&g->arena, nodes * sizeof *needed);
-    if (!r->manner || !r->copies || !r->rounded || !stored || !needed)
+    if (!r->manner || !r->copies || !r->rounded || !r->widened || !kept || !needed)
         return peft_graph_fail(g, PEFT_ERR_MEMORY, "differentiate: out of memory");
-    mark_stored(g, stored);
-    find_again(r, stored);
-    if (g->keeps_bf16) find_rounded(r, stored, needed);
+    mark_kept(g, kept);
+    mark_entering(g, needed);
+    find_again(r, kept, needed);
+    if (g->keeps_bf16) find_rounded(r, kept, needed);
     return schedule_forward(r);
 }
 
@@ -150,8 +158,8 @@ static peft_tensor *stand_in(const peft_recall *r, peft_tensor *t)
 {
     const peft_node *maker = maker_of(r->g, t), *copy = maker ? r->copies[t->node] : NULL;
     for (int32_t j = 0; copy && j < maker->num_outputs; j++)
-        if (maker->out[j] == t) return copy->out[j];
-    return t;
+        if (maker->out[j] == t && copy->out[j] != t) return copy->out[j];
+    return maker && maker->out[0] == t && r->widened[t->node] ? r->widened[t->node] : t;
 }
 
 static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs)
@@ -171,16 +179,25 @@ static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs)
 }
 
 /* Has t there for the backward steps that follow. What else a node saved is kept, and written once more. */
-static bool recall(peft_recall *r, const peft_tensor *t)
+static bool recall(peft_recall *r, peft_tensor *t)
 {
     const peft_node *node = maker_of(r->g, t);
-    if (!node || node->out[0] != t || r->manner[t->node] == KEPT) return true;
-    peft_node *copy = copy_of(r, t->node);
-    if (!copy || copy->out[0] != t) return copy != NULL;
-    if (r->rounded[t->node]) return (copy->out[0] = push_cast(r->g, r->rounded[t->node], t->dtype, true)) != NULL;
+    if (!node || node->out[0] != t || r->manner[t->node] == KEPT || stand_in(r, t) != t) return true;
+    peft_tensor *rounded = r->rounded[t->node];
+    if (rounded) return (r->widened[t->node] = push_cast(r->g, rounded, t->dtype, true)) != NULL;
     for (int32_t i = 0; i < node->num_inputs; i++)
         if (!recall(r, node->in[i])) return false;
-    return run_again(r, copy, 1);
+    peft_node *copy = copy_of(r, t->node);
+    return copy && run_again(r, copy, 1);
+}
+
+static bool recall_entering(peft_recall *r, const peft_node *node)
+{
+    for (int32_t i = 0; i < node->num_inputs; i++) {
+        const peft_node *maker = maker_of(r->g, node->in[i]);
+        if (maker && maker->segment != node->segment && !recall(r, node->in[i])) return false;
+    }
+    return true;
 }
 
 /* Runs the segment that ends at node `last` again, up to what its backward reads. */
@@ -194,10 +211,21 @@ static bool recall_segment(peft_recall *r, int32_t last)
     for (int32_t n = 0; n <= last; n++) {
         if (g->nodes[n]->segment != segment) continue;
         peft_node *copy = copy_of(r, n);
-        if (!copy || (needed[n] && !run_again(r, copy, copy->num_outputs))) return false;
+        if (!copy || !recall_entering(r, copy) || (needed[n] && !run_again(r, copy, copy->num_outputs))) return false;
         for (int32_t i = 0; i < copy->num_inputs; i++) copy->in[i] = stand_in(r, copy->in[i]);
     }
     return true;
+}
+
+/* Has node n read what stands in for the tensors of `reads`. */
+static bool redirect(peft_recall *r, int32_t n, uint32_t reads)
+{
+    const peft_node *node = r->g->nodes[n];
+    peft_node *copy = copy_of(r, n);
+    for (int32_t i = 0; copy && i < node->num_inputs; i++)
+        if (reads & PEFT_IN(i)) copy->in[i] = stand_in(r, node->in[i]);
+    if (copy && (reads & PEFT_OUT(0))) copy->out[0] = stand_in(r, node->out[0]);
+    return copy != NULL;
 }
 
 peft_node *peft_recall_node(peft_recall *r, int32_t n)
@@ -205,15 +233,13 @@ peft_node *peft_recall_node(peft_recall *r, int32_t n)
     peft_node *node = r->g->nodes[n];
     if (node->segment >= 0) return r->copies[n] || recall_segment(r, n) ? r->copies[n] : NULL;
     uint32_t reads = backward_reads(node);
-    if ((reads & PEFT_OUT(0)) && !recall(r, node->out[0])) return NULL;
+    bool other = (reads & PEFT_OUT(0)) && r->manner[n] != KEPT;
     for (int32_t i = 0; i < node->num_inputs; i++) {
         if (!(reads & PEFT_IN(i))) continue;
         if (!recall(r, node->in[i])) return NULL;
-        peft_tensor *read = stand_in(r, node->in[i]);
-        if (read == node->in[i]) continue;
-        peft_node *copy = copy_of(r, n);
-        if (!copy) return NULL;
-        copy->in[i] = read;
+        other = other || stand_in(r, node->in[i]) != node->in[i];
     }
+    if ((reads & PEFT_OUT(0)) && !recall(r, node->out[0])) return NULL;
+    if (other && !redirect(r, n, reads)) return NULL;
     return r->copies[n] ? r->copies[n] : node;
 }

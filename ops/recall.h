@@ -15,7 +15,8 @@ typedef struct peft_recall {
     /* Of each node: */
     unsigned char *manner;
     peft_node **copies;    /* the node as its backward sees it; NULL: as it is */
-    peft_tensor **rounded; /* its result in bf16, or NULL */
+    peft_tensor **rounded; /* its result in bf16, or NULL, */
+    peft_tensor **widened; /* and as float again, once it was asked for */
 } peft_recall;
 
 /* Decides on each node and schedules the forward pass. */

@@ -20,11 +20,11 @@ const float *peft_weight_values(const peft_weight *weight)
     return weight->value ? weight->value : weight->data;
 }
 
-peft_status peft_weight_pack(peft_weight *weight, peft_context *ctx, bool backward, peft_error *error)
+peft_status peft_weight_pack(peft_weight *weight, peft_context *ctx, peft_packing packing, peft_error *error)
 {
     if (!ctx->dnnl || weight->value || weight->packed) return PEFT_OK;
     return peft_packed_make(&weight->packed, ctx->dnnl, weight->shape.size[0], weight->shape.size[1], weight->data,
-                            backward, error);
+                            packing, error);
 }
 
 void peft_weight_unpack(peft_weight *weight)

@@ -30,10 +30,16 @@ PEFT_API peft_tensor *peft_weight_leaf(peft_graph *g, const peft_weight *weight)
 /* What counts now: the trained copy, or the weight as stored. */
 PEFT_API const float *peft_weight_values(const peft_weight *weight);
 
-/* Copies a frozen weight [out, in] into the order and type in which the products of `ctx` read it, for forward passes,
- * or for both directions. Once; nothing is done where the weight is trained or the context multiplies weights as
- * stored. Release with peft_weight_unpack before the context is closed. */
-PEFT_API peft_status peft_weight_pack(peft_weight *weight, peft_context *ctx, bool backward, peft_error *error);
+typedef enum peft_packing {
+    PEFT_PACK_FORWARD, /* for forward passes alone */
+    PEFT_PACK_BOTH,    /* for both directions */
+    PEFT_PACK_ONCE     /* for both, in half the memory: backward passes turn each weight in work memory */
+} peft_packing;
+
+/* Copies a frozen weight [out, in] into the order and type in which the products of `ctx` read it. Once; nothing is
+ * done where the weight is trained or the context multiplies weights as stored. Release with peft_weight_unpack before
+ * the context is closed. */
+PEFT_API peft_status peft_weight_pack(peft_weight *weight, peft_context *ctx, peft_packing packing, peft_error *error);
 PEFT_API void peft_weight_unpack(peft_weight *weight);
 PEFT_API size_t peft_weight_packed_bytes(const peft_weight *weight);
 

@@ -60,7 +60,7 @@ static peft_status measure_product(peft_context *ctx, const peft_product *p, con
 {
     peft_weight weight = {.name = "W", .shape = peft_shape_2(p->out_features, p->in_features), .data = W};
     peft_graph *g = NULL;
-    peft_status status = peft_weight_pack(&weight, ctx, true, error);
+    peft_status status = peft_weight_pack(&weight, ctx, PEFT_PACK_BOTH, error);
     if (status == PEFT_OK) status = peft_graph_create(&g, error);
     if (status == PEFT_OK) status = time_product(g, ctx, p, &weight, x, dy, seconds, error);
     peft_graph_free(g);

@@ -172,7 +172,8 @@ static peft_status open_data(peft_session *s, peft_error *error)
 
 static peft_status pack(peft_session *s, peft_error *error)
 {
-    return peft_model_pack(s->model, s->ctx, true, error);
+    peft_packing packing = s->job->train->checkpoint_layers ? PEFT_PACK_ONCE : PEFT_PACK_BOTH;
+    return peft_model_pack(s->model, s->ctx, packing, error);
 }
 
 static peft_status start_adapters(peft_session *s, peft_error *error)

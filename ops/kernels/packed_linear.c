@@ -145,9 +145,22 @@ static void forward(const peft_node *node, peft_context *ctx)
     for_tiles(node, ctx, forward_rows);
 }
 
+static bool turns(const peft_node *node)
+{
+    return node->din[X] && node->in[WEIGHT]->packed->turned;
+}
+
+/* Where W is packed for forward alone. */
+static void turn_weight(const peft_node *node, peft_context *ctx)
+{
+    if (turns(node) && !peft_dnnl_turn(node->in[WEIGHT]->packed->backward, node->shared))
+        peft_context_fail(ctx, PEFT_ERR_MEMORY, "oneDNN ran out of memory");
+}
+
 static void backward(const peft_node *node, peft_context *ctx)
 {
     bias_gradient(node, ctx);
+    turn_weight(node, ctx);
     if (node->din[X]) for_tiles(node, ctx, dx_rows);
 }
 
@@ -157,8 +170,9 @@ static bool frozen_bias(const peft_node *node)
     return !node->din[BIAS];
 }
 
-static const peft_row_work by_rows[2] = {{.run = forward_rows, .inputs = PEFT_IN(X)},
-                                         {.run = dx_rows, .inputs = PEFT_IN(X), .allowed = frozen_bias}};
+static const peft_row_work by_rows[2] = {
+    {.run = forward_rows, .inputs = PEFT_IN(X)},
+    {.run = dx_rows, .inputs = PEFT_IN(X), .allowed = frozen_bias, .before = turn_weight}};
 
 static size_t thread_bytes(const peft_node *node, bool backward_pass)
 {
@@ -168,5 +182,13 @@ static size_t thread_bytes(const peft_node *node, bool backward_pass)
     return node->din[X] ? scratch_bytes(packed->backward, out_features, in_features) : 0;
 }
 
-const peft_kernel peft_kernel_packed_linear = {
-    .forward = forward, .backward = backward, .thread_bytes = thread_bytes, .by_rows = {&by_rows[0], &by_rows[1]}};
+static size_t shared_bytes(const peft_node *node, bool backward_pass)
+{
+    return backward_pass && turns(node) ? peft_dnnl_matrix_bytes(node->in[WEIGHT]->packed->backward) : 0;
+}
+
+const peft_kernel peft_kernel_packed_linear = {.forward = forward,
+                                               .backward = backward,
+                                               .thread_bytes = thread_bytes,
+                                               .shared_bytes = shared_bytes,
+                                               .by_rows = {&by_rows[0], &by_rows[1]}};

@@ -63,7 +63,7 @@ peft_status peft_inference_open(peft_inference *i, const peft_inference_options 
     peft_status status = peft_context_open(&i->ctx, &context, error);
     if (status == PEFT_OK) status = peft_graph_create(&i->graph, error);
     if (status == PEFT_OK) status = load(i, head, error);
-    if (status == PEFT_OK) status = peft_model_pack(i->loaded.model, i->ctx, false, error);
+    if (status == PEFT_OK) status = peft_model_pack(i->loaded.model, i->ctx, PEFT_PACK_FORWARD, error);
     i->predictor = (peft_predictor){.ctx = i->ctx,
                                     .g = i->graph,
                                     .model = i->loaded.model,

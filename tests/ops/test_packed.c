@@ -65,7 +65,8 @@ static void release(layer *l)
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) free(all[k]);
 }
 
-static void compute(layer *l, peft_dtype dtype, const char *backend, int threads, bool twice)
+static size_t compute_packed(layer *l, peft_dtype dtype, const char *backend, int threads, peft_packing packing,
+                             bool twice)
 {
     peft_error error = {0};
     peft_context *ctx;
@@ -74,8 +75,9 @@ static void compute(layer *l, peft_dtype dtype, const char *backend, int threads
     ck_assert_msg(!peft_context_open(&ctx, &options, &error), "%s", error.message);
     ck_assert(!peft_graph_create(&g, &error));
     peft_weight weight = {.name = "W", .shape = peft_shape_2(l->out, l->in), .data = l->W};
-    ck_assert_msg(!peft_weight_pack(&weight, ctx, true, &error), "%s", error.message);
-    ck_assert_int_eq(peft_weight_packed_bytes(&weight) > 0, strcmp(peft_context_backend(ctx), "onednn") == 0);
+    ck_assert_msg(!peft_weight_pack(&weight, ctx, packing, &error), "%s", error.message);
+    size_t bytes = peft_weight_packed_bytes(&weight);
+    ck_assert_int_eq(bytes > 0, strcmp(peft_context_backend(ctx), "onednn") == 0);
 
     memset(l->dx, 0, (size_t)(l->tokens * l->in) * sizeof *l->dx);
     memset(l->db, 0, (size_t)l->out * sizeof *l->db);
@@ -87,11 +89,17 @@ static void compute(layer *l, peft_dtype dtype, const char *backend, int threads
     ck_assert(!peft_graph_differentiate_from(g, y, l->dy, &error));
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
     int64_t widest = l->in > l->out ? l->in : l->out;
-    ck_assert_int_eq(peft_graph_gemm_columns(g, ctx), peft_weight_packed_bytes(&weight) ? 0 : widest);
+    ck_assert_int_eq(peft_graph_gemm_columns(g, ctx), bytes ? 0 : widest);
     memcpy(l->y, y->data, (size_t)(l->tokens * l->out) * sizeof *l->y);
     peft_weight_unpack(&weight);
     peft_graph_free(g);
     peft_context_close(ctx);
+    return bytes;
+}
+
+static void compute(layer *l, peft_dtype dtype, const char *backend, int threads, bool twice)
+{
+    compute_packed(l, dtype, backend, threads, PEFT_PACK_BOTH, twice);
 }
 
 /* Rounding a factor to bf16 (8 bits with the leading one) changes it by 2^-8 of itself at most, so a product by
@@ -184,6 +192,23 @@ static void set_rounding_cases(float *values, int64_t count)
 }
 
 /* With W = 1, each sum is one rounded factor. */
+/* W is turned out of what forward reads, for one and for two layers that share it. */
+START_TEST(a_weight_that_is_packed_once_gives_the_same_bits)
+{
+    peft_dtype dtype = dtypes[_i / NUM_SIZES];
+    if (!peft_backend_available("onednn") || !peft_dtype_available(dtype)) return;
+    for (int twice = 0; twice < 2; twice++) {
+        layer l = make(_i % NUM_SIZES, false), once = make(_i % NUM_SIZES, false);
+        size_t both = compute_packed(&l, dtype, "onednn", 2, PEFT_PACK_BOTH, twice);
+        ck_assert_uint_lt(compute_packed(&once, dtype, "onednn", 2, PEFT_PACK_ONCE, twice), both);
+        ck_assert_mem_eq(l.y, once.y, (size_t)(l.tokens * l.out) * sizeof *l.y);
+        ck_assert_mem_eq(l.dx, once.dx, (size_t)(l.tokens * l.in) * sizeof *l.dx);
+        release(&l);
+        release(&once);
+    }
+}
+END_TEST
+
 START_TEST(bf16_rounds_to_the_nearest)
 {
     enum { TOKENS = 100, SIZE = 40 };
@@ -258,9 +283,9 @@ START_TEST(only_what_fits_the_context_is_used)
     ck_assert(!peft_context_open(&second, &options, &error));
     float values[6] = {1, 2, 3, 4, 5, 6}, x[3] = {1, 10, 100}, dx[3] = {0}, dy[2] = {1, 1};
     peft_weight weight = {.name = "W", .shape = peft_shape_2(2, 3), .data = values};
-    ck_assert(!peft_weight_pack(&weight, first, false, &error));
+    ck_assert(!peft_weight_pack(&weight, first, PEFT_PACK_FORWARD, &error));
     size_t bytes = peft_weight_packed_bytes(&weight);
-    ck_assert(!peft_weight_pack(&weight, first, true, &error));
+    ck_assert(!peft_weight_pack(&weight, first, PEFT_PACK_BOTH, &error));
     ck_assert_uint_eq(peft_weight_packed_bytes(&weight), bytes); /* once */
     peft_context *const both[] = {first, second};
     for (int k = 0; k < 2; k++) {
@@ -304,7 +329,7 @@ static peft_status pack_once(peft_error *error)
     const peft_context_options options = {.threads = 2, .backend = "onednn"};
     peft_status status = peft_context_open(&ctx, &options, error);
     peft_weight weight = {.name = "W", .shape = peft_shape_2(64, 48), .data = values};
-    if (status == PEFT_OK) status = peft_weight_pack(&weight, ctx, true, error);
+    if (status == PEFT_OK) status = peft_weight_pack(&weight, ctx, PEFT_PACK_BOTH, error);
     peft_weight_unpack(&weight);
     peft_context_close(ctx);
     return status;
@@ -327,6 +352,7 @@ START_TEST(no_memory_is_an_error)
 END_TEST
 
 TEST_MAIN("packed", tcase_add_loop_test(tc, products_are_as_exact_as_their_type, 0, NUM_SIZES *NUM_DTYPES);
+          tcase_add_loop_test(tc, a_weight_that_is_packed_once_gives_the_same_bits, 0, NUM_SIZES *NUM_DTYPES);
           tcase_add_loop_test(tc, whole_numbers_come_out_exactly, 0, NUM_SIZES *NUM_DTYPES);
           tcase_add_test(tc, bf16_rounds_to_the_nearest);
           tcase_add_loop_test(tc, float_products_agree_with_the_portable_ones, 0, NUM_SIZES);

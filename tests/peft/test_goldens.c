@@ -148,7 +148,7 @@ START_TEST(logits_loss_and_gradients_are_those_of_peft)
         const peft_context_options options = {.threads = 2, .backend = peft_backend_name(k)};
         ck_assert(!peft_context_open(&ctx, &options, &error));
         peft_model *model = open_model();
-        ck_assert(!peft_model_pack(model, ctx, true, &error));
+        ck_assert(!peft_model_pack(model, ctx, PEFT_PACK_BOTH, &error));
         if (peft_safetensors_find(x.file, "base.logits")) run_model(&x, model, ctx, false, "base");
         snprintf(name, sizeof name, "%s/adapter", adapters_of[_i]);
         peft_adapters *adapters = load_adapter(model, name);

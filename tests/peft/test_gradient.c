@@ -121,7 +121,7 @@ static void open_all(trained_model *t, double dropout, bool all_weights, const c
     ck_assert_msg(!status, "%s", error.message);
     ck_assert(!peft_parameters_collect(&t->parameters, t->adapters, t->model, &error));
     ck_assert_msg(!peft_context_open(&t->ctx, &options, &error), "%s", error.message);
-    ck_assert(!peft_model_pack(t->model, t->ctx, true, &error));
+    ck_assert(!peft_model_pack(t->model, t->ctx, PEFT_PACK_BOTH, &error));
     peft_context_set_step(t->ctx, 3);
     make_example(&t->x);
 }
