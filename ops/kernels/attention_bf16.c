@@ -19,39 +19,32 @@ typedef struct places {
     int64_t used;         /* elements */
 } places;
 
-static real *take(places *p, real *scratch, int64_t rows, int64_t columns)
-{
-    real *place = scratch ? scratch + p->used : NULL;
-    p->used += rows * columns;
-    return place;
-}
-
 static places forward_places(int64_t head_size, int64_t stride, real *scratch)
 {
     places p = {.pairs = num_pairs(head_size), .width = whole_vectors(head_size)};
-    p.Kt = take(&p, scratch, p.pairs, stride);
-    p.Vc = take(&p, scratch, stride / 2, p.width);
-    p.Qr = take(&p, scratch, TILE, p.pairs);
-    p.P = take(&p, scratch, TILE, stride);
-    p.Pr = take(&p, scratch, TILE, stride / 2);
+    p.Kt = take(scratch, &p.used, p.pairs * stride);
+    p.Vc = take(scratch, &p.used, stride / 2 * p.width);
+    p.Qr = take(scratch, &p.used, TILE * p.pairs);
+    p.P = take(scratch, &p.used, TILE * stride);
+    p.Pr = take(scratch, &p.used, TILE * stride / 2);
     return p;
 }
 
 static places backward_places(int64_t head_size, int64_t stride, real *scratch)
 {
     places p = {.pairs = num_pairs(head_size), .width = whole_vectors(head_size)};
-    p.Kt = take(&p, scratch, p.pairs, stride);
-    p.Vt = take(&p, scratch, p.pairs, stride);
-    p.Kc = take(&p, scratch, stride / 2, p.width);
-    p.Qr = take(&p, scratch, TILE, p.pairs);
-    p.dYr = take(&p, scratch, TILE, p.pairs);
-    p.Qc = take(&p, scratch, TILE / 2, p.width);
-    p.dYc = take(&p, scratch, TILE / 2, p.width);
-    p.P = take(&p, scratch, TILE, stride);
-    p.dS = take(&p, scratch, TILE, stride);
-    p.dSr = take(&p, scratch, TILE, stride / 2);
-    p.Pc = take(&p, scratch, TILE / 2, stride);
-    p.dSc = take(&p, scratch, TILE / 2, stride);
+    p.Kt = take(scratch, &p.used, p.pairs * stride);
+    p.Vt = take(scratch, &p.used, p.pairs * stride);
+    p.Kc = take(scratch, &p.used, stride / 2 * p.width);
+    p.Qr = take(scratch, &p.used, TILE * p.pairs);
+    p.dYr = take(scratch, &p.used, TILE * p.pairs);
+    p.Qc = take(scratch, &p.used, TILE / 2 * p.width);
+    p.dYc = take(scratch, &p.used, TILE / 2 * p.width);
+    p.P = take(scratch, &p.used, TILE * stride);
+    p.dS = take(scratch, &p.used, TILE * stride);
+    p.dSr = take(scratch, &p.used, TILE * stride / 2);
+    p.Pc = take(scratch, &p.used, TILE / 2 * stride);
+    p.dSc = take(scratch, &p.used, TILE / 2 * stride);
     return p;
 }
 

@@ -97,6 +97,22 @@ static inline void clear_unless_accumulated(const peft_node *node, int input)
     if (d && !peft_accumulates(node, input)) memset(d->data, 0, (size_t)peft_shape_count(&d->shape) * sizeof(real));
 }
 
+/* The next `count` elements of scratch memory, of which `used` are taken; NULL where the memory itself is still asked
+ * for.
+ */
+static inline real *take(real *memory, int64_t *used, int64_t count)
+{
+    real *place = memory ? memory + *used : NULL;
+    *used += count;
+    return place;
+}
+
+/* p + offset, NULL of NULL */
+static inline real *or_null(real *p, int64_t offset)
+{
+    return p ? p + offset : NULL;
+}
+
 #define KERNEL_JOIN(a, b) a##_##b
 #define KERNEL_NAME(a, b) KERNEL_JOIN(a, b)
 /* The name under which the backend's table finds an op's kernels: peft_kernel_layer_norm_avx2. */

@@ -80,20 +80,27 @@ static bool whole_vectors(const low_rank *l)
     return l->rank % LANES == 0;
 }
 
-/* What all pieces share, and hand on. */
+/* What all pieces share, and hand on. Forward has the transposed matrices, of a rank of whole vectors alone A^T;
+ * backward has the others, and B^T where forward has no A^T. */
 typedef struct shared {
     real *Bt;       /* [adapters, R, out] */
-    real *At;       /* [adapters, in, R], of a rank of whole vectors */
+    real *At;       /* [adapters, in, R] */
     real *products; /* [T, R]: GB * h, for dg */
     real *dA, *dBt; /* [pieces, R, in], [pieces, R, out]: sums over the tokens of each piece */
+    int64_t used;   /* elements */
 } shared;
 
-static shared read_shared(const low_rank *l, const peft_node *node)
+static shared read_shared(const low_rank *l, real *memory, bool backward)
 {
-    int64_t matrices = l->adapters * l->pieces * l->rank;
-    real *Bt = node->shared, *At = Bt + l->adapters * l->rank * l->out;
-    real *products = At + (whole_vectors(l) ? l->adapters * l->rank * l->in : 0), *dA = products + l->tokens * l->rank;
-    return (shared){Bt, At, products, dA, dA + matrices * l->in};
+    int64_t matrices = l->adapters * l->rank;
+    shared s = {0};
+    if (!backward || !whole_vectors(l)) s.Bt = take(memory, &s.used, matrices * l->out);
+    if (!backward && whole_vectors(l)) s.At = take(memory, &s.used, matrices * l->in);
+    if (!backward) return s;
+    s.products = take(memory, &s.used, l->tokens * l->rank);
+    s.dA = take(memory, &s.used, matrices * l->pieces * l->in);
+    s.dBt = take(memory, &s.used, matrices * l->pieces * l->out);
+    return s;
 }
 
 /* For the adapters begin ... end - 1: M [rows, columns] of each, into Mt. */
@@ -107,14 +114,14 @@ static void transpose_B(const peft_node *node, peft_context *ctx, int64_t begin,
 {
     (void)ctx, (void)scratch;
     low_rank l = read_node(node);
-    transpose_each(begin, end, l.out, l.rank, node->in[LOW_RANK_B]->data, read_shared(&l, node).Bt);
+    transpose_each(begin, end, l.out, l.rank, node->in[LOW_RANK_B]->data, read_shared(&l, node->shared, false).Bt);
 }
 
 static void transpose_A(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx, (void)scratch;
     low_rank l = read_node(node);
-    transpose_each(begin, end, l.rank, l.in, node->in[LOW_RANK_A]->data, read_shared(&l, node).At);
+    transpose_each(begin, end, l.rank, l.in, node->in[LOW_RANK_A]->data, read_shared(&l, node->shared, false).At);
 }
 
 static void before_forward(const peft_node *node, peft_context *ctx)
@@ -193,13 +200,13 @@ static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t beg
     low_rank l = read_node(node);
     real *h = node->out[LOW_RANK_H]->data, *c = scratch;
     const real *x = node->in[LOW_RANK_X]->data, *A = node->in[LOW_RANK_A]->data;
-    shared s = read_shared(&l, node);
+    shared s = read_shared(&l, node->shared, false);
     for (int64_t index = begin; index < end; index++) {
         piece p = read_piece(&l, index);
         int64_t at = p.adapter * l.rank;
         for (int64_t t = p.begin, next; t < p.end; t = next) {
             next = t + BLOCK < p.end ? t + BLOCK : p.end;
-            project(&l, next - t, l.in, x + t * l.in, A + at * l.in, s.At + at * l.in, h + t * l.rank);
+            project(&l, next - t, l.in, x + t * l.in, A + at * l.in, or_null(s.At, at * l.in), h + t * l.rank);
             apply_gate(&l, t, next, l.scale, h + t * l.rank, c);
             add_to_base(node, &l, t, next, c, s.Bt + at * l.out);
         }
@@ -245,13 +252,15 @@ static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t be
 {
     (void)ctx;
     low_rank l = read_node(node);
-    shared s = read_shared(&l, node);
+    shared s = read_shared(&l, node->shared, true);
     const real *A = node->in[LOW_RANK_A]->data, *B = node->in[LOW_RANK_B]->data;
     for (int64_t index = begin; index < end; index++) {
         piece p = read_piece(&l, index);
         int64_t at = index * l.rank, adapter = p.adapter * l.rank;
-        const shared own = {
-            .Bt = s.Bt + adapter * l.out, .products = s.products, .dA = s.dA + at * l.in, .dBt = s.dBt + at * l.out};
+        const shared own = {.Bt = or_null(s.Bt, adapter * l.out),
+                            .products = s.products,
+                            .dA = s.dA + at * l.in,
+                            .dBt = s.dBt + at * l.out};
         for (int64_t t = p.begin, next; t < p.end; t = next) {
             next = t + BLOCK < p.end ? t + BLOCK : p.end;
             backward_block(node, &l, t, next, t > p.begin, A + adapter * l.in, B + adapter * l.out, &own, scratch);
@@ -275,7 +284,7 @@ static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
 {
     (void)ctx, (void)scratch;
     low_rank l = read_node(node);
-    const real *pieces = read_shared(&l, node).dA;
+    const real *pieces = read_shared(&l, node->shared, true).dA;
     real *dA = node->din[LOW_RANK_A]->data;
     for (int64_t row = begin; row < end; row++)
         add_pieces(&l, row / l.rank, l.in, pieces + row % l.rank * l.in, l.rank * l.in, dA + row * l.in);
@@ -286,7 +295,7 @@ static void dB_columns(const peft_node *node, peft_context *ctx, int64_t begin, 
 {
     (void)ctx;
     low_rank l = read_node(node);
-    const real *pieces = read_shared(&l, node).dBt;
+    const real *pieces = read_shared(&l, node->shared, true).dBt;
     real *sums = scratch;
     for (int64_t adapter = 0; adapter < l.adapters; adapter++) {
         memset(sums, 0, (size_t)(l.rank * COLUMNS) * sizeof *sums);
@@ -303,7 +312,7 @@ static void dgate_rows(const peft_node *node, peft_context *ctx, int64_t begin, 
 {
     (void)ctx, (void)scratch;
     low_rank l = read_node(node);
-    const real *products = read_shared(&l, node).products;
+    const real *products = read_shared(&l, node->shared, true).products;
     real *dgate = node->din[LOW_RANK_GATE]->data;
     for (int64_t row = begin; row < end; row++) {
         int64_t first = row, last = row + 1;
@@ -378,9 +387,7 @@ static size_t thread_bytes(const peft_node *node, bool backward)
 static size_t shared_bytes(const peft_node *node, bool backward)
 {
     low_rank l = read_node(node);
-    int64_t columns = l.adapters * (l.out + (whole_vectors(&l) ? l.in : 0));
-    if (backward) columns += l.tokens + l.adapters * l.pieces * (l.in + l.out);
-    return (size_t)(l.rank * columns) * sizeof(real);
+    return (size_t)read_shared(&l, NULL, backward).used * sizeof(real);
 }
 
 const peft_kernel KERNEL(low_rank) = {.forward = forward,
