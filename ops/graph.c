@@ -8,6 +8,7 @@ peft_status peft_graph_create(peft_graph **g, peft_error *error)
     *g = calloc(1, sizeof **g);
     if (!*g) return peft_fail(error, PEFT_ERR_MEMORY, "graph: out of memory");
     (*g)->segment = -1;
+    (*g)->least_recalled_rows = PEFT_LEAST_RECALLED_ROWS;
     return PEFT_OK;
 }
 

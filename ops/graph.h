@@ -59,8 +59,8 @@ PEFT_API peft_tensor *peft_graph_keep(peft_graph *g, peft_tensor *t);
 PEFT_API void peft_graph_checkpoint_begin(peft_graph *g);
 PEFT_API void peft_graph_checkpoint_end(peft_graph *g);
 
-/* From here on, also after a reset, results of 64 columns and more are kept for the backward pass in bf16: half of their
- * memory, and gradients of values that are off by 2^-9 of themselves. */
+/* From here on, also after a reset, results of 1024 rows and 64 columns and more are kept for the backward pass in
+ * bf16: half of their memory, and gradients of values that are off by 2^-9 of themselves. */
 PEFT_API void peft_graph_keep_bf16(peft_graph *g);
 
 /* Appends the backward pass. `loss` has one element. */

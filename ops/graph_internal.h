@@ -43,6 +43,9 @@ typedef struct peft_binding {
     peft_tensor *tensor;
 } peft_binding;
 
+/* Less lies in the caches of the CPU, where a second run would cost time and save nothing worth it. */
+enum { PEFT_LEAST_RECALLED_ROWS = 1024 };
+
 struct peft_graph {
     peft_arena arena;
     peft_error error;
@@ -62,7 +65,7 @@ struct peft_graph {
     bool totalled;               /* the total loss was taken */
     bool unchained;              /* every step is a chain of its own: for tests */
     bool keeps_bf16;             /* see peft_graph_keep_bf16 */
-    bool keeps_all;              /* nothing is computed again but segments: for tests */
+    int64_t least_recalled_rows; /* results of fewer rows are kept as they are (ops/recall.h) */
     int planned_threads;         /* of the context that the plan is for, */
     const char *planned_backend; /* its backend, */
     const void *planned_dnnl;    /* and its products: all decide on scratch memory */

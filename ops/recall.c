@@ -58,12 +58,17 @@ static bool inputs_are_there(const peft_recall *r, const peft_node *node)
     return true;
 }
 
+static bool may_be_recalled(const peft_graph *g, const peft_tensor *y, const bool *kept)
+{
+    return y->storage >= 0 && !kept[y->storage] && peft_rows(y) >= g->least_recalled_rows;
+}
+
 static void find_again(peft_recall *r, const bool *kept, const bool *entering)
 {
-    for (int32_t n = 0; n < r->g->num_nodes && !r->g->keeps_all; n++) {
+    for (int32_t n = 0; n < r->g->num_nodes; n++) {
         const peft_node *node = r->g->nodes[n], *maker = maker_of(r->g, node->in[0]);
         const peft_op *op = &peft_ops[node->op];
-        if (node->segment >= 0 || node->out[0]->storage < 0 || kept[node->out[0]->storage] || entering[n]) continue;
+        if (node->segment >= 0 || entering[n] || !may_be_recalled(r->g, node->out[0], kept)) continue;
         bool again = op->view ? maker && r->manner[node->in[0]->node] == AGAIN : op->cheap && inputs_are_there(r, node);
         if (again) r->manner[n] = AGAIN;
     }
@@ -93,7 +98,7 @@ static void find_rounded(peft_recall *r, const bool *kept, bool *needed)
     for (int32_t n = 0; n < r->g->num_nodes; n++) {
         const peft_node *node = r->g->nodes[n], *maker = maker_of(r->g, node->in[0]);
         const peft_tensor *y = node->out[0];
-        if (!needed[n] || r->manner[n] != KEPT || y->storage < 0 || kept[y->storage]) continue;
+        if (!needed[n] || r->manner[n] != KEPT || !may_be_recalled(r->g, y, kept)) continue;
         bool wide = y->dtype == PEFT_F32 && peft_columns(y) >= LEAST_ROUNDED_COLUMNS;
         if (peft_ops[node->op].view ? maker && r->manner[node->in[0]->node] == ROUNDED : wide) r->manner[n] = ROUNDED;
     }

@@ -4,7 +4,9 @@
  *   again     Its node runs a second time: one of a checkpointed segment, which runs again as a whole, or a cheap one
  *             (peft_op.cheap) where this needs no more than is kept anyway: of the input and the output of an
  *             activation, one is stored.
- *   rounded   It stays in bf16, where peft_graph_keep_bf16 asks for it. */
+ *   rounded   It stays in bf16, where peft_graph_keep_bf16 asks for it.
+ *
+ * Outside of segments, results of fewer rows than PEFT_LEAST_RECALLED_ROWS are kept. */
 #ifndef PEFT_OPS_RECALL_H
 #define PEFT_OPS_RECALL_H
 

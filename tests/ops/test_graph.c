@@ -269,7 +269,7 @@ static size_t run(describe_function *describe, uint64_t seed, arrangement how, o
     }
     for (int k = 0; k < ELEMENTS; k++) dy[k] = (float)op_noise((uint64_t)(1000 + k));
 
-    g->keeps_all = how.keeps_all;
+    g->least_recalled_rows = how.keeps_all ? INT64_MAX : 0;
     g->unchained = how.unchained;
     if (how.keeps_bf16) peft_graph_keep_bf16(g);
     peft_tensor *y = peft_graph_keep(g, describe(g, seed, leaves, how.checkpointed));
@@ -448,7 +448,7 @@ static size_t bytes_of_layers(peft_tensor *(*layer)(peft_graph *g, peft_tensor *
     peft_graph *g;
     size_t bytes;
     ck_assert(!peft_context_open(&ctx, NULL, NULL) && !peft_graph_create(&g, NULL));
-    g->keeps_all = true;
+    g->least_recalled_rows = INT64_MAX;
     peft_tensor *y = peft_variable(g, PEFT_F32, peft_shape_2(64, 64), x, "x");
     for (int k = 0; k < 8; k++) {
         if (checkpointed) peft_graph_checkpoint_begin(g);
@@ -493,7 +493,7 @@ static planned plan_layers(double dropout, bool keeps_all, bool observed)
     for (int k = 0; k < LAYERS; k++) x = feed_forward(g, x, leaves, dropout, false);
     for (int32_t n = 0; n < g->num_nodes; n++)
         if (observed && g->nodes[n]->op == PEFT_OP_activation) peft_graph_keep(g, g->nodes[n]->out[0]);
-    g->keeps_all = keeps_all;
+    g->least_recalled_rows = keeps_all ? INT64_MAX : 0;
     planned p;
     ck_assert(!peft_graph_differentiate_from(g, x, dy, NULL) && !peft_graph_plan(g, ctx, &p.bytes, NULL));
     p.steps = g->num_steps;
