@@ -97,20 +97,13 @@ static inline void clear_unless_accumulated(const peft_node *node, int input)
     if (d && !peft_accumulates(node, input)) memset(d->data, 0, (size_t)peft_shape_count(&d->shape) * sizeof(real));
 }
 
-/* The next `count` elements of scratch memory, of which `used` are taken; NULL where the memory itself is still asked
- * for.
+/* The next `count` elements of scratch memory, of which `used` are taken. Where memory is NULL, they are only counted.
  */
 static inline real *take(real *memory, int64_t *used, int64_t count)
 {
-    real *place = memory ? memory + *used : NULL;
+    size_t before = (size_t)*used * sizeof(real);
     *used += count;
-    return place;
-}
-
-/* p + offset, NULL of NULL */
-static inline real *or_null(real *p, int64_t offset)
-{
-    return p ? p + offset : NULL;
+    return (real *)((uintptr_t)memory + before); /* NOLINT(performance-no-int-to-ptr): none of NULL */
 }
 
 #define KERNEL_JOIN(a, b) a##_##b

@@ -92,14 +92,14 @@ typedef struct shared {
 
 static shared read_shared(const low_rank *l, real *memory, bool backward)
 {
-    int64_t matrices = l->adapters * l->rank;
+    int64_t matrices = l->adapters * l->rank, pieces = backward ? matrices * l->pieces : 0;
+    bool whole = whole_vectors(l), B = !backward || !whole, A = !backward && whole;
     shared s = {0};
-    if (!backward || !whole_vectors(l)) s.Bt = take(memory, &s.used, matrices * l->out);
-    if (!backward && whole_vectors(l)) s.At = take(memory, &s.used, matrices * l->in);
-    if (!backward) return s;
-    s.products = take(memory, &s.used, l->tokens * l->rank);
-    s.dA = take(memory, &s.used, matrices * l->pieces * l->in);
-    s.dBt = take(memory, &s.used, matrices * l->pieces * l->out);
+    s.Bt = take(memory, &s.used, B ? matrices * l->out : 0);
+    s.At = take(memory, &s.used, A ? matrices * l->in : 0);
+    s.products = take(memory, &s.used, backward ? l->tokens * l->rank : 0);
+    s.dA = take(memory, &s.used, pieces * l->in);
+    s.dBt = take(memory, &s.used, pieces * l->out);
     return s;
 }
 
@@ -206,7 +206,7 @@ static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t beg
         int64_t at = p.adapter * l.rank;
         for (int64_t t = p.begin, next; t < p.end; t = next) {
             next = t + BLOCK < p.end ? t + BLOCK : p.end;
-            project(&l, next - t, l.in, x + t * l.in, A + at * l.in, or_null(s.At, at * l.in), h + t * l.rank);
+            project(&l, next - t, l.in, x + t * l.in, A + at * l.in, s.At + at * l.in, h + t * l.rank);
             apply_gate(&l, t, next, l.scale, h + t * l.rank, c);
             add_to_base(node, &l, t, next, c, s.Bt + at * l.out);
         }
@@ -257,10 +257,8 @@ static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t be
     for (int64_t index = begin; index < end; index++) {
         piece p = read_piece(&l, index);
         int64_t at = index * l.rank, adapter = p.adapter * l.rank;
-        const shared own = {.Bt = or_null(s.Bt, adapter * l.out),
-                            .products = s.products,
-                            .dA = s.dA + at * l.in,
-                            .dBt = s.dBt + at * l.out};
+        const shared own = {
+            .Bt = s.Bt + adapter * l.out, .products = s.products, .dA = s.dA + at * l.in, .dBt = s.dBt + at * l.out};
         for (int64_t t = p.begin, next; t < p.end; t = next) {
             next = t + BLOCK < p.end ? t + BLOCK : p.end;
             backward_block(node, &l, t, next, t > p.begin, A + adapter * l.in, B + adapter * l.out, &own, scratch);
