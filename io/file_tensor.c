@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/bf16.h"
+
 /* The exponent of a half-precision number says what it is: 0 a multiple of 2^-24, 31 infinity or NaN. */
 static float half_to_float(uint16_t half)
 {
@@ -76,19 +78,13 @@ static bool write_f32(const float *in, int64_t count, void *out)
     return true;
 }
 
-/* Adding just below half of what is cut off, and one more where the last kept bit is odd, rounds to even. */
-static uint32_t cut_bits(uint32_t bits, int cut)
-{
-    return (bits + (1U << (cut - 1)) - 1 + (bits >> cut & 1)) >> cut;
-}
-
 enum { SIGN = 0x8000, BF16_INFINITY = 0x7F80, F16_INFINITY = 0x7C00, QUIET_NAN = 0x40 };
 
 static uint16_t float_to_bf16(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    return (uint16_t)(isnan(value) ? bits >> 16 | QUIET_NAN : cut_bits(bits, 16));
+    return peft_bf16_of_bits(bits);
 }
 
 static uint16_t float_to_half(float value)
@@ -100,7 +96,7 @@ static uint16_t float_to_half(float value)
     if (isnan(value)) return (uint16_t)(sign | F16_INFINITY | QUIET_NAN);
     if (size < 0x1p-14f) return (uint16_t)(sign | (uint32_t)lrintf(size * 0x1p24f)); /* multiples of 2^-24 */
     if (size >= 65520.0F) return (uint16_t)(sign | F16_INFINITY);
-    return (uint16_t)(sign | cut_bits(magnitude - (112U << 23), 13)); /* another bias of the exponent */
+    return (uint16_t)(sign | peft_cut_bits(magnitude - (112U << 23), 13)); /* another bias of the exponent */
 }
 
 static bool write_16(const float *in, int64_t count, uint16_t (*convert)(float), uint32_t infinity, void *out)

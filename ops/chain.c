@@ -82,7 +82,7 @@ static void find_local(peft_graph *g, const peft_context *ctx)
         peft_storage *s = &g->storages[k];
         if (s->parent != k || s->first < 0 || s->last >= g->num_steps) continue;
         const peft_step *first = &g->steps[g->steps[s->first].chain];
-        bool together = first->chain_end > g->steps[s->first].chain + 1 && s->last < first->chain_end;
+        bool together = first->chain_end > first->chain + 1 && s->last < first->chain_end;
         s->local = together && !(s->uses & (WHOLE_READ | WHOLE_WRITTEN)) && tiles_are_fewer_rows(ctx, first);
     }
 }
@@ -93,11 +93,13 @@ void peft_graph_find_chains(peft_graph *g, const peft_context *ctx)
     for (int32_t k = 0; k < g->num_steps; k++) {
         peft_step *step = &g->steps[k];
         const peft_row_work *work = work_of(ctx, step);
-        if (g->unchained || !joins(g, &g->steps[first], step, work)) first = k;
+        if (g->unchained || !joins(g, &g->steps[first], step, work)) {
+            first = k;
+            step->tile = peft_rows_of_tile(rows_of(step));
+        }
         step->chain = first;
         step->work = work;
         g->steps[first].chain_end = k + 1;
-        g->steps[first].tile = peft_rows_of_tile(rows_of(&g->steps[first]));
         note_uses(g, step);
     }
     find_local(g, ctx);

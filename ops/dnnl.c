@@ -382,46 +382,70 @@ static peft_status get_family(peft_dnnl *d, int64_t k, int64_t n, const family *
 
 enum { ALIGNMENT = 64 };
 
-static dnnl_status_t copy_into(const peft_dnnl *d, const peft_dnnl_matrix *m, const float *b, int64_t row,
-                               int64_t column)
+/* What brings numbers from one order into another. */
+static dnnl_status_t make_reorder(const peft_dnnl *d, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to,
+                                  dnnl_primitive_t *reorder)
+{
+    dnnl_primitive_desc_t desc = NULL;
+    dnnl_status_t code = d->l.reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine, NULL);
+    if (!code) code = d->l.primitive_create(reorder, desc);
+    if (desc) d->l.primitive_desc_destroy(desc);
+    return code;
+}
+
+static dnnl_status_t run_reorder(const peft_dnnl *d, dnnl_primitive_t reorder, dnnl_memory_t from, dnnl_memory_t to)
+{
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    dnnl_status_t code = d->l.primitive_execute(reorder, d->streams[0], 2, args);
+    return code ? code : d->l.stream_wait(d->streams[0]);
+}
+
+/* Where the numbers of a matrix come from: the caller's, or, turned, a packed one. */
+typedef struct origin {
+    const float *b;
+    int64_t row, column;
+    const peft_dnnl_matrix *turned;
+} origin;
+
+static dnnl_status_t copy_into(const peft_dnnl *d, const peft_dnnl_matrix *m, const origin *o)
 {
     const library *l = &d->l;
-    const dnnl_dims_t sizes = {m->family->k, m->family->n}, strides = {row, column};
+    const dnnl_dims_t sizes = {m->family->k, m->family->n}, strides = {o->row, o->column};
     dnnl_memory_desc_t from;
     dnnl_memory_t source = NULL;
-    dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t reorder = NULL;
     dnnl_status_t code = l->memory_desc_init_by_strides(&from, 2, sizes, dnnl_f32, strides);
-    if (!code) code = l->memory_create(&source, &from, d->engine, (void *)(uintptr_t)b); /* only read */
-    if (!code) code = l->reorder_primitive_desc_create(&desc, &from, d->engine, &m->family->packed, d->engine, NULL);
-    if (!code) code = l->primitive_create(&reorder, desc);
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, source}, {DNNL_ARG_TO, m->memory}};
-    if (!code) code = l->primitive_execute(reorder, d->streams[0], 2, args);
-    if (!code) code = l->stream_wait(d->streams[0]);
+    if (!code) code = l->memory_create(&source, &from, d->engine, (void *)(uintptr_t)o->b); /* only read */
+    if (!code) code = make_reorder(d, &from, &m->family->packed, &reorder);
+    if (!code) code = run_reorder(d, reorder, source, m->memory);
     if (reorder) l->primitive_destroy(reorder);
-    if (desc) l->primitive_desc_destroy(desc);
     if (source) l->memory_destroy(source);
     return code;
 }
 
-static size_t packed_bytes(const peft_dnnl *d, const family *f)
+static dnnl_status_t prepare_turn(const peft_dnnl *d, peft_dnnl_matrix *m, const origin *o)
 {
-    return (d->l.memory_desc_get_size(&f->packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    const int other[] = {1, 0};
+    dnnl_memory_desc_t from;
+    m->from = o->turned;
+    dnnl_status_t code = d->l.memory_desc_permute_axes(&from, &m->from->family->packed, other);
+    return code ? code : make_reorder(d, &from, &m->family->packed, &m->turn);
 }
 
-static peft_status fill(peft_dnnl *d, peft_dnnl_matrix *m, const float *b, int64_t row, int64_t column,
-                        peft_error *error)
+static peft_status fill(peft_dnnl *d, peft_dnnl_matrix *m, const origin *o, peft_error *error)
 {
-    m->bytes = packed_bytes(d, m->family);
-    m->data = aligned_alloc(ALIGNMENT, m->bytes);
-    if (!m->data) return peft_fail(error, PEFT_ERR_MEMORY, "oneDNN: out of memory for %zu bytes of a weight", m->bytes);
-    dnnl_status_t code = d->l.memory_create(&m->memory, &m->family->packed, d->engine, m->data);
-    if (!code) code = copy_into(d, m, b, row, column);
+    m->bytes = (d->l.memory_desc_get_size(&m->family->packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    m->data = o->turned ? NULL : aligned_alloc(ALIGNMENT, m->bytes);
+    if (!o->turned && !m->data)
+        return peft_fail(error, PEFT_ERR_MEMORY, "oneDNN: out of memory for %zu bytes of a weight", m->bytes);
+    void *place = o->turned ? DNNL_MEMORY_NONE : m->data;
+    dnnl_status_t code = d->l.memory_create(&m->memory, &m->family->packed, d->engine, place);
+    if (!code) code = o->turned ? prepare_turn(d, m, o) : copy_into(d, m, o);
     return code ? fail(code, "packing a weight", error) : PEFT_OK;
 }
 
-peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, int64_t row, int64_t column,
-                           peft_dnnl_matrix **matrix, peft_error *error)
+static peft_status make_matrix(peft_dnnl *d, int64_t k, int64_t n, const origin *o, peft_dnnl_matrix **matrix,
+                               peft_error *error)
 {
     *matrix = NULL;
     peft_dnnl_matrix *made = calloc(1, sizeof *made);
@@ -429,7 +453,7 @@ peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, i
     made->owner = d;
     int before = begin_alone(&d->l);
     peft_status status = get_family(d, k, n, &made->family, error);
-    if (status == PEFT_OK) status = fill(d, made, b, row, column, error);
+    if (status == PEFT_OK) status = fill(d, made, o, error);
     end_alone(&d->l, before);
     if (status != PEFT_OK) {
         peft_dnnl_matrix_free(made);
@@ -439,53 +463,26 @@ peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, i
     return PEFT_OK;
 }
 
-static dnnl_status_t prepare_turn(peft_dnnl_matrix *m)
+peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, int64_t row, int64_t column,
+                           peft_dnnl_matrix **matrix, peft_error *error)
 {
-    const library *l = &m->owner->l;
-    const int other[] = {1, 0};
-    dnnl_memory_desc_t from;
-    dnnl_primitive_desc_t desc = NULL;
-    dnnl_status_t code = l->memory_create(&m->memory, &m->family->packed, m->owner->engine, DNNL_MEMORY_NONE);
-    if (!code) code = l->memory_desc_permute_axes(&from, &m->from->family->packed, other);
-    if (!code)
-        code = l->reorder_primitive_desc_create(&desc, &from, m->owner->engine, &m->family->packed, m->owner->engine,
-                                                NULL);
-    if (!code) code = l->primitive_create(&m->turn, desc);
-    if (desc) l->primitive_desc_destroy(desc);
-    return code;
+    const origin o = {.b = b, .row = row, .column = column};
+    return make_matrix(d, k, n, &o, matrix, error);
 }
 
 peft_status peft_dnnl_pack_turned(peft_dnnl *d, const peft_dnnl_matrix *from, peft_dnnl_matrix **matrix,
                                   peft_error *error)
 {
-    *matrix = NULL;
-    peft_dnnl_matrix *made = calloc(1, sizeof *made);
-    if (!made) return peft_fail(error, PEFT_ERR_MEMORY, "oneDNN: out of memory");
-    *made = (peft_dnnl_matrix){.owner = d, .from = from};
-    int before = begin_alone(&d->l);
-    peft_status status = get_family(d, from->family->n, from->family->k, &made->family, error);
-    if (status == PEFT_OK) {
-        made->bytes = packed_bytes(d, made->family);
-        dnnl_status_t code = prepare_turn(made);
-        if (code) status = fail(code, "turning a weight", error);
-    }
-    end_alone(&d->l, before);
-    if (status != PEFT_OK) {
-        peft_dnnl_matrix_free(made);
-        return status;
-    }
-    *matrix = made;
-    return PEFT_OK;
+    const origin o = {.turned = from};
+    return make_matrix(d, from->family->n, from->family->k, &o, matrix, error);
 }
 
 bool peft_dnnl_turn(peft_dnnl_matrix *matrix, void *memory)
 {
     const peft_dnnl *d = matrix->owner;
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, matrix->from->memory}, {DNNL_ARG_TO, matrix->memory}};
     int before = begin_alone(&d->l);
     dnnl_status_t code = d->l.memory_set_data_handle(matrix->memory, memory);
-    if (!code) code = d->l.primitive_execute(matrix->turn, d->streams[0], 2, args);
-    if (!code) code = d->l.stream_wait(d->streams[0]);
+    if (!code) code = run_reorder(d, matrix->turn, matrix->from->memory, matrix->memory);
     end_alone(&d->l, before);
     return code == dnnl_success;
 }

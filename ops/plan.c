@@ -159,10 +159,12 @@ static size_t place_all(piece *pieces, piece **placed, int32_t count)
     return peak;
 }
 
-/* Within a chain, local storages live from step to step. */
+/* Within a chain of several steps, local storages live from step to step. */
 static void place_local(peft_graph *g, int32_t chain, piece *pieces, piece **placed)
 {
     peft_step *first = &g->steps[chain];
+    first->local_bytes = 0;
+    if (first->chain_end == chain + 1) return;
     size_t rows = (size_t)peft_rows(first->node->out[0]);
     int32_t count = 0;
     for (int32_t k = 0; k < g->num_storages; k++) {

@@ -167,10 +167,14 @@ static peft_tensor *stand_in(const peft_recall *r, peft_tensor *t)
     return maker && maker->out[0] == t && r->widened[t->node] ? r->widened[t->node] : t;
 }
 
+static void read_stand_ins(const peft_recall *r, peft_node *copy)
+{
+    for (int32_t i = 0; i < copy->num_inputs; i++) copy->in[i] = stand_in(r, copy->in[i]);
+}
+
 static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs)
 {
     bool view = peft_ops[copy->op].view;
-    for (int32_t i = 0; i < copy->num_inputs; i++) copy->in[i] = stand_in(r, copy->in[i]);
     for (int32_t j = 0; j < outputs; j++) {
         const peft_tensor *out = copy->out[j];
         peft_tensor *place = view ? peft_graph_new_tensor(r->g, out->dtype, out->shape, copy->in[0]->storage)
@@ -193,7 +197,9 @@ static bool recall(peft_recall *r, peft_tensor *t)
     for (int32_t i = 0; i < node->num_inputs; i++)
         if (!recall(r, node->in[i])) return false;
     peft_node *copy = copy_of(r, t->node);
-    return copy && run_again(r, copy, 1);
+    if (!copy) return false;
+    read_stand_ins(r, copy);
+    return run_again(r, copy, 1);
 }
 
 static bool recall_entering(peft_recall *r, const peft_node *node)
@@ -216,21 +222,11 @@ static bool recall_segment(peft_recall *r, int32_t last)
     for (int32_t n = 0; n <= last; n++) {
         if (g->nodes[n]->segment != segment) continue;
         peft_node *copy = copy_of(r, n);
-        if (!copy || !recall_entering(r, copy) || (needed[n] && !run_again(r, copy, copy->num_outputs))) return false;
-        for (int32_t i = 0; i < copy->num_inputs; i++) copy->in[i] = stand_in(r, copy->in[i]);
+        if (!copy || !recall_entering(r, copy)) return false;
+        read_stand_ins(r, copy);
+        if (needed[n] && !run_again(r, copy, copy->num_outputs)) return false;
     }
     return true;
-}
-
-/* Has node n read what stands in for the tensors of `reads`. */
-static bool redirect(peft_recall *r, int32_t n, uint32_t reads)
-{
-    const peft_node *node = r->g->nodes[n];
-    peft_node *copy = copy_of(r, n);
-    for (int32_t i = 0; copy && i < node->num_inputs; i++)
-        if (reads & PEFT_IN(i)) copy->in[i] = stand_in(r, node->in[i]);
-    if (copy && (reads & PEFT_OUT(0))) copy->out[0] = stand_in(r, node->out[0]);
-    return copy != NULL;
 }
 
 peft_node *peft_recall_node(peft_recall *r, int32_t n)
@@ -238,13 +234,21 @@ peft_node *peft_recall_node(peft_recall *r, int32_t n)
     peft_node *node = r->g->nodes[n];
     if (node->segment >= 0) return r->copies[n] || recall_segment(r, n) ? r->copies[n] : NULL;
     uint32_t reads = backward_reads(node);
-    bool other = (reads & PEFT_OUT(0)) && r->manner[n] != KEPT;
+    peft_tensor *result = node->out[0];
+    bool same = true;
     for (int32_t i = 0; i < node->num_inputs; i++) {
         if (!(reads & PEFT_IN(i))) continue;
         if (!recall(r, node->in[i])) return NULL;
-        other = other || stand_in(r, node->in[i]) != node->in[i];
+        same = same && stand_in(r, node->in[i]) == node->in[i];
     }
-    if ((reads & PEFT_OUT(0)) && !recall(r, node->out[0])) return NULL;
-    if (other && !redirect(r, n, reads)) return NULL;
-    return r->copies[n] ? r->copies[n] : node;
+    if (reads & PEFT_OUT(0)) {
+        if (!recall(r, node->out[0])) return NULL;
+        result = stand_in(r, node->out[0]);
+    }
+    if (same && result == node->out[0]) return r->copies[n] ? r->copies[n] : node;
+    peft_node *copy = copy_of(r, n);
+    if (!copy) return NULL;
+    read_stand_ins(r, copy);
+    if (result != node->out[0]) copy->out[0] = result;
+    return copy;
 }

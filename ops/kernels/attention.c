@@ -56,17 +56,6 @@ static void forward_tile(const peft_node *node, const attention *a, const sequen
     scale_rows(a, t, factor, y);
 }
 
-static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
-{
-    static const direction forward = {begin_forward, forward_tile};
-    run_pieces(node, ctx, begin, end, &forward, scratch);
-}
-
-static void forward(const peft_node *node, peft_context *ctx)
-{
-    peft_for_rows(node, ctx, num_pieces(node), 1, forward_pieces);
-}
-
 static void begin_backward(const peft_node *node, const attention *a, const sequence *s, real *scratch)
 {
     clear_key_gradients(node, a, s);
@@ -92,17 +81,6 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
     if (node->din[V])
         block_update(t->keys, a->head_size, t->rows, at.P, 1, s->stride, dy, a->query_row,
                      (real *)node->din[V]->data + t->first_key, a->key_row);
-}
-
-static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
-{
-    static const direction backward = {begin_backward, backward_tile};
-    run_pieces(node, ctx, begin, end, &backward, scratch);
-}
-
-static void backward(const peft_node *node, peft_context *ctx)
-{
-    peft_for_rows(node, ctx, num_pieces(node), 1, backward_pieces);
 }
 
 static size_t thread_bytes(const peft_node *node, bool backward)

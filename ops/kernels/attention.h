@@ -165,7 +165,6 @@ static inline real weigh_gradient(const attention *a, const sequence *s, const t
                                   real *dP)
 {
     vec sum = {0};
-    set_unseen(P, seen_in_tile(a, s, t, row), t->width, NOTHING);
     for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
         real M[MASK_COLUMNS];
         mask_block(a, s, t, row, block, M);
@@ -218,10 +217,12 @@ static inline void score_gradients(const peft_node *node, const attention *a, co
     const real *z = (const real *)node->out[LOG_SUM_EXP]->data + t->first_row;
     for (int64_t i = 0; i < t->rows; i++, P += s->stride, dP += s->stride) {
         range seen = seen_in_tile(a, s, t, i);
-        if (seen.begin < seen.end)
-            score_gradient(a, t, weigh_gradient(a, s, t, i, z[i * a->heads], P, dP), P, dP);
+        bool blind = seen.begin == seen.end;
+        set_unseen(P, seen, t->width, blind ? 0 : NOTHING);
+        if (blind)
+            set_unseen(dP, seen, t->width, 0);
         else
-            set_unseen(P, seen, t->width, 0), set_unseen(dP, seen, t->width, 0);
+            score_gradient(a, t, weigh_gradient(a, s, t, i, z[i * a->heads], P, dP), P, dP);
     }
 }
 
@@ -233,35 +234,6 @@ static inline void clear_key_gradients(const peft_node *node, const attention *a
         real *d = (real *)node->din[input]->data + s->key * a->key_row + s->key_head * a->head_size;
         for (int64_t j = 0; j < s->keys; j++) memset(d + j * a->key_row, 0, (size_t)a->head_size * sizeof *d);
     }
-}
-
-/* What one direction does at the beginning of a sequence, and for each tile of queries; `scratch` is theirs. */
-typedef struct direction {
-    void (*begin)(const peft_node *node, const attention *a, const sequence *s, real *scratch);
-    void (*tile)(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch);
-} direction;
-
-static inline void run_pieces(const peft_node *node, const peft_context *ctx, int64_t begin, int64_t end,
-                              const direction *d, real *scratch)
-{
-    attention a = read_node(node, ctx);
-    for (int64_t piece = begin; piece < end; piece++) {
-        sequence s = read_sequence(&a, piece);
-        prefetch_keys(&a, &s, node->in[K]->data);
-        prefetch_keys(&a, &s, node->in[V]->data);
-        d->begin(node, &a, &s, scratch);
-        for (int64_t head = s.head; head < s.head + a.group; head++)
-            for (int64_t row = 0; row < s.queries; row += TILE) {
-                tile t = read_tile(&a, &s, head, row);
-                d->tile(node, &a, &s, &t, scratch);
-            }
-    }
-}
-
-static inline int64_t num_pieces(const peft_node *node)
-{
-    const peft_attention_options *o = node->attributes;
-    return (node->in[QUERY_STARTS]->shape.size[0] - 1) * o->num_key_value_heads;
 }
 
 /* Of the longest sequence. */
@@ -277,6 +249,58 @@ static inline int64_t widest_scores(const peft_node *node)
 static inline int64_t head_size_of(const peft_node *node)
 {
     return peft_columns(node->in[Q]) / ((const peft_attention_options *)node->attributes)->num_heads;
+}
+
+/* ---- the kernel: each file has its own products ---- */
+
+/* At the beginning of a sequence, and for each tile of queries; `scratch` is theirs. */
+typedef void begin_function(const peft_node *node, const attention *a, const sequence *s, real *scratch);
+typedef void tile_function(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch);
+static begin_function begin_forward, begin_backward;
+static tile_function forward_tile, backward_tile;
+
+static inline void run_pieces(const peft_node *node, const peft_context *ctx, int64_t begin, int64_t end,
+                              begin_function *begin_sequence, tile_function *run_tile, real *scratch)
+{
+    attention a = read_node(node, ctx);
+    for (int64_t piece = begin; piece < end; piece++) {
+        sequence s = read_sequence(&a, piece);
+        prefetch_keys(&a, &s, node->in[K]->data);
+        prefetch_keys(&a, &s, node->in[V]->data);
+        begin_sequence(node, &a, &s, scratch);
+        for (int64_t head = s.head; head < s.head + a.group; head++)
+            for (int64_t row = 0; row < s.queries; row += TILE) {
+                tile t = read_tile(&a, &s, head, row);
+                run_tile(node, &a, &s, &t, scratch);
+            }
+    }
+}
+
+static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    run_pieces(node, ctx, begin, end, begin_forward, forward_tile, scratch);
+}
+
+static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    run_pieces(node, ctx, begin, end, begin_backward, backward_tile, scratch);
+}
+
+static void for_pieces(const peft_node *node, peft_context *ctx, peft_rows_function *run)
+{
+    const peft_attention_options *o = node->attributes;
+    int64_t sequences = node->in[QUERY_STARTS]->shape.size[0] - 1;
+    peft_for_rows(node, ctx, sequences * o->num_key_value_heads, 1, run);
+}
+
+static void forward(const peft_node *node, peft_context *ctx)
+{
+    for_pieces(node, ctx, forward_pieces);
+}
+
+static void backward(const peft_node *node, peft_context *ctx)
+{
+    for_pieces(node, ctx, backward_pieces);
 }
 
 #endif

@@ -101,17 +101,6 @@ static void forward_tile(const peft_node *node, const attention *a, const sequen
     scale_rows(a, t, factor, y);
 }
 
-static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
-{
-    static const direction forward = {begin_forward, forward_tile};
-    run_pieces(node, ctx, begin, end, &forward, scratch);
-}
-
-static void forward(const peft_node *node, peft_context *ctx)
-{
-    peft_for_rows(node, ctx, num_pieces(node), 1, forward_pieces);
-}
-
 static void begin_backward(const peft_node *node, const attention *a, const sequence *s, real *scratch)
 {
     places at = backward_places(a->head_size, s->stride, scratch);
@@ -149,17 +138,6 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
         pair_columns(t->rows, t->width, at.P, s->stride, at.Pc, s->stride);
         update_keys(a, s, t, at.Pc, node->dout, at.width, at.dYc, node->din[V]);
     }
-}
-
-static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
-{
-    static const direction backward = {begin_backward, backward_tile};
-    run_pieces(node, ctx, begin, end, &backward, scratch);
-}
-
-static void backward(const peft_node *node, peft_context *ctx)
-{
-    peft_for_rows(node, ctx, num_pieces(node), 1, backward_pieces);
 }
 
 static size_t thread_bytes(const peft_node *node, bool backward)

@@ -1,16 +1,10 @@
 /* ops/kernels/cast.c - y = x in another type: float rounded to bf16, to the nearest, ties to even, or bf16 as float.
  * Differentiation puts it where activations are kept in bf16; it is never differentiated itself. */
+#include "ops/bf16.h"
 #include "ops/kernels/elementwise.h"
 
 /* A float as its bits. */
 typedef uint32_t float_bits __attribute__((may_alias));
-
-/* bf16 is the upper half of a float. A NaN stays one, also where only lower bits of it are set. */
-static inline uint16_t round_to_bf16(float_bits bits)
-{
-    uint32_t rounded = (bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16, quiet = bits >> 16 | 0x40U;
-    return (uint16_t)((bits & INT32_MAX) > 0x7F800000U ? quiet : rounded);
-}
 
 static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
@@ -19,7 +13,7 @@ static void forward_elements(const peft_node *node, peft_context *ctx, int64_t b
     if (y->dtype == PEFT_BF16) {
         const float_bits *from = x->data;
         uint16_t *to = y->data;
-        for (int64_t k = begin; k < end; k++) to[k] = round_to_bf16(from[k]);
+        for (int64_t k = begin; k < end; k++) to[k] = peft_bf16_of_bits(from[k]);
     } else {
         const uint16_t *from = x->data;
         float_bits *to = y->data;
