@@ -39,16 +39,16 @@ static bool may_follow(uint32_t uses, uint32_t use)
     return !(uses & forbidden[use]);
 }
 
-/* A segment that is run again stays apart: its tensors would live as long as those of its backward. */
-static bool among_backward(const peft_step *step)
+/* What runs a segment again does not join the backward of the segment after it, whose gradients would live on. */
+static bool continues(peft_phase before, peft_phase phase)
 {
-    return step->backward || step->again;
+    return phase == before || (before == PEFT_SEGMENT_AGAIN && phase == PEFT_BACKWARD);
 }
 
 static bool joins(peft_graph *g, const peft_step *first, const peft_step *step, const peft_row_work *work)
 {
     if (first == step || !first->work || !work || rows_of(first) != rows_of(step)) return false;
-    if (among_backward(first) != among_backward(step)) return false;
+    if (!continues(step[-1].phase, step->phase)) return false;
     peft_use uses[PEFT_MAX_USES];
     int32_t count = peft_step_uses(step, uses);
     for (int32_t k = 0; k < count; k++) {
@@ -177,32 +177,59 @@ static void run_tile(void *argument, int64_t piece, int thread)
     }
 }
 
-typedef void node_function(const peft_node *node, peft_context *ctx);
+/* What the steps of a chain do before its first rows, or after its last. */
+typedef struct part_loop {
+    const chain_loop *chain;
+    bool after;
+} part_loop;
 
-/* A part of a step that all threads work on. */
-static void run_part(const peft_step *step, peft_context *ctx, node_function *run)
+static int64_t pieces_of(const peft_step *step, const peft_part *part)
 {
-    const peft_profile *profile = ctx->profile;
+    return part->run ? part->pieces(step->node) : 0;
+}
+
+static const peft_part *part_of(const peft_step *step, bool after)
+{
+    return after ? &step->work->after : &step->work->before;
+}
+
+static void run_part_piece(void *argument, int64_t piece, int thread)
+{
+    const part_loop *p = argument;
+    const chain_loop *l = p->chain;
+    const peft_step *step = &l->g->steps[l->first];
+    for (int64_t pieces; piece >= (pieces = pieces_of(step, part_of(step, p->after))); step++) piece -= pieces;
+    char *memory = l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride;
+    const peft_profile *profile = l->ctx->profile;
     double began = profile ? profile->clock() : 0;
-    run(step->node, ctx);
-    if (profile) add_seconds(ctx, step, profile->clock() - began);
+    part_of(step, p->after)->run(step->node, l->ctx, piece, piece + 1, memory + l->g->steps[l->first].local_bytes);
+    if (profile) add_seconds(l->ctx, step, (profile->clock() - began) / l->ctx->threads);
+}
+
+static void run_parts(const chain_loop *l, bool after)
+{
+    part_loop loop = {l, after};
+    int64_t pieces = 0;
+    for (int32_t k = l->first; k < l->end; k++) pieces += pieces_of(&l->g->steps[k], part_of(&l->g->steps[k], after));
+    peft_team_run(l->ctx->team, pieces, run_part_piece, &loop);
 }
 
 static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, int32_t end)
 {
     int64_t rows = rows_of(&g->steps[first]), tile = g->steps[first].tile;
     chain_loop loop = {g, ctx, first, end, rows, tile};
-    for (int32_t k = first; k < end; k++)
-        if (g->steps[k].work->before) run_part(&g->steps[k], ctx, g->steps[k].work->before);
+    run_parts(&loop, false);
     peft_team_run(ctx->team, (rows + tile - 1) / tile, run_tile, &loop);
-    for (int32_t k = first; k < end; k++)
-        if (g->steps[k].work->after) run_part(&g->steps[k], ctx, g->steps[k].work->after);
+    run_parts(&loop, true);
 }
 
 static void run_alone(const peft_step *step, peft_context *ctx)
 {
     const peft_kernel *kernel = peft_context_kernel(ctx, step->node);
-    run_part(step, ctx, step->backward ? kernel->backward : kernel->forward);
+    const peft_profile *profile = ctx->profile;
+    double began = profile ? profile->clock() : 0;
+    (step->backward ? kernel->backward : kernel->forward)(step->node, ctx);
+    if (profile) add_seconds(ctx, step, profile->clock() - began);
 }
 
 void peft_chain_run(const peft_graph *g, peft_context *ctx, int32_t first)

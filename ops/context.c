@@ -248,3 +248,8 @@ void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64
     row_loop loop = {node, ctx, rows, grain, run};
     peft_team_run(ctx->team, (rows + grain - 1) / grain, run_piece, &loop);
 }
+
+void peft_run_part(const peft_node *node, peft_context *ctx, const peft_part *part)
+{
+    if (part->run) peft_for_rows(node, ctx, part->pieces(node), 1, part->run);
+}

@@ -32,7 +32,7 @@ static peft_tensor *unshare(peft_graph *g, peft_tensor *owner)
     copy->num_inputs = copy->num_outputs = 1;
     copy->in[0] = owner->grad;
     copy->out[0] = own;
-    if (!peft_graph_push_step(g, (peft_step){.node = copy})) return NULL;
+    if (!peft_graph_push_step(g, (peft_step){.node = copy, .phase = PEFT_BACKWARD})) return NULL;
     return owner->grad = own;
 }
 
@@ -75,7 +75,7 @@ static bool walk(peft_graph *g, peft_recall *r, int32_t from)
             work = work || run->din[i];
         }
         run->dout = node->out[0]->grad;
-        if (work && !peft_graph_push_step(g, (peft_step){.node = run, .backward = true})) return false;
+        if (work && !peft_graph_push_step(g, (peft_step){.node = run, .backward = true, .phase = PEFT_BACKWARD})) return false;
     }
     return true;
 }

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,7 +160,8 @@ struct peft_dnnl_matrix {
     size_t bytes;
     dnnl_memory_t memory;
     const struct peft_dnnl_matrix *from; /* of one that is turned, */
-    dnnl_primitive_t turn;               /* and what does it */
+    dnnl_primitive_t turn;               /* what does it, */
+    atomic_flag turning;                 /* and whether a thread is at it: layers may share a weight */
 };
 
 static int begin_alone(const library *l)
@@ -393,11 +395,12 @@ static dnnl_status_t make_reorder(const peft_dnnl *d, const dnnl_memory_desc_t *
     return code;
 }
 
-static dnnl_status_t run_reorder(const peft_dnnl *d, dnnl_primitive_t reorder, dnnl_memory_t from, dnnl_memory_t to)
+static dnnl_status_t run_reorder(const peft_dnnl *d, dnnl_primitive_t reorder, dnnl_memory_t from, dnnl_memory_t to,
+                                 int thread)
 {
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-    dnnl_status_t code = d->l.primitive_execute(reorder, d->streams[0], 2, args);
-    return code ? code : d->l.stream_wait(d->streams[0]);
+    dnnl_status_t code = d->l.primitive_execute(reorder, d->streams[thread], 2, args);
+    return code ? code : d->l.stream_wait(d->streams[thread]);
 }
 
 /* Where the numbers of a matrix come from: the caller's, or, turned, a packed one. */
@@ -417,7 +420,7 @@ static dnnl_status_t copy_into(const peft_dnnl *d, const peft_dnnl_matrix *m, co
     dnnl_status_t code = l->memory_desc_init_by_strides(&from, 2, sizes, dnnl_f32, strides);
     if (!code) code = l->memory_create(&source, &from, d->engine, (void *)(uintptr_t)o->b); /* only read */
     if (!code) code = make_reorder(d, &from, &m->family->packed, &reorder);
-    if (!code) code = run_reorder(d, reorder, source, m->memory);
+    if (!code) code = run_reorder(d, reorder, source, m->memory, 0);
     if (reorder) l->primitive_destroy(reorder);
     if (source) l->memory_destroy(source);
     return code;
@@ -451,6 +454,7 @@ static peft_status make_matrix(peft_dnnl *d, int64_t k, int64_t n, const origin 
     peft_dnnl_matrix *made = calloc(1, sizeof *made);
     if (!made) return peft_fail(error, PEFT_ERR_MEMORY, "oneDNN: out of memory");
     made->owner = d;
+    atomic_flag_clear(&made->turning);
     int before = begin_alone(&d->l);
     peft_status status = get_family(d, k, n, &made->family, error);
     if (status == PEFT_OK) status = fill(d, made, o, error);
@@ -477,13 +481,15 @@ peft_status peft_dnnl_pack_turned(peft_dnnl *d, const peft_dnnl_matrix *from, pe
     return make_matrix(d, from->family->n, from->family->k, &o, matrix, error);
 }
 
-bool peft_dnnl_turn(peft_dnnl_matrix *matrix, void *memory)
+bool peft_dnnl_turn(peft_dnnl_matrix *matrix, void *memory, int thread)
 {
     const peft_dnnl *d = matrix->owner;
+    while (atomic_flag_test_and_set(&matrix->turning)) sched_yield();
     int before = begin_alone(&d->l);
     dnnl_status_t code = d->l.memory_set_data_handle(matrix->memory, memory);
-    if (!code) code = run_reorder(d, matrix->turn, matrix->from->memory, matrix->memory);
+    if (!code) code = run_reorder(d, matrix->turn, matrix->from->memory, matrix->memory, thread);
     end_alone(&d->l, before);
+    atomic_flag_clear(&matrix->turning);
     return code == dnnl_success;
 }
 

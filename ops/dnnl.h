@@ -42,8 +42,8 @@ peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, i
  */
 peft_status peft_dnnl_pack_turned(peft_dnnl *d, const peft_dnnl_matrix *from, peft_dnnl_matrix **matrix,
                                   peft_error *error);
-bool peft_dnnl_turn(peft_dnnl_matrix *matrix, void *memory); /* false: out of memory */
-void peft_dnnl_matrix_free(peft_dnnl_matrix *matrix);        /* NULL is allowed */
+bool peft_dnnl_turn(peft_dnnl_matrix *matrix, void *memory, int thread); /* false: out of memory */
+void peft_dnnl_matrix_free(peft_dnnl_matrix *matrix);                    /* NULL is allowed */
 const peft_dnnl *peft_dnnl_matrix_owner(const peft_dnnl_matrix *matrix);
 size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix);
 

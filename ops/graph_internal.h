@@ -6,11 +6,18 @@
 #include "ops/op.h"
 #include "ops/side.h"
 
+/* Steps of one phase may run together; those that run a segment again also with the backward steps that follow. */
+typedef enum peft_phase {
+    PEFT_FORWARD,
+    PEFT_SEGMENT_AGAIN,
+    PEFT_BACKWARD /* also what is computed again, or made of bf16, right before it is read */
+} peft_phase;
+
 /* One kernel call of the schedule. */
 typedef struct peft_step {
     peft_node *node;
     bool backward;
-    bool again; /* forward, a second time, for the backward steps after it: may run together with them */
+    peft_phase phase;
     /* Of the plan: */
     int32_t chain;                         /* its first step (ops/chain.h) */
     int32_t chain_end;                     /* of a first step: one after the last */

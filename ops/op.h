@@ -93,15 +93,20 @@ bool peft_graph_failed(const peft_graph *g);
 /* Work on the rows begin ... end - 1. Each call gets the scratch memory of its thread. */
 typedef void peft_rows_function(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch);
 
+/* Work in pieces that do not depend on each other, nor their number on that of the threads. */
+typedef struct peft_part {
+    int64_t (*pieces)(const peft_node *node);
+    peft_rows_function *run; /* NULL: there is nothing to do */
+} peft_part;
+
 /* Work row by row: what it writes to some rows of the result, or of the gradients of the inputs named here, depends on
  * the same rows alone, and on other inputs that are whole already. Such neighbours run together (ops/chain.h). */
 typedef struct peft_row_work {
     peft_rows_function *run;
-    bool elements;                                            /* `run` counts elements, not rows */
-    uint32_t inputs;                                          /* PEFT_IN(i): has the rows of the result */
-    bool (*allowed)(const peft_node *node);                   /* for this node; NULL: for all */
-    void (*before)(const peft_node *node, peft_context *ctx); /* the first rows; NULL: nothing */
-    void (*after)(const peft_node *node, peft_context *ctx);  /* the last rows; NULL: nothing */
+    bool elements;                          /* `run` counts elements, not rows */
+    uint32_t inputs;                        /* PEFT_IN(i): has the rows of the result */
+    bool (*allowed)(const peft_node *node); /* for this node; NULL: for all */
+    peft_part before, after;                /* the first rows, and the last */
 } peft_row_work;
 
 typedef struct peft_kernel {
@@ -134,6 +139,7 @@ static inline int64_t peft_rows(const peft_tensor *t)
 
 /* Work cut into pieces of `grain` rows that do not depend on the number of threads: the same bits for any number. */
 void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64_t grain, peft_rows_function *run);
+void peft_run_part(const peft_node *node, peft_context *ctx, const peft_part *part);
 
 /* Into how many tiles rows are cut at most: into 16, more where each would be too long for a cache. */
 enum { PEFT_TILES = 16, PEFT_TILE_BLOCK = 32, PEFT_LEAST_TILE = 64, PEFT_MOST_TILE = 256 };

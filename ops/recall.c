@@ -106,7 +106,7 @@ static void find_rounded(peft_recall *r, const bool *kept, bool *needed)
 
 /* ---- the forward pass ---- */
 
-static peft_tensor *push_cast(peft_graph *g, peft_tensor *x, peft_dtype dtype, bool again)
+static peft_tensor *push_cast(peft_graph *g, peft_tensor *x, peft_dtype dtype, peft_phase phase)
 {
     peft_node *cast = peft_graph_new_node(g, PEFT_OP_cast);
     peft_tensor *y = peft_graph_place(g, dtype, x->shape);
@@ -115,7 +115,7 @@ static peft_tensor *push_cast(peft_graph *g, peft_tensor *x, peft_dtype dtype, b
     cast->in[0] = x;
     cast->out[0] = y;
     y->node = x->node;
-    return peft_graph_push_step(g, (peft_step){.node = cast, .again = again}) ? y : NULL;
+    return peft_graph_push_step(g, (peft_step){.node = cast, .phase = phase}) ? y : NULL;
 }
 
 static bool schedule_forward(peft_recall *r)
@@ -125,7 +125,7 @@ static bool schedule_forward(peft_recall *r)
         peft_node *node = r->g->nodes[n];
         if (!peft_graph_push_step(r->g, (peft_step){.node = node})) return false;
         if (r->manner[n] != ROUNDED || peft_ops[node->op].view) continue;
-        if (!(r->rounded[n] = push_cast(r->g, node->out[0], PEFT_BF16, false))) return false;
+        if (!(r->rounded[n] = push_cast(r->g, node->out[0], PEFT_BF16, PEFT_FORWARD))) return false;
     }
     return true;
 }
@@ -172,7 +172,7 @@ static void read_stand_ins(const peft_recall *r, peft_node *copy)
     for (int32_t i = 0; i < copy->num_inputs; i++) copy->in[i] = stand_in(r, copy->in[i]);
 }
 
-static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs)
+static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs, peft_phase phase)
 {
     bool view = peft_ops[copy->op].view;
     for (int32_t j = 0; j < outputs; j++) {
@@ -184,29 +184,29 @@ static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs)
         place->node = out->node;
         copy->out[j] = place;
     }
-    return peft_graph_push_step(r->g, (peft_step){.node = copy, .again = copy->segment < 0});
+    return peft_graph_push_step(r->g, (peft_step){.node = copy, .phase = phase});
 }
 
-/* Has t there for the backward steps that follow. What else a node saved is kept, and written once more. */
-static bool recall(peft_recall *r, peft_tensor *t)
+/* Has t there for the steps that follow, in `phase`. What else a node saved is kept, and written once more. */
+static bool recall(peft_recall *r, peft_tensor *t, peft_phase phase)
 {
     const peft_node *node = maker_of(r->g, t);
     if (!node || node->out[0] != t || r->manner[t->node] == KEPT || stand_in(r, t) != t) return true;
     peft_tensor *rounded = r->rounded[t->node];
-    if (rounded) return (r->widened[t->node] = push_cast(r->g, rounded, t->dtype, true)) != NULL;
+    if (rounded) return (r->widened[t->node] = push_cast(r->g, rounded, t->dtype, phase)) != NULL;
     for (int32_t i = 0; i < node->num_inputs; i++)
-        if (!recall(r, node->in[i])) return false;
+        if (!recall(r, node->in[i], phase)) return false;
     peft_node *copy = copy_of(r, t->node);
     if (!copy) return false;
     read_stand_ins(r, copy);
-    return run_again(r, copy, 1);
+    return run_again(r, copy, 1, phase);
 }
 
 static bool recall_entering(peft_recall *r, const peft_node *node)
 {
     for (int32_t i = 0; i < node->num_inputs; i++) {
         const peft_node *maker = maker_of(r->g, node->in[i]);
-        if (maker && maker->segment != node->segment && !recall(r, node->in[i])) return false;
+        if (maker && maker->segment != node->segment && !recall(r, node->in[i], PEFT_SEGMENT_AGAIN)) return false;
     }
     return true;
 }
@@ -224,7 +224,7 @@ static bool recall_segment(peft_recall *r, int32_t last)
         peft_node *copy = copy_of(r, n);
         if (!copy || !recall_entering(r, copy)) return false;
         read_stand_ins(r, copy);
-        if (needed[n] && !run_again(r, copy, copy->num_outputs)) return false;
+        if (needed[n] && !run_again(r, copy, copy->num_outputs, PEFT_SEGMENT_AGAIN)) return false;
     }
     return true;
 }
@@ -238,11 +238,11 @@ peft_node *peft_recall_node(peft_recall *r, int32_t n)
     bool same = true;
     for (int32_t i = 0; i < node->num_inputs; i++) {
         if (!(reads & PEFT_IN(i))) continue;
-        if (!recall(r, node->in[i])) return NULL;
+        if (!recall(r, node->in[i], PEFT_BACKWARD)) return NULL;
         same = same && stand_in(r, node->in[i]) == node->in[i];
     }
     if (reads & PEFT_OUT(0)) {
-        if (!recall(r, node->out[0])) return NULL;
+        if (!recall(r, node->out[0], PEFT_BACKWARD)) return NULL;
         result = stand_in(r, node->out[0]);
     }
     if (same && result == node->out[0]) return r->copies[n] ? r->copies[n] : node;

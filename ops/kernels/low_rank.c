@@ -103,38 +103,41 @@ static shared read_shared(const low_rank *l, real *memory, bool backward)
     return s;
 }
 
-/* For the adapters begin ... end - 1: M [rows, columns] of each, into Mt. */
-static void transpose_each(int64_t begin, int64_t end, int64_t rows, int64_t columns, const real *M, real *Mt)
+/* M [rows, columns] of one adapter, into Mt. */
+static void transpose_one(int64_t adapter, int64_t rows, int64_t columns, const real *M, real *Mt)
 {
-    int64_t size = rows * columns;
-    for (int64_t k = begin; k < end; k++) transpose(rows, columns, M + k * size, columns, Mt + k * size, rows);
+    int64_t at = adapter * rows * columns;
+    transpose(rows, columns, M + at, columns, Mt + at, rows);
 }
 
-static void transpose_B(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static int64_t forward_adapters(const peft_node *node)
+{
+    return read_node(node).adapters;
+}
+
+static void transpose_for_forward(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx, (void)scratch;
     low_rank l = read_node(node);
-    transpose_each(begin, end, l.out, l.rank, node->in[LOW_RANK_B]->data, read_shared(&l, node->shared, false).Bt);
+    shared s = read_shared(&l, node->shared, false);
+    for (int64_t k = begin; k < end; k++) {
+        transpose_one(k, l.out, l.rank, node->in[LOW_RANK_B]->data, s.Bt);
+        if (whole_vectors(&l)) transpose_one(k, l.rank, l.in, node->in[LOW_RANK_A]->data, s.At);
+    }
 }
 
-static void transpose_A(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static int64_t backward_adapters(const peft_node *node)
+{
+    low_rank l = read_node(node);
+    return whole_vectors(&l) ? 0 : l.adapters;
+}
+
+static void transpose_for_backward(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx, (void)scratch;
     low_rank l = read_node(node);
-    transpose_each(begin, end, l.rank, l.in, node->in[LOW_RANK_A]->data, read_shared(&l, node->shared, false).At);
-}
-
-static void before_forward(const peft_node *node, peft_context *ctx)
-{
-    low_rank l = read_node(node);
-    peft_for_rows(node, ctx, l.adapters, 1, transpose_B);
-    if (whole_vectors(&l)) peft_for_rows(node, ctx, l.adapters, 1, transpose_A);
-}
-
-static void before_backward(const peft_node *node, peft_context *ctx)
-{
-    low_rank l = read_node(node);
-    if (!whole_vectors(&l)) peft_for_rows(node, ctx, l.adapters, 1, transpose_B);
+    real *Bt = read_shared(&l, node->shared, true).Bt;
+    for (int64_t k = begin; k < end; k++) transpose_one(k, l.out, l.rank, node->in[LOW_RANK_B]->data, Bt);
 }
 
 static void for_pieces(const peft_node *node, peft_context *ctx, peft_rows_function *run)
@@ -213,12 +216,6 @@ static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t beg
     }
 }
 
-static void forward(const peft_node *node, peft_context *ctx)
-{
-    before_forward(node, ctx);
-    for_pieces(node, ctx, forward_pieces);
-}
-
 /* dx (+)= gh A for some tokens */
 static void put_dx(const peft_node *node, const low_rank *l, int64_t begin, int64_t end, const real *gh, const real *A)
 {
@@ -277,65 +274,78 @@ static void add_pieces(const low_rank *l, int64_t adapter, int64_t count, const 
     }
 }
 
-/* dA: rows of all adapters */
-static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+/* ---- the sums over pieces, in pieces of their own: rows of dA, columns of dB, rows of the gate ---- */
+
+/* A row of all adapters' dA */
+static void dA_row(const peft_node *node, const low_rank *l, const shared *s, int64_t row)
 {
-    (void)ctx, (void)scratch;
-    low_rank l = read_node(node);
-    const real *pieces = read_shared(&l, node->shared, true).dA;
-    real *dA = node->din[LOW_RANK_A]->data;
-    for (int64_t row = begin; row < end; row++)
-        add_pieces(&l, row / l.rank, l.in, pieces + row % l.rank * l.in, l.rank * l.in, dA + row * l.in);
+    real *dA = (real *)node->din[LOW_RANK_A]->data + row * l->in;
+    if (!peft_accumulates(node, LOW_RANK_A)) memset(dA, 0, (size_t)l->in * sizeof *dA);
+    add_pieces(l, row / l->rank, l->in, s->dA + row % l->rank * l->in, l->rank * l->in, dA);
 }
 
 /* dB [out, R] of each adapter, for at most COLUMNS columns of dy */
-static void dB_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void dB_columns(const peft_node *node, const low_rank *l, const shared *s, int64_t begin, real *sums)
+{
+    int64_t width = l->out - begin < COLUMNS ? l->out - begin : COLUMNS;
+    bool add = peft_accumulates(node, LOW_RANK_B);
+    for (int64_t adapter = 0; adapter < l->adapters; adapter++) {
+        memset(sums, 0, (size_t)(l->rank * COLUMNS) * sizeof *sums);
+        for (int64_t r = 0; r < l->rank; r++)
+            add_pieces(l, adapter, width, s->dBt + r * l->out + begin, l->rank * l->out, sums + r * COLUMNS);
+        real *dB = (real *)node->din[LOW_RANK_B]->data + (adapter * l->out + begin) * l->rank;
+        for (int64_t o = 0; o < width; o++)
+            for (int64_t r = 0; r < l->rank; r++, dB++) *dB = (add ? *dB : 0) + sums[r * COLUMNS + o];
+    }
+}
+
+/* dg: a row of the gate, summed over its tokens and over the rows of A that share an entry */
+static void dgate_row(const peft_node *node, const low_rank *l, const shared *s, int64_t row)
+{
+    real *dgate = (real *)node->din[LOW_RANK_GATE]->data + row * l->entries;
+    int64_t first = row, last = row + 1;
+    if (l->gate_kind == PEFT_GATE_FEATURE) first = 0, last = l->tokens;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): such a gate comes with starts */
+    if (l->gate_kind == PEFT_GATE_SEQUENCE) first = l->starts[row], last = l->starts[row + 1];
+    if (!peft_accumulates(node, LOW_RANK_GATE)) memset(dgate, 0, (size_t)l->entries * sizeof *dgate);
+    for (int64_t t = first; t < last; t++)
+        for (int64_t r = 0; r < l->rank; r++) dgate[r / l->repeat] += s->products[t * l->rank + r];
+}
+
+typedef struct sums {
+    int64_t dA, dB, dgate; /* pieces of each */
+} sums;
+
+static sums read_sums(const peft_node *node, const low_rank *l)
+{
+    return (sums){.dA = node->din[LOW_RANK_A] ? l->adapters * l->rank : 0,
+                  .dB = node->din[LOW_RANK_B] ? (l->out + COLUMNS - 1) / COLUMNS : 0,
+                  .dgate = node->din[LOW_RANK_GATE] ? (peft_rows(node->in[LOW_RANK_GATE]) + BLOCK - 1) / BLOCK : 0};
+}
+
+static int64_t num_sums(const peft_node *node)
+{
+    low_rank l = read_node(node);
+    sums n = read_sums(node, &l);
+    return n.dA + n.dB + n.dgate;
+}
+
+static void sum_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx;
     low_rank l = read_node(node);
-    const real *pieces = read_shared(&l, node->shared, true).dBt;
-    real *sums = scratch;
-    for (int64_t adapter = 0; adapter < l.adapters; adapter++) {
-        memset(sums, 0, (size_t)(l.rank * COLUMNS) * sizeof *sums);
-        for (int64_t r = 0; r < l.rank; r++)
-            add_pieces(&l, adapter, end - begin, pieces + r * l.out + begin, l.rank * l.out, sums + r * COLUMNS);
-        real *dB = (real *)node->din[LOW_RANK_B]->data + adapter * l.rank * l.out + begin * l.rank;
-        for (int64_t o = 0; o < end - begin; o++)
-            for (int64_t r = 0; r < l.rank; r++) dB[o * l.rank + r] += sums[r * COLUMNS + o];
+    shared s = read_shared(&l, node->shared, true);
+    sums n = read_sums(node, &l);
+    for (int64_t k = begin; k < end; k++) {
+        int64_t dB = k - n.dA, first = (dB - n.dB) * BLOCK;
+        if (k < n.dA)
+            dA_row(node, &l, &s, k);
+        else if (dB < n.dB)
+            dB_columns(node, &l, &s, dB * COLUMNS, scratch);
+        else
+            for (int64_t row = first; row < first + BLOCK && row < peft_rows(node->in[LOW_RANK_GATE]); row++)
+                dgate_row(node, &l, &s, row);
     }
-}
-
-/* dg: the gate's rows begin ... end - 1, each summed over its tokens and over the rows of A that share an entry */
-static void dgate_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
-{
-    (void)ctx, (void)scratch;
-    low_rank l = read_node(node);
-    const real *products = read_shared(&l, node->shared, true).products;
-    real *dgate = node->din[LOW_RANK_GATE]->data;
-    for (int64_t row = begin; row < end; row++) {
-        int64_t first = row, last = row + 1;
-        if (l.gate_kind == PEFT_GATE_FEATURE) first = 0, last = l.tokens;
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): such a gate comes with starts */
-        if (l.gate_kind == PEFT_GATE_SEQUENCE) first = l.starts[row], last = l.starts[row + 1];
-        for (int64_t t = first; t < last; t++)
-            for (int64_t r = 0; r < l.rank; r++) dgate[row * l.entries + r / l.repeat] += products[t * l.rank + r];
-    }
-}
-
-static void sum_pieces(const peft_node *node, peft_context *ctx)
-{
-    low_rank l = read_node(node);
-    for (int input = LOW_RANK_A; input <= LOW_RANK_GATE; input++) clear_unless_accumulated(node, input);
-    if (node->din[LOW_RANK_A]) peft_for_rows(node, ctx, l.adapters * l.rank, 1, dA_rows);
-    if (node->din[LOW_RANK_B]) peft_for_rows(node, ctx, l.out, COLUMNS, dB_columns);
-    if (node->din[LOW_RANK_GATE]) peft_for_rows(node, ctx, peft_rows(node->in[LOW_RANK_GATE]), BLOCK, dgate_rows);
-}
-
-static void backward(const peft_node *node, peft_context *ctx)
-{
-    before_backward(node, ctx);
-    for_pieces(node, ctx, backward_pieces);
-    sum_pieces(node, ctx);
 }
 
 /* ---- row by row: a tile of rows is a piece, where one adapter serves all tokens ---- */
@@ -366,13 +376,26 @@ static const peft_row_work by_rows[2] = {
     {.run = forward_rows,
      .inputs = PEFT_IN(LOW_RANK_Y0) | PEFT_IN(LOW_RANK_X),
      .allowed = one_adapter,
-     .before = before_forward},
+     .before = {forward_adapters, transpose_for_forward}},
     {.run = backward_rows,
      .inputs = PEFT_IN(LOW_RANK_Y0) | PEFT_IN(LOW_RANK_X),
      .allowed = one_adapter,
-     .before = before_backward,
-     .after = sum_pieces},
+     .before = {backward_adapters, transpose_for_backward},
+     .after = {num_sums, sum_pieces}},
 };
+
+static void forward(const peft_node *node, peft_context *ctx)
+{
+    peft_run_part(node, ctx, &by_rows[0].before);
+    for_pieces(node, ctx, forward_pieces);
+}
+
+static void backward(const peft_node *node, peft_context *ctx)
+{
+    peft_run_part(node, ctx, &by_rows[1].before);
+    for_pieces(node, ctx, backward_pieces);
+    peft_run_part(node, ctx, &by_rows[1].after);
+}
 
 /* c, or GB, gh and c of a block, or columns of dB. */
 static size_t thread_bytes(const peft_node *node, bool backward)

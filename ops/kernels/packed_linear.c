@@ -77,13 +77,18 @@ static const void *rows_of_a(const packed_product *p, int64_t begin, int64_t row
     return copy;
 }
 
+static int thread_of(const peft_context *ctx, const char *scratch)
+{
+    return (int)((size_t)(scratch - ctx->scratch) / ctx->scratch_stride);
+}
+
 static void multiply(const packed_product *p, int64_t begin, int64_t rows, int64_t height, char *scratch)
 {
     float *c = p->c + begin * p->n, *copy = (float *)(void *)(scratch + c_offset(p->b, p->k));
     size_t count = (size_t)(rows * p->n), all = (size_t)(height * p->n);
     const peft_dnnl_call call = {.form = p->form,
                                  .rows = height,
-                                 .thread = (int)((size_t)(scratch - p->ctx->scratch) / p->ctx->scratch_stride),
+                                 .thread = thread_of(p->ctx, scratch),
                                  .a = rows_of_a(p, begin, rows, height, scratch + a_offset(p->b)),
                                  .bias = p->bias,
                                  .c = rows < height ? copy : c,
@@ -140,28 +145,22 @@ static void for_tiles(const peft_node *node, peft_context *ctx, peft_rows_functi
     peft_for_rows(node, ctx, rows, peft_rows_of_tile(rows), run);
 }
 
-static void forward(const peft_node *node, peft_context *ctx)
-{
-    for_tiles(node, ctx, forward_rows);
-}
-
 static bool turns(const peft_node *node)
 {
     return node->din[X] && node->in[WEIGHT]->packed->turned;
 }
 
-/* Where W is packed for forward alone. */
-static void turn_weight(const peft_node *node, peft_context *ctx)
+/* Where W is packed for forward alone, backward turns it. */
+static int64_t turned_weights(const peft_node *node)
 {
-    if (turns(node) && !peft_dnnl_turn(node->in[WEIGHT]->packed->backward, node->shared))
-        peft_context_fail(ctx, PEFT_ERR_MEMORY, "oneDNN ran out of memory");
+    return turns(node) ? 1 : 0;
 }
 
-static void backward(const peft_node *node, peft_context *ctx)
+static void turn_weight(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    bias_gradient(node, ctx);
-    turn_weight(node, ctx);
-    if (node->din[X]) for_tiles(node, ctx, dx_rows);
+    (void)begin, (void)end;
+    if (!peft_dnnl_turn(node->in[WEIGHT]->packed->backward, node->shared, thread_of(ctx, scratch)))
+        peft_context_fail(ctx, PEFT_ERR_MEMORY, "oneDNN ran out of memory");
 }
 
 /* db sums over the rows. */
@@ -172,7 +171,19 @@ static bool frozen_bias(const peft_node *node)
 
 static const peft_row_work by_rows[2] = {
     {.run = forward_rows, .inputs = PEFT_IN(X)},
-    {.run = dx_rows, .inputs = PEFT_IN(X), .allowed = frozen_bias, .before = turn_weight}};
+    {.run = dx_rows, .inputs = PEFT_IN(X), .allowed = frozen_bias, .before = {turned_weights, turn_weight}}};
+
+static void forward(const peft_node *node, peft_context *ctx)
+{
+    for_tiles(node, ctx, forward_rows);
+}
+
+static void backward(const peft_node *node, peft_context *ctx)
+{
+    bias_gradient(node, ctx);
+    peft_run_part(node, ctx, &by_rows[1].before);
+    if (node->din[X]) for_tiles(node, ctx, dx_rows);
+}
 
 static size_t thread_bytes(const peft_node *node, bool backward_pass)
 {

@@ -191,7 +191,6 @@ static void set_rounding_cases(float *values, int64_t count)
     }
 }
 
-/* With W = 1, each sum is one rounded factor. */
 /* W is turned out of what forward reads, for one and for two layers that share it. */
 START_TEST(a_weight_that_is_packed_once_gives_the_same_bits)
 {
@@ -209,6 +208,7 @@ START_TEST(a_weight_that_is_packed_once_gives_the_same_bits)
 }
 END_TEST
 
+/* With W = 1, each sum is one rounded factor. */
 START_TEST(bf16_rounds_to_the_nearest)
 {
     enum { TOKENS = 100, SIZE = 40 };
