@@ -155,6 +155,13 @@ peft_node *peft_graph_new_node(peft_graph *g, peft_op_id op)
     return node;
 }
 
+peft_node *peft_graph_copy_node(peft_graph *g, const peft_node *node)
+{
+    peft_node *copy = peft_graph_new_node(g, node->op);
+    if (copy) *copy = *node;
+    return copy;
+}
+
 peft_node *peft_graph_append(peft_graph *g, peft_op_id op, int32_t num_inputs, peft_tensor *const *inputs,
                              const void *attributes, size_t attribute_bytes)
 {

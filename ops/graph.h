@@ -60,7 +60,8 @@ PEFT_API void peft_graph_checkpoint_begin(peft_graph *g);
 PEFT_API void peft_graph_checkpoint_end(peft_graph *g);
 
 /* From here on, also after a reset, results of 1024 rows and 64 columns and more are kept for the backward pass in
- * bf16: half of their memory, and gradients of values that are off by 2^-9 of themselves. */
+ * bf16: half of their memory, and gradients of values that are off by 2^-9 of themselves. Attention then runs in
+ * contexts of type bf16 alone; it rounds what it reads there anyway. */
 PEFT_API void peft_graph_keep_bf16(peft_graph *g);
 
 /* Appends the backward pass. `loss` has one element. */

@@ -81,6 +81,7 @@ struct peft_graph {
 
 /* All return NULL or false after having failed the graph. */
 peft_node *peft_graph_new_node(peft_graph *g, peft_op_id op);
+peft_node *peft_graph_copy_node(peft_graph *g, const peft_node *node);
 peft_tensor *peft_graph_new_tensor(peft_graph *g, peft_dtype dtype, peft_shape shape, int32_t storage);
 peft_tensor *peft_graph_place(peft_graph *g, peft_dtype dtype, peft_shape shape); /* with a storage of its own */
 bool peft_graph_push_step(peft_graph *g, peft_step step);

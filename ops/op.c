@@ -35,7 +35,8 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
         {.name = "attention", /* q, k, v, query starts, key starts -> y, log-sum-exp */
          .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1),
                             PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1),
-                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1)}},
+                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1)},
+         .takes_bf16 = PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2)},
     [PEFT_OP_mean_pool] = {.name = "mean_pool", .gradient_reads = {PEFT_IN(1) | PEFT_IN(2)}}, /* x, starts, counts */
     [PEFT_OP_first_pool] = {.name = "first_pool", .gradient_reads = {PEFT_IN(1)}},
     [PEFT_OP_spread] = {.name = "spread", .gradient_reads = {PEFT_IN(1)}},

@@ -59,6 +59,7 @@ typedef struct peft_op {
     uint32_t passes_gradient;                 /* PEFT_IN(i): d in[i] is d out[0] itself; no work, no memory */
     uint32_t in_place;                        /* PEFT_IN(i): out[0] may be written over in[i] */
     uint32_t gradient_in_place;               /* PEFT_IN(i): d in[i] may be written over d out[0] */
+    uint32_t takes_bf16;                      /* PEFT_IN(i): kernels of contexts in bf16 take in[i] in bf16, too */
     bool view;                                /* out[0] is in[0] with another shape */
     bool cheap; /* backward computes out[0] again, where the inputs are kept anyway, rather than having it kept too */
 } peft_op;

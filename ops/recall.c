@@ -118,12 +118,32 @@ static peft_tensor *push_cast(peft_graph *g, peft_tensor *x, peft_dtype dtype, p
     return peft_graph_push_step(g, (peft_step){.node = cast, .phase = phase}) ? y : NULL;
 }
 
+/* What input i of a node is in bf16, where its kernel takes that; else NULL. */
+static peft_tensor *rounded_input(const peft_recall *r, const peft_node *node, int32_t i)
+{
+    const peft_node *maker = maker_of(r->g, node->in[i]);
+    bool takes = (peft_ops[node->op].takes_bf16 & PEFT_IN(i)) && maker && maker->out[0] == node->in[i];
+    return takes ? r->rounded[node->in[i]->node] : NULL;
+}
+
+/* The node as the forward pass runs it. */
+static peft_node *forward_of(const peft_recall *r, int32_t n)
+{
+    peft_node *node = r->g->nodes[n], *run = node;
+    for (int32_t i = 0; i < node->num_inputs && run; i++) {
+        peft_tensor *rounded = rounded_input(r, node, i);
+        if (rounded && run == node) run = peft_graph_copy_node(r->g, node);
+        if (rounded && run) run->in[i] = rounded;
+    }
+    return run;
+}
+
 static bool schedule_forward(peft_recall *r)
 {
     r->g->num_steps = 0; /* of a plan without a backward pass */
     for (int32_t n = 0; n < r->g->num_nodes; n++) {
-        peft_node *node = r->g->nodes[n];
-        if (!peft_graph_push_step(r->g, (peft_step){.node = node})) return false;
+        peft_node *node = forward_of(r, n);
+        if (!node || !peft_graph_push_step(r->g, (peft_step){.node = node})) return false;
         if (r->manner[n] != ROUNDED || peft_ops[node->op].view) continue;
         if (!(r->rounded[n] = push_cast(r->g, node->out[0], PEFT_BF16, PEFT_FORWARD))) return false;
     }
@@ -152,10 +172,8 @@ bool peft_recall_begin(peft_recall *r, peft_graph *g)
 
 static peft_node *copy_of(peft_recall *r, int32_t n)
 {
-    if (r->copies[n]) return r->copies[n];
-    peft_node *copy = peft_graph_new_node(r->g, r->g->nodes[n]->op);
-    if (copy) *copy = *r->g->nodes[n];
-    return r->copies[n] = copy;
+    if (!r->copies[n]) r->copies[n] = peft_graph_copy_node(r->g, r->g->nodes[n]);
+    return r->copies[n];
 }
 
 /* What backward reads in place of t. */
@@ -167,9 +185,15 @@ static peft_tensor *stand_in(const peft_recall *r, peft_tensor *t)
     return maker && maker->out[0] == t && r->widened[t->node] ? r->widened[t->node] : t;
 }
 
-static void read_stand_ins(const peft_recall *r, peft_node *copy)
+static peft_tensor *input(const peft_recall *r, const peft_node *node, int32_t i)
 {
-    for (int32_t i = 0; i < copy->num_inputs; i++) copy->in[i] = stand_in(r, copy->in[i]);
+    peft_tensor *rounded = rounded_input(r, node, i);
+    return rounded ? rounded : stand_in(r, node->in[i]);
+}
+
+static void read_stand_ins(const peft_recall *r, const peft_node *node, peft_node *copy)
+{
+    for (int32_t i = 0; i < node->num_inputs; i++) copy->in[i] = input(r, node, i);
 }
 
 static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs, peft_phase phase)
@@ -198,7 +222,7 @@ static bool recall(peft_recall *r, peft_tensor *t, peft_phase phase)
         if (!recall(r, node->in[i], phase)) return false;
     peft_node *copy = copy_of(r, t->node);
     if (!copy) return false;
-    read_stand_ins(r, copy);
+    read_stand_ins(r, node, copy);
     return run_again(r, copy, 1, phase);
 }
 
@@ -206,7 +230,8 @@ static bool recall_entering(peft_recall *r, const peft_node *node)
 {
     for (int32_t i = 0; i < node->num_inputs; i++) {
         const peft_node *maker = maker_of(r->g, node->in[i]);
-        if (maker && maker->segment != node->segment && !recall(r, node->in[i], PEFT_SEGMENT_AGAIN)) return false;
+        bool enters = maker && maker->segment != node->segment && !rounded_input(r, node, i);
+        if (enters && !recall(r, node->in[i], PEFT_SEGMENT_AGAIN)) return false;
     }
     return true;
 }
@@ -222,8 +247,8 @@ static bool recall_segment(peft_recall *r, int32_t last)
     for (int32_t n = 0; n <= last; n++) {
         if (g->nodes[n]->segment != segment) continue;
         peft_node *copy = copy_of(r, n);
-        if (!copy || !recall_entering(r, copy)) return false;
-        read_stand_ins(r, copy);
+        if (!copy || !recall_entering(r, g->nodes[n])) return false;
+        read_stand_ins(r, g->nodes[n], copy);
         if (needed[n] && !run_again(r, copy, copy->num_outputs, PEFT_SEGMENT_AGAIN)) return false;
     }
     return true;
@@ -238,8 +263,8 @@ peft_node *peft_recall_node(peft_recall *r, int32_t n)
     bool same = true;
     for (int32_t i = 0; i < node->num_inputs; i++) {
         if (!(reads & PEFT_IN(i))) continue;
-        if (!recall(r, node->in[i], PEFT_BACKWARD)) return NULL;
-        same = same && stand_in(r, node->in[i]) == node->in[i];
+        if (!rounded_input(r, node, i) && !recall(r, node->in[i], PEFT_BACKWARD)) return NULL;
+        same = same && input(r, node, i) == node->in[i];
     }
     if (reads & PEFT_OUT(0)) {
         if (!recall(r, node->out[0], PEFT_BACKWARD)) return NULL;
@@ -248,7 +273,7 @@ peft_node *peft_recall_node(peft_recall *r, int32_t n)
     if (same && result == node->out[0]) return r->copies[n] ? r->copies[n] : node;
     peft_node *copy = copy_of(r, n);
     if (!copy) return NULL;
-    read_stand_ins(r, copy);
+    read_stand_ins(r, node, copy);
     if (result != node->out[0]) copy->out[0] = result;
     return copy;
 }

@@ -26,17 +26,16 @@ static void transpose_keys(const attention *a, const sequence *s, const real *ke
 {
     for (int64_t d = 0; d < a->head_size; d++)
         for (int64_t j = s->keys; j < s->stride; j++) out[d * s->stride + j] = 0;
-    transpose(s->keys, a->head_size, keys + s->key * a->key_row + s->key_head * a->head_size, a->key_row, out,
-              s->stride);
+    transpose(s->keys, a->head_size, keys + first_key(a, s), a->key_row, out, s->stride);
 }
 
 /* out [rows, width] = queries keys^T, for rows of q or dy */
-static void products(const attention *a, const sequence *s, const tile *t, const real *queries,
+static void products(const attention *a, const sequence *s, const tile *t, const peft_tensor *queries,
                      const real *transposed_keys, real *out)
 {
-    prefetch_queries(a, t, queries);
-    block_product(t->rows, t->width, a->head_size, queries + t->first, a->query_row, 1, transposed_keys + t->begin,
-                  s->stride, out, s->stride);
+    prefetch_head(a, queries, t->first, t->rows);
+    block_product(t->rows, t->width, a->head_size, (const real *)queries->data + t->first, a->query_row, 1,
+                  transposed_keys + t->begin, s->stride, out, s->stride);
 }
 
 static void begin_forward(const peft_node *node, const attention *a, const sequence *s, real *scratch)
@@ -49,7 +48,7 @@ static void forward_tile(const peft_node *node, const attention *a, const sequen
 {
     places at = read_places(a, s, scratch);
     real *y = (real *)node->out[Y]->data + t->first, factor[TILE];
-    products(a, s, t, node->in[Q]->data, at.Kt, at.P);
+    products(a, s, t, node->in[Q], at.Kt, at.P);
     weigh_scores(node, a, s, t, at.P, factor);
     block_product(t->rows, a->head_size, t->keys, at.P, s->stride, 1, (const real *)node->in[V]->data + t->first_key,
                   a->key_row, y, a->query_row);
@@ -69,8 +68,8 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
     places at = read_places(a, s, scratch);
     const real *q = (const real *)node->in[Q]->data + t->first, *k = (const real *)node->in[K]->data + t->first_key;
     const real *dy = (const real *)node->dout->data + t->first;
-    products(a, s, t, node->in[Q]->data, at.Kt, at.P);
-    products(a, s, t, node->dout->data, at.Vt, at.dS);
+    products(a, s, t, node->in[Q], at.Kt, at.P);
+    products(a, s, t, node->dout, at.Vt, at.dS);
     score_gradients(node, a, s, t, at.P, at.dS);
     if (node->din[Q])
         block_put(peft_accumulates(node, Q), t->rows, a->head_size, t->keys, at.dS, s->stride, 1, k, a->key_row,

@@ -123,15 +123,20 @@ static inline void set_unseen(real *x, range seen, int64_t width, real value)
     for (int64_t j = seen.end; j < width; j++) x[j] = value;
 }
 
-/* A head's part of a row is short, and far from that of the next row: the CPU does not read ahead itself. */
-static inline void prefetch_keys(const attention *a, const sequence *s, const real *keys)
+static inline int64_t first_key(const attention *a, const sequence *s)
 {
-    prefetch_rows(s->keys, a->head_size, keys + s->key * a->key_row + s->key_head * a->head_size, a->key_row);
+    return s->key * a->key_row + s->key_head * a->head_size;
 }
 
-static inline void prefetch_queries(const attention *a, const tile *t, const real *queries)
+/* Asks for rows of a head, which begin with element `first`. Its part of a row is short, and far from that of the next
+ * row: the CPU does not read ahead itself. */
+static inline void prefetch_head(const attention *a, const peft_tensor *x, int64_t first, int64_t rows)
 {
-    prefetch_rows(t->rows, a->head_size, queries + t->first, a->query_row);
+    enum { LINE = 64 };
+    int64_t each = (int64_t)peft_dtype_bytes(x->dtype), row = peft_columns(x) * each;
+    const char *at = (const char *)x->data + first * each;
+    for (int64_t i = 0; i < rows; i++, at += row)
+        for (int64_t j = 0; j < a->head_size * each; j += LINE) __builtin_prefetch(at + j);
 }
 
 /* M of one query for the keys from `block` of the tile on; 1 without dropout. */
@@ -265,8 +270,8 @@ static inline void run_pieces(const peft_node *node, const peft_context *ctx, in
     attention a = read_node(node, ctx);
     for (int64_t piece = begin; piece < end; piece++) {
         sequence s = read_sequence(&a, piece);
-        prefetch_keys(&a, &s, node->in[K]->data);
-        prefetch_keys(&a, &s, node->in[V]->data);
+        prefetch_head(&a, node->in[K], first_key(&a, &s), s.keys);
+        prefetch_head(&a, node->in[V], first_key(&a, &s), s.keys);
         begin_sequence(node, &a, &s, scratch);
         for (int64_t head = s.head; head < s.head + a.group; head++)
             for (int64_t row = 0; row < s.queries; row += TILE) {

@@ -48,37 +48,49 @@ static places backward_places(int64_t head_size, int64_t stride, real *scratch)
     return p;
 }
 
-static const real *first_key(const attention *a, const sequence *s, const peft_tensor *keys)
+/* Rows of a head from element `first` on, in pairs: q, k and v are bf16 already where the graph keeps them so. */
+static void read_rows(const peft_tensor *x, int64_t first, int64_t rows, int64_t head_size, real *Xr, int64_t pairs)
 {
-    return (const real *)keys->data + s->key * a->key_row + s->key_head * a->head_size;
+    int64_t row = peft_columns(x);
+    if (x->dtype == PEFT_BF16)
+        copy_rows(rows, head_size, (const uint16_t *)x->data + first, row, Xr, pairs);
+    else
+        pair_rows(rows, head_size, (const real *)x->data + first, row, Xr, pairs);
+}
+
+static void read_columns(const peft_tensor *x, int64_t first, int64_t rows, int64_t head_size, real *Xc, int64_t width)
+{
+    int64_t row = peft_columns(x);
+    if (x->dtype == PEFT_BF16)
+        copy_columns(rows, head_size, (const uint16_t *)x->data + first, row, Xc, width);
+    else
+        pair_columns(rows, head_size, (const real *)x->data + first, row, Xc, width);
 }
 
 /* Xt of k or v, filled up with zeros; `rows` is a place for TILE of them. */
 static void transpose_keys(const attention *a, const sequence *s, const peft_tensor *keys, int64_t pairs, real *rows,
                            real *Xt)
 {
-    const real *from = first_key(a, s, keys);
     for (int64_t p = 0; p < pairs; p++)
         for (int64_t j = s->keys; j < s->stride; j++) Xt[p * s->stride + j] = 0;
     for (int64_t j = 0; j < s->keys; j += TILE) {
         int64_t count = s->keys - j < TILE ? s->keys - j : TILE;
-        pair_rows(count, a->head_size, from + j * a->key_row, a->key_row, rows, pairs);
+        read_rows(keys, first_key(a, s) + j * a->key_row, count, a->head_size, rows, pairs);
         transpose(count, pairs, rows, pairs, Xt + j, s->stride);
     }
 }
 
 static void pair_keys(const attention *a, const sequence *s, const peft_tensor *keys, int64_t width, real *Xc)
 {
-    pair_columns(s->keys, a->head_size, first_key(a, s, keys), a->key_row, Xc, width);
+    read_columns(keys, first_key(a, s), s->keys, a->head_size, Xc, width);
 }
 
 /* out [rows, width] = queries keys^T, for rows of q or dy, which are left in Xr */
 static void products(const attention *a, const sequence *s, const tile *t, const peft_tensor *queries, int64_t pairs,
                      const real *Xt, real *Xr, real *out)
 {
-    const real *rows = (const real *)queries->data;
-    prefetch_queries(a, t, rows);
-    pair_rows(t->rows, a->head_size, rows + t->first, a->query_row, Xr, pairs);
+    prefetch_head(a, queries, t->first, t->rows);
+    read_rows(queries, t->first, t->rows, a->head_size, Xr, pairs);
     pair_product(t->rows, t->width, pairs, Xr, pairs, 1, Xt + t->begin, s->stride, out, s->stride);
 }
 
@@ -114,7 +126,7 @@ static void begin_backward(const peft_node *node, const attention *a, const sequ
 static void update_keys(const attention *a, const sequence *s, const tile *t, const real *Xc,
                         const peft_tensor *queries, int64_t width, real *Yc, const peft_tensor *d)
 {
-    pair_columns(t->rows, a->head_size, (const real *)queries->data + t->first, a->query_row, Yc, width);
+    read_columns(queries, t->first, t->rows, a->head_size, Yc, width);
     pair_update(t->keys, a->head_size, num_pairs(t->rows), Xc, 1, s->stride, Yc, width, (real *)d->data + t->first_key,
                 a->key_row);
 }

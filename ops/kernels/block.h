@@ -16,13 +16,6 @@ enum { BLOCK_ROWS = 4, BLOCK_DOTS = 2, BLOCK_VECTORS = 2 };
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* Asks for what will soon be read: rows of `columns` elements. */
-static inline void prefetch_rows(int64_t rows, int64_t columns, const real *p, int64_t stride)
-{
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j += LANES) __builtin_prefetch(p + i * stride + j);
-}
-
 ALWAYS_INLINE void dot_tile(int rows, int dots, int64_t k, const real *x, int64_t row_x, const real *a, int64_t row_a,
                             real *out, int64_t row_out)
 {

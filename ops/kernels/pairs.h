@@ -39,6 +39,17 @@ static inline void pair_rows(int64_t rows, int64_t columns, const real *in, int6
         }
 }
 
+/* The same of numbers that are bf16 already. */
+static inline void copy_rows(int64_t rows, int64_t columns, const uint16_t *in, int64_t row_in, real *out,
+                             int64_t row_out)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j += LANES) {
+            __m256i numbers = _mm256_maskz_loadu_epi16(some_lanes(columns - j), in + i * row_in + j);
+            _mm256_mask_storeu_epi32(out + i * row_out + j / 2, (__mmask8)some_lanes(num_pairs(columns - j)), numbers);
+        }
+}
+
 /* out [rows / 2, columns]: (in[2 p][j], in[2 p + 1][j]); rows of out are whole vectors */
 static inline void pair_columns(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out,
                                 int64_t row_out)
@@ -52,6 +63,23 @@ static inline void pair_columns(int64_t rows, int64_t columns, const real *in, i
             __m512 odd = i + 1 < rows ? load_left(from + row_in, columns - j) : _mm512_setzero_ps();
             __m512i both = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
             _mm512_storeu_ps(out + i / 2 * row_out + j, (__m512)_mm512_permutexvar_epi16(alternate, both));
+        }
+}
+
+static inline __m512i widen_left(const uint16_t *p, int64_t left)
+{
+    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some_lanes(left), p));
+}
+
+static inline void copy_columns(int64_t rows, int64_t columns, const uint16_t *in, int64_t row_in, real *out,
+                                int64_t row_out)
+{
+    for (int64_t i = 0; i < rows; i += 2)
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const uint16_t *from = in + i * row_in + j;
+            __m512i even = widen_left(from, columns - j);
+            __m512i odd = i + 1 < rows ? widen_left(from + row_in, columns - j) : _mm512_setzero_si512();
+            _mm512_storeu_si512(out + i / 2 * row_out + j, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
         }
 }
 

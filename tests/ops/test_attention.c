@@ -1,3 +1,4 @@
+#include "ops/graph_internal.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
 
@@ -259,7 +260,93 @@ START_TEST(wrong_arguments_are_refused)
 }
 END_TEST
 
-TEST_MAIN("attention", tcase_add_loop_test(tc, attention_is_right, 0, NUM_LAYOUTS);
+/* ---- q, k and v in bf16 ---- */
+
+enum { TOKENS = 371, MOST = TOKENS * 80 };
+
+/* A graph of q, k and v, which something computes, and of their attention. */
+typedef struct kept {
+    float q[MOST], k[MOST], v[MOST], dy[MOST];
+    peft_tensor *inputs[3], *y;
+    peft_graph *g;
+} kept;
+
+static void describe_kept(kept *o, const layout *l, bool keeps_bf16)
+{
+    int64_t columns[] = {l->head_size * l->options.num_heads, l->head_size * key_heads(l), 0};
+    float *values[] = {o->q, o->k, o->v};
+    peft_tensor *in[5];
+    peft_error error;
+    ck_assert(!peft_graph_create(&o->g, &error));
+    o->g->least_recalled_rows = 0;
+    if (keeps_bf16) peft_graph_keep_bf16(o->g);
+    for (int i = 0; i < 3; i++) {
+        peft_shape shape = peft_shape_2(TOKENS, columns[i > 0]);
+        for (int64_t k = 0; k < TOKENS * columns[i > 0]; k++) values[i][k] = (float)op_noise((uint64_t)(i * MOST + k));
+        o->inputs[i] = peft_variable(o->g, PEFT_F32, shape, values[i], "input");
+        in[i] = peft_scale(o->g, o->inputs[i], 2);
+    }
+    for (int64_t k = 0; k < TOKENS * columns[0]; k++) o->dy[k] = (float)op_noise((uint64_t)(3 * MOST + k));
+    in[3] = in[4] = peft_constant(o->g, PEFT_I32, peft_shape_1(l->num_starts), l->query_starts, "starts");
+    o->y = peft_graph_keep(o->g, peft_attention(o->g, in[0], in[1], in[2], in[3], in[4], &l->options));
+    ck_assert_msg(!peft_graph_differentiate_from(o->g, o->y, o->dy, &error), "%s", error.message);
+}
+
+static void check_same(const peft_tensor *a, const peft_tensor *b)
+{
+    ck_assert_mem_eq(a->data, b->data, (size_t)peft_shape_count(&a->shape) * sizeof(float));
+}
+
+/* They are rounded before they are multiplied anyway: once, by a cast each, or wherever they are read. */
+START_TEST(kept_in_bf16_they_give_the_same_bits)
+{
+    static const layout wide[] = {
+        {TOKENS, TOKENS, 33, 4, long_starts, long_starts, {.num_heads = 2, .dropout = 0.1}},
+        {TOKENS, TOKENS, 16, 4, long_starts, long_starts, {.num_heads = 5, .mask = PEFT_MASK_CAUSAL}},
+        {TOKENS, TOKENS, 64, 4, long_starts, long_starts, {.num_heads = 1, .num_key_value_heads = 1}}};
+    static kept rounded, whole;
+    if (!peft_dtype_available(PEFT_BF16)) return;
+    peft_error error;
+    peft_context *ctx[2];
+    const peft_context_options options = {.threads = 2, .dtype = PEFT_BF16};
+    describe_kept(&rounded, &wide[_i], true);
+    describe_kept(&whole, &wide[_i], false);
+    kept *both[] = {&rounded, &whole};
+    for (int i = 0; i < 2; i++) {
+        ck_assert(!peft_context_open(&ctx[i], &options, &error));
+        ck_assert_msg(!peft_graph_run(both[i]->g, ctx[i], &error), "%s", error.message);
+    }
+    check_same(rounded.y, whole.y);
+    for (int i = 0; i < 3; i++) check_same(rounded.inputs[i]->grad, whole.inputs[i]->grad);
+    int casts = 0;
+    for (int32_t k = 0; k < rounded.g->num_steps; k++) casts += rounded.g->steps[k].node->op == PEFT_OP_cast;
+    ck_assert_int_eq(casts, 3);
+    for (int i = 0; i < 2; i++) {
+        peft_graph_free(both[i]->g);
+        peft_context_close(ctx[i]);
+    }
+}
+END_TEST
+
+START_TEST(contexts_of_another_type_do_not_read_them)
+{
+    static kept rounded;
+    peft_error error;
+    peft_context *ctx;
+    size_t bytes;
+    ck_assert(!peft_context_open(&ctx, NULL, &error));
+    describe_kept(&rounded, &(layout){TOKENS, TOKENS, 64, 4, long_starts, long_starts, {.num_heads = 1}}, true);
+    ck_assert_int_eq(peft_graph_plan(rounded.g, ctx, &bytes, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_str_eq(error.message, "plan: the graph keeps what attention reads in bf16; expected a context of that "
+                                    "type, found F32");
+    peft_graph_free(rounded.g);
+    peft_context_close(ctx);
+}
+END_TEST
+
+TEST_MAIN("attention", tcase_add_loop_test(tc, kept_in_bf16_they_give_the_same_bits, 0, 3);
+          tcase_add_test(tc, contexts_of_another_type_do_not_read_them);
+          tcase_add_loop_test(tc, attention_is_right, 0, NUM_LAYOUTS);
           tcase_add_loop_test(tc, attention_is_what_its_formula_says, 0, NUM_LAYOUTS);
           tcase_add_loop_test(tc, dropout_is_right, 0, NUM_DROPOUTS);
           tcase_add_test(tc, dropout_drops_with_its_probability);
