@@ -24,6 +24,7 @@ peft_status peft_trainer_open(peft_trainer *t, const peft_train_options *options
     t->order = malloc((size_t)train->count * sizeof *t->order);
     peft_status status = t->order ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "trainer: out of memory");
     if (status == PEFT_OK) status = peft_graph_create(&t->g, error);
+    if (status == PEFT_OK && adapters) status = peft_adapters_check_steps(adapters, t->num_steps, error);
     if (status == PEFT_OK && peft_context_dtype(ctx) == PEFT_BF16) peft_graph_keep_bf16(t->g);
     if (status == PEFT_OK) status = peft_parameters_collect(&t->parameters, adapters, model, error);
     if (status == PEFT_OK)

@@ -86,7 +86,12 @@ peft_tensor *peft_adapter_dropout(peft_graph *g, const peft_adapter *adapter, pe
     return peft_dropout(g, x, options->dropout, adapter->dropout_stream, batch->first_token);
 }
 
-/* ---- after a step ---- */
+/* ---- steps ---- */
+
+peft_status peft_adapters_check_steps(const peft_adapters *all, int64_t num_steps, peft_error *error)
+{
+    return all->variant->check_steps ? all->variant->check_steps(all, num_steps, error) : PEFT_OK;
+}
 
 peft_status peft_adapters_after_step(peft_adapters *all, const peft_training_step *step, peft_error *error)
 {

@@ -89,6 +89,9 @@ typedef peft_status peft_value_visit(void *argument, const char *module, peft_ad
 PEFT_API peft_status peft_adapters_each_value(peft_adapters *all, peft_value_visit *visit, void *argument,
                                               peft_error *error);
 
+/* Before training. PEFT_ERR_ARGUMENT: the options have no place in so many steps. */
+PEFT_API peft_status peft_adapters_check_steps(const peft_adapters *all, int64_t num_steps, peft_error *error);
+
 /* After the optimiser's update. */
 PEFT_API peft_status peft_adapters_after_step(peft_adapters *all, const peft_training_step *step, peft_error *error);
 

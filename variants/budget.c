@@ -66,6 +66,12 @@ static peft_status find_schedule(const peft_adapters *all, int64_t num_steps, sc
     return PEFT_OK;
 }
 
+peft_status peft_budget_check_steps(const peft_adapters *all, int64_t num_steps, peft_error *error)
+{
+    schedule s;
+    return find_schedule(all, num_steps, &s, error);
+}
+
 /* (3) */
 static int64_t budget_at(const schedule *s, int64_t step, int64_t start, int64_t target)
 {

@@ -91,6 +91,7 @@ float *peft_budget_kept(const peft_budget_values *v, const peft_adapter *adapter
 double peft_budget_scaling(const peft_adapter *adapter);
 
 /* Entries of peft_variant, for a variant that hands over its table. */
+peft_status peft_budget_check_steps(const peft_adapters *all, int64_t num_steps, peft_error *error);
 peft_status peft_budget_arrange(const peft_budget_values *v, peft_adapters *all, peft_error *error);
 peft_status peft_budget_after_step(const peft_budget_values *v, peft_adapters *all, const peft_training_step *step,
                                    peft_error *error);

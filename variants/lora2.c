@@ -285,6 +285,7 @@ const peft_variant peft_variant_lora2 = {
     .layer_values = layer_values,
     .forward = forward,
     .init = init,
+    .check_steps = peft_budget_check_steps,
     .after_step = after_step,
     .compact = compact,
     .to_lora = to_lora,

@@ -141,8 +141,9 @@ START_TEST(schedules_that_cannot_be_kept_are_refused)
 {
     open_two(refused[_i].text);
     const peft_training_step first = {1, 10, 1e-3};
-    ck_assert_int_eq(peft_adapters_after_step(all, &first, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_int_eq(peft_adapters_check_steps(all, 10, &error), PEFT_ERR_ARGUMENT);
     ck_assert_msg(strstr(error.message, refused[_i].message) != NULL, "found: %s", error.message);
+    ck_assert_int_eq(peft_adapters_after_step(all, &first, &error), PEFT_ERR_ARGUMENT);
 }
 END_TEST
 
