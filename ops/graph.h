@@ -59,7 +59,12 @@ PEFT_API peft_tensor *peft_graph_keep(peft_graph *g, peft_tensor *t);
 PEFT_API void peft_graph_checkpoint_begin(peft_graph *g);
 PEFT_API void peft_graph_checkpoint_end(peft_graph *g);
 
-/* From here on, also after a reset, results of 1024 rows and 64 columns and more are kept for the backward pass in
+/* Results of so many rows and more are computed again for the backward pass where that is cheap, and rounded where that
+ * was asked for. Fewer lie in the caches of the CPU, where this would cost time and save nothing worth it: a batch of
+ * fewer tokens may take more memory. */
+enum { PEFT_LEAST_RECALLED_ROWS = 1024 };
+
+/* From here on, also after a reset, results of PEFT_LEAST_RECALLED_ROWS rows and 64 columns and more are kept for the backward pass in
  * bf16: half of their memory, and gradients of values that are off by 2^-9 of themselves. Attention then runs in
  * contexts of type bf16 alone; it rounds what it reads there anyway. */
 PEFT_API void peft_graph_keep_bf16(peft_graph *g);

@@ -50,9 +50,6 @@ typedef struct peft_binding {
     peft_tensor *tensor;
 } peft_binding;
 
-/* Less lies in the caches of the CPU, where a second run would cost time and save nothing worth it. */
-enum { PEFT_LEAST_RECALLED_ROWS = 1024 };
-
 struct peft_graph {
     peft_arena arena;
     peft_error error;

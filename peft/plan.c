@@ -37,7 +37,7 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     line(plan, "adapter", values, false, "what is trained: adapter and head");
     line(plan, "gradients", trained, false, "of what is trained");
     line(plan, "optimizer", peft_optimizer_state_bytes(s->trainer.optimizer), false, "two averages of each gradient");
-    line(plan, "activations", activations, false, "all tensors and work memory of the largest batch");
+    line(plan, "activations", activations, false, "all tensors and work memory of a batch, at most");
     size_t training = trained + peft_optimizer_state_bytes(s->trainer.optimizer) + activations;
     if (s->calibration_bytes > training)
         line(plan, "start values", s->calibration_bytes - training, false,

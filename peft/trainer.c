@@ -171,7 +171,8 @@ static int64_t measure(const peft_tokens *tokens, const uint32_t *rows, int64_t 
     return total;
 }
 
-static largest find_largest(peft_trainer *t)
+/* Among the batches of fewer tokens than `limit`. */
+static largest find_largest(peft_trainer *t, int64_t limit)
 {
     largest most = {0};
     for (int64_t step = 0; step < t->num_steps; step++) {
@@ -180,22 +181,33 @@ static largest find_largest(peft_trainer *t)
         for (int64_t first = 0; first < examples; first += t->options->batch_size) {
             int64_t size = examples - first < t->options->batch_size ? examples - first : t->options->batch_size;
             int64_t longest, tokens = measure(t->train, rows + first, size, &longest);
-            if (tokens > most.tokens || (tokens == most.tokens && longest > most.longest))
-                most = (largest){tokens, longest, step, first};
+            bool larger = tokens > most.tokens || (tokens == most.tokens && longest > most.longest);
+            if (tokens < limit && larger) most = (largest){tokens, longest, step, first};
         }
     }
     return most;
 }
 
+/* `bytes` grows to what the batch takes. */
+static peft_status plan_batch(peft_trainer *t, const largest *batch, size_t *bytes, peft_error *error)
+{
+    int64_t examples;
+    size_t taken = 0;
+    const uint32_t *rows = rows_of_step(t, batch->step, &examples);
+    peft_tensor *loss = NULL;
+    peft_status status = gather(t, rows, batch->first, examples, 0, error);
+    if (status == PEFT_OK) status = describe_loss(t, examples, &loss, error);
+    if (status == PEFT_OK) status = peft_graph_plan(t->g, t->ctx, &taken, error);
+    if (taken > *bytes) *bytes = taken;
+    return status;
+}
+
 peft_status peft_trainer_plan(peft_trainer *t, size_t *bytes, int64_t *tokens, peft_error *error)
 {
+    const largest of_all = find_largest(t, INT64_MAX), kept_whole = find_largest(t, PEFT_LEAST_RECALLED_ROWS);
     *bytes = 0;
-    largest most = find_largest(t);
-    *tokens = most.tokens;
-    int64_t examples;
-    const uint32_t *rows = rows_of_step(t, most.step, &examples);
-    peft_tensor *loss = NULL;
-    peft_status status = gather(t, rows, most.first, examples, 0, error);
-    if (status == PEFT_OK) status = describe_loss(t, examples, &loss, error);
-    return status == PEFT_OK ? peft_graph_plan(t->g, t->ctx, bytes, error) : status;
+    *tokens = of_all.tokens;
+    peft_status status = plan_batch(t, &of_all, bytes, error);
+    bool two = kept_whole.tokens > 0 && kept_whole.tokens < of_all.tokens;
+    return status == PEFT_OK && two ? plan_batch(t, &kept_whole, bytes, error) : status;
 }

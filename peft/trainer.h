@@ -54,7 +54,7 @@ void peft_trainer_close(peft_trainer *trainer);
 /* One optimiser step. PEFT_ERR_NUMERIC where the loss or the gradient is not finite: nothing was changed then. */
 peft_status peft_trainer_step(peft_trainer *trainer, peft_step_record *record, peft_error *error);
 
-/* Bytes that the plan of the largest batch of the whole run takes, and that batch's tokens. */
+/* Bytes that batches of the whole run take at most, and the tokens of the largest. */
 peft_status peft_trainer_plan(peft_trainer *trainer, size_t *bytes, int64_t *tokens, peft_error *error);
 
 #endif

@@ -1,0 +1,81 @@
+/* What a run takes is known before it starts. */
+#include "peft/trainer.h"
+
+#include "ops/rng.h"
+#include "peft/adapter_folder.h"
+#include "peft/inject.h"
+#include "tests/peft/tiny_bert.h"
+#include "tests/support/main.h"
+
+enum { EXAMPLES = 640, BATCH = 64, SHORTEST = 14, LENGTHS = 5, MOST = EXAMPLES * (SHORTEST + LENGTHS) };
+
+/* Examples of 14 to 18 tokens, so that batches have some more or some less than PEFT_LEAST_RECALLED_ROWS. */
+typedef struct examples {
+    peft_tokens tokens;
+    int64_t offsets[EXAMPLES + 1];
+    int32_t ids[MOST], types[MOST];
+    float labels[EXAMPLES];
+} examples;
+
+static void fill(examples *x)
+{
+    uint32_t order[EXAMPLES];
+    peft_random_permutation(order, EXAMPLES, 7, peft_stream("lengths"));
+    for (int k = 0; k < EXAMPLES; k++) {
+        x->offsets[k + 1] = x->offsets[k] + SHORTEST + order[k] % LENGTHS;
+        x->labels[k] = (float)(k % TINY_LABELS);
+    }
+    for (int t = 0; t < MOST; t++) x->ids[t] = t % 100;
+    x->tokens = (peft_tokens){.count = EXAMPLES,
+                              .offsets = x->offsets,
+                              .input_ids = x->ids,
+                              .token_type_ids = x->types,
+                              .labels = x->labels,
+                              .longest = SHORTEST + LENGTHS - 1};
+}
+
+START_TEST(no_batch_takes_more_than_planned)
+{
+    static const peft_dtype dtypes[] = {PEFT_F32, PEFT_BF16};
+    static examples x;
+    peft_error error;
+    peft_context *ctx;
+    peft_trainer t;
+    peft_adapters *adapters;
+    peft_adapter_config config;
+    peft_train_options options;
+    if (!peft_dtype_available(dtypes[_i])) return;
+    fill(&x);
+    peft_model *model = tiny_open();
+    ck_assert(!peft_context_open(&ctx, &(peft_context_options){.threads = 2, .dtype = dtypes[_i]}, &error));
+    ck_assert(!peft_adapter_config_init(&config, peft_variant_find("lora"), &error));
+    ck_assert(!peft_inject(model, config.variant, config.options, &config.targets, 0, &adapters, NULL, &error));
+    ck_assert(!peft_options_init(peft_train_option_table, &options, &error));
+    options.batch_size = BATCH;
+    options.epochs = 1;
+    ck_assert_msg(!peft_trainer_open(&t, &options, ctx, model, adapters, &x.tokens, false, &error), "%s",
+                  error.message);
+
+    size_t planned;
+    int64_t largest, fewer = 0;
+    ck_assert_msg(!peft_trainer_plan(&t, &planned, &largest, &error), "%s", error.message);
+    while (t.step < t.num_steps) {
+        peft_step_record record;
+        ck_assert_msg(!peft_trainer_step(&t, &record, &error), "%s", error.message);
+        ck_assert_int_le(record.tokens, largest);
+        ck_assert_uint_le(peft_context_bytes(ctx), planned);
+        fewer += record.tokens < PEFT_LEAST_RECALLED_ROWS;
+    }
+    ck_assert(fewer > 0 && fewer < t.num_steps);
+    ck_assert_uint_eq(peft_context_bytes(ctx), planned);
+
+    peft_trainer_close(&t);
+    peft_context_close(ctx);
+    peft_model_close(model);
+    peft_adapters_free(adapters);
+    peft_options_free(peft_train_option_table, &options);
+    peft_adapter_config_free(&config);
+}
+END_TEST
+
+TEST_MAIN("trainer", tcase_add_loop_test(tc, no_batch_takes_more_than_planned, 0, 2))
