@@ -185,6 +185,7 @@ static peft_tensor *stand_in(const peft_recall *r, peft_tensor *t)
     return maker && maker->out[0] == t && r->widened[t->node] ? r->widened[t->node] : t;
 }
 
+/* And as input i of a node. */
 static peft_tensor *input(const peft_recall *r, const peft_node *node, int32_t i)
 {
     peft_tensor *rounded = rounded_input(r, node, i);
