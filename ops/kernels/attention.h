@@ -175,7 +175,7 @@ static inline real weigh_gradient(const attention *a, const sequence *s, const t
         mask_block(a, s, t, row, block, M);
         for (int64_t j = block; j < block_end(t, block); j += LANES) {
             vec m = load(M + (j - block)), p = vec_exp(a->scale * load(P + j) - z), dp = m * load(dP + j);
-            store(P + j, choose(m > 0, p, -p));
+            store(P + j, choose_less(broadcast(0), m, p, -p));
             store(dP + j, dp);
             sum += p * dp;
         }
@@ -188,9 +188,9 @@ static inline void score_gradient(const attention *a, const tile *t, real delta,
 {
     real kept = a->dropout ? a->mask.scale : 1;
     for (int64_t j = 0; j < t->width; j += LANES) {
-        vec marked = load(P + j), p = choose(marked < 0, -marked, marked);
+        vec marked = load(P + j), p = choose_less(marked, broadcast(0), -marked, marked);
         store(dP + j, a->scale * p * (load(dP + j) - delta));
-        store(P + j, kept * choose(marked < 0, broadcast(0), marked));
+        store(P + j, kept * larger_lanes(broadcast(0), marked));
     }
 }
 

@@ -13,10 +13,7 @@
 static inline real exp_row(int64_t count, real c, const real *x, real *y, real *log_sum)
 {
     vec most = broadcast(NOTHING), sum = {0};
-    for (int64_t j = 0; j < count; j += LANES) {
-        vec v = load_some(x + j, count - j, NOTHING);
-        most = choose(v > most, v, most);
-    }
+    for (int64_t j = 0; j < count; j += LANES) most = larger_lanes(load_some(x + j, count - j, NOTHING), most);
     real largest = c * largest_lane(most);
     for (int64_t j = 0; j < count; j += LANES) {
         vec e = vec_exp(c * load_some(x + j, count - j, NOTHING) - largest);
