@@ -28,6 +28,12 @@ static inline vec choose(vec_bits where, vec yes, vec no)
     return (vec)((where & (vec_bits)yes) | (~where & (vec_bits)no));
 }
 
+#if defined(__AVX512F__) && !defined(PEFT_REAL_F64)
+#define OF_TWO(name, a, b) (vec) _mm512_##name##_ps((__m512)(a), (__m512)(b))
+#elif defined(__AVX2__) && !defined(PEFT_REAL_F64)
+#define OF_TWO(name, a, b) (vec) _mm256_##name##_ps((__m256)(a), (__m256)(b))
+#endif
+
 /* Lane by lane a < b ? yes : no; a > b ? a : b; a < b ? a : b. One or two instructions, which neither compiler finds by
  * itself; where a lane is NaN, comparisons are false in all of them. */
 static inline vec choose_less(vec a, vec b, vec yes, vec no)
@@ -41,10 +47,8 @@ static inline vec choose_less(vec a, vec b, vec yes, vec no)
 
 static inline vec larger_lanes(vec a, vec b)
 {
-#if defined(__AVX512F__) && !defined(PEFT_REAL_F64)
-    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
-#elif defined(__AVX2__) && !defined(PEFT_REAL_F64)
-    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+#ifdef OF_TWO
+    return OF_TWO(max, a, b);
 #else
     return choose(a > b, a, b);
 #endif
@@ -52,10 +56,8 @@ static inline vec larger_lanes(vec a, vec b)
 
 static inline vec smaller_lanes(vec a, vec b)
 {
-#if defined(__AVX512F__) && !defined(PEFT_REAL_F64)
-    return (vec)_mm512_min_ps((__m512)a, (__m512)b);
-#elif defined(__AVX2__) && !defined(PEFT_REAL_F64)
-    return (vec)_mm256_min_ps((__m256)a, (__m256)b);
+#ifdef OF_TWO
+    return OF_TWO(min, a, b);
 #else
     return choose(a < b, a, b);
 #endif
