@@ -75,7 +75,8 @@ static bool walk(peft_graph *g, peft_recall *r, int32_t from)
             work = work || run->din[i];
         }
         run->dout = node->out[0]->grad;
-        if (work && !peft_graph_push_step(g, (peft_step){.node = run, .backward = true, .phase = PEFT_BACKWARD})) return false;
+        if (work && !peft_graph_push_step(g, (peft_step){.node = run, .backward = true, .phase = PEFT_BACKWARD}))
+            return false;
     }
     return true;
 }
