@@ -107,8 +107,16 @@ void peft_graph_find_chains(peft_graph *g, const peft_context *ctx)
 
 /* ---- running ---- */
 
-static void add_seconds(peft_context *ctx, const peft_step *step, double seconds)
+static double start_clock(const peft_context *ctx)
 {
+    return ctx->profile ? ctx->profile->clock() : 0;
+}
+
+/* The time since `began`, which so many threads spend side by side. */
+static void add_seconds(peft_context *ctx, const peft_step *step, double began, int threads)
+{
+    if (!ctx->profile) return;
+    double seconds = (ctx->profile->clock() - began) / threads;
     while (atomic_flag_test_and_set(&ctx->timing)) continue;
     ctx->profile->lines[step->node->op][step->backward].seconds += seconds;
     atomic_flag_clear(&ctx->timing);
@@ -159,21 +167,25 @@ static void place_node(tile_node *t, const peft_node *node, const chain_loop *l,
     place_tensor(t, &t->node.dout, l, begin, memory);
 }
 
+/* Of a thread: its rows of local tensors, then scratch memory for the kernels. */
+static char *memory_of(const chain_loop *l, int thread)
+{
+    return l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride;
+}
+
 static void run_tile(void *argument, int64_t piece, int thread)
 {
     const chain_loop *l = argument;
-    const peft_profile *profile = l->ctx->profile;
     int64_t begin = piece * l->tile, end = begin + l->tile < l->rows ? begin + l->tile : l->rows;
-    char *memory = l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride;
-    char *scratch = memory + l->g->steps[l->first].local_bytes;
+    char *memory = memory_of(l, thread), *scratch = memory + l->g->steps[l->first].local_bytes;
     for (int32_t k = l->first; k < l->end; k++) {
         const peft_step *step = &l->g->steps[k];
         int64_t unit = step->work->elements ? peft_columns(step->node->out[0]) : 1;
-        double began = profile ? profile->clock() : 0;
+        double began = start_clock(l->ctx);
         tile_node t;
         place_node(&t, step->node, l, begin, memory);
         step->work->run(&t.node, l->ctx, begin * unit, end * unit, scratch);
-        if (profile) add_seconds(l->ctx, step, (profile->clock() - began) / l->ctx->threads);
+        add_seconds(l->ctx, step, began, l->ctx->threads);
     }
 }
 
@@ -183,14 +195,15 @@ typedef struct part_loop {
     bool after;
 } part_loop;
 
-static int64_t pieces_of(const peft_step *step, const peft_part *part)
-{
-    return part->run ? part->pieces(step->node) : 0;
-}
-
 static const peft_part *part_of(const peft_step *step, bool after)
 {
     return after ? &step->work->after : &step->work->before;
+}
+
+static int64_t pieces_of(const peft_step *step, bool after)
+{
+    const peft_part *part = part_of(step, after);
+    return part->run ? part->pieces(step->node) : 0;
 }
 
 static void run_part_piece(void *argument, int64_t piece, int thread)
@@ -198,19 +211,18 @@ static void run_part_piece(void *argument, int64_t piece, int thread)
     const part_loop *p = argument;
     const chain_loop *l = p->chain;
     const peft_step *step = &l->g->steps[l->first];
-    for (int64_t pieces; piece >= (pieces = pieces_of(step, part_of(step, p->after))); step++) piece -= pieces;
-    char *memory = l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride;
-    const peft_profile *profile = l->ctx->profile;
-    double began = profile ? profile->clock() : 0;
-    part_of(step, p->after)->run(step->node, l->ctx, piece, piece + 1, memory + l->g->steps[l->first].local_bytes);
-    if (profile) add_seconds(l->ctx, step, (profile->clock() - began) / l->ctx->threads);
+    for (int64_t pieces; piece >= (pieces = pieces_of(step, p->after)); step++) piece -= pieces;
+    char *scratch = memory_of(l, thread) + l->g->steps[l->first].local_bytes;
+    double began = start_clock(l->ctx);
+    part_of(step, p->after)->run(step->node, l->ctx, piece, piece + 1, scratch);
+    add_seconds(l->ctx, step, began, l->ctx->threads);
 }
 
 static void run_parts(const chain_loop *l, bool after)
 {
     part_loop loop = {l, after};
     int64_t pieces = 0;
-    for (int32_t k = l->first; k < l->end; k++) pieces += pieces_of(&l->g->steps[k], part_of(&l->g->steps[k], after));
+    for (int32_t k = l->first; k < l->end; k++) pieces += pieces_of(&l->g->steps[k], after);
     peft_team_run(l->ctx->team, pieces, run_part_piece, &loop);
 }
 
@@ -226,10 +238,9 @@ static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, 
 static void run_alone(const peft_step *step, peft_context *ctx)
 {
     const peft_kernel *kernel = peft_context_kernel(ctx, step->node);
-    const peft_profile *profile = ctx->profile;
-    double began = profile ? profile->clock() : 0;
+    double began = start_clock(ctx);
     (step->backward ? kernel->backward : kernel->forward)(step->node, ctx);
-    if (profile) add_seconds(ctx, step, profile->clock() - began);
+    add_seconds(ctx, step, began, 1);
 }
 
 void peft_chain_run(const peft_graph *g, peft_context *ctx, int32_t first)

@@ -212,24 +212,31 @@ static void resolve_merged(peft_graph *g)
     }
 }
 
-/* Kernels of other contexts would read bf16 as floats. */
-static bool takes_inputs(const peft_context *ctx, const peft_node *node)
+static bool reads_bf16(const peft_node *node)
 {
-    bool rounded = false;
     for (int32_t i = 0; i < node->num_inputs; i++)
-        rounded = rounded || ((peft_ops[node->op].takes_bf16 & PEFT_IN(i)) && node->in[i]->dtype == PEFT_BF16);
-    return !rounded || peft_context_dtype(ctx) == PEFT_BF16;
+        if ((peft_ops[node->op].takes_bf16 & PEFT_IN(i)) && node->in[i]->dtype == PEFT_BF16) return true;
+    return false;
+}
+
+/* Kernels of other contexts would read bf16 as floats. */
+static peft_status check_types(const peft_graph *g, const peft_context *ctx, peft_error *error)
+{
+    if (!g->keeps_bf16 || peft_context_dtype(ctx) == PEFT_BF16) return PEFT_OK;
+    for (int32_t step = 0; step < g->num_steps; step++)
+        if (reads_bf16(g->steps[step].node))
+            return peft_fail(error, PEFT_ERR_ARGUMENT,
+                             "plan: the graph keeps what %s reads in bf16; expected a context of that type, found %s",
+                             peft_ops[g->steps[step].node->op].name, peft_dtype_name(peft_context_dtype(ctx)));
+    return PEFT_OK;
 }
 
 peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *bytes, peft_error *error)
 {
     *bytes = 0;
     if (peft_graph_failed(g) || !peft_graph_schedule_forward(g)) return peft_graph_status(g, error);
-    for (int32_t step = 0; step < g->num_steps; step++)
-        if (!takes_inputs(ctx, g->steps[step].node))
-            return peft_fail(error, PEFT_ERR_ARGUMENT,
-                             "plan: the graph keeps what %s reads in bf16; expected a context of that type, found %s",
-                             peft_ops[g->steps[step].node->op].name, peft_dtype_name(peft_context_dtype(ctx)));
+    peft_status status = check_types(g, ctx, error);
+    if (status != PEFT_OK) return status;
     find_lifetimes(g);
     write_in_place(g);
     peft_graph_find_chains(g, ctx);

@@ -181,8 +181,7 @@ static int64_t count_tokens(const peft_session *s)
 /* To turn weights costs smaller batches time, and so does the order that products in bf16 want. */
 static peft_status pack(peft_session *s, peft_error *error)
 {
-    enum { LEAST_TOKENS = 1024 };
-    bool cheap = peft_context_dtype(s->ctx) == PEFT_F32 && count_tokens(s) >= LEAST_TOKENS;
+    bool cheap = peft_context_dtype(s->ctx) == PEFT_F32 && count_tokens(s) >= PEFT_LEAST_RECALLED_ROWS;
     bool once = cheap || s->job->train->checkpoint_layers;
     return peft_model_pack(s->model, s->ctx, once ? PEFT_PACK_ONCE : PEFT_PACK_BOTH, error);
 }

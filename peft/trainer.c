@@ -171,21 +171,26 @@ static int64_t measure(const peft_tokens *tokens, const uint32_t *rows, int64_t 
     return total;
 }
 
-/* Among the batches of fewer tokens than `limit`. */
-static largest find_largest(peft_trainer *t, int64_t limit)
+static void keep_larger(largest *most, largest found)
 {
-    largest most = {0};
+    if (found.tokens > most->tokens || (found.tokens == most->tokens && found.longest > most->longest)) *most = found;
+}
+
+/* Of all batches, and of those small enough for their activations to be kept whole. */
+static void find_largest(peft_trainer *t, largest *of_all, largest *kept_whole)
+{
+    *of_all = *kept_whole = (largest){0};
     for (int64_t step = 0; step < t->num_steps; step++) {
         int64_t examples;
         const uint32_t *rows = rows_of_step(t, step, &examples);
         for (int64_t first = 0; first < examples; first += t->options->batch_size) {
             int64_t size = examples - first < t->options->batch_size ? examples - first : t->options->batch_size;
             int64_t longest, tokens = measure(t->train, rows + first, size, &longest);
-            bool larger = tokens > most.tokens || (tokens == most.tokens && longest > most.longest);
-            if (tokens < limit && larger) most = (largest){tokens, longest, step, first};
+            const largest found = {tokens, longest, step, first};
+            keep_larger(of_all, found);
+            if (tokens < PEFT_LEAST_RECALLED_ROWS) keep_larger(kept_whole, found);
         }
     }
-    return most;
 }
 
 /* `bytes` grows to what the batch takes. */
@@ -204,7 +209,8 @@ static peft_status plan_batch(peft_trainer *t, const largest *batch, size_t *byt
 
 peft_status peft_trainer_plan(peft_trainer *t, size_t *bytes, int64_t *tokens, peft_error *error)
 {
-    const largest of_all = find_largest(t, INT64_MAX), kept_whole = find_largest(t, PEFT_LEAST_RECALLED_ROWS);
+    largest of_all, kept_whole;
+    find_largest(t, &of_all, &kept_whole);
     *bytes = 0;
     *tokens = of_all.tokens;
     peft_status status = plan_batch(t, &of_all, bytes, error);

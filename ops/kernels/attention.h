@@ -236,7 +236,7 @@ static inline void clear_key_gradients(const peft_node *node, const attention *a
 {
     for (int input = K; input <= V; input++) {
         if (!node->din[input] || peft_accumulates(node, input)) continue;
-        real *d = (real *)node->din[input]->data + s->key * a->key_row + s->key_head * a->head_size;
+        real *d = (real *)node->din[input]->data + first_key(a, s);
         for (int64_t j = 0; j < s->keys; j++) memset(d + j * a->key_row, 0, (size_t)a->head_size * sizeof *d);
     }
 }

@@ -48,23 +48,22 @@ static places backward_places(int64_t head_size, int64_t stride, real *scratch)
     return p;
 }
 
-/* Rows of a head from element `first` on, in pairs: q, k and v are bf16 already where the graph keeps them so. */
-static void read_rows(const peft_tensor *x, int64_t first, int64_t rows, int64_t head_size, real *Xr, int64_t pairs)
-{
-    int64_t row = peft_columns(x);
-    if (x->dtype == PEFT_BF16)
-        copy_rows(rows, head_size, (const uint16_t *)x->data + first, row, Xr, pairs);
-    else
-        pair_rows(rows, head_size, (const real *)x->data + first, row, Xr, pairs);
-}
+/* Pairs of numbers that are float, or bf16 already: q, k and v where the graph keeps them so. */
+typedef struct reading {
+    void (*floats)(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out, int64_t row_out);
+    void (*rounded)(int64_t rows, int64_t columns, const uint16_t *in, int64_t row_in, real *out, int64_t row_out);
+} reading;
+static const reading by_rows = {pair_rows, copy_rows}, by_columns = {pair_columns, copy_columns};
 
-static void read_columns(const peft_tensor *x, int64_t first, int64_t rows, int64_t head_size, real *Xc, int64_t width)
+/* Rows of a head, from element `first` of x on. */
+ALWAYS_INLINE void read_head(reading how, const attention *a, const peft_tensor *x, int64_t first, int64_t rows,
+                             real *out, int64_t row_out)
 {
     int64_t row = peft_columns(x);
     if (x->dtype == PEFT_BF16)
-        copy_columns(rows, head_size, (const uint16_t *)x->data + first, row, Xc, width);
+        how.rounded(rows, a->head_size, (const uint16_t *)x->data + first, row, out, row_out);
     else
-        pair_columns(rows, head_size, (const real *)x->data + first, row, Xc, width);
+        how.floats(rows, a->head_size, (const real *)x->data + first, row, out, row_out);
 }
 
 /* Xt of k or v, filled up with zeros; `rows` is a place for TILE of them. */
@@ -75,14 +74,14 @@ static void transpose_keys(const attention *a, const sequence *s, const peft_ten
         for (int64_t j = s->keys; j < s->stride; j++) Xt[p * s->stride + j] = 0;
     for (int64_t j = 0; j < s->keys; j += TILE) {
         int64_t count = s->keys - j < TILE ? s->keys - j : TILE;
-        read_rows(keys, first_key(a, s) + j * a->key_row, count, a->head_size, rows, pairs);
+        read_head(by_rows, a, keys, first_key(a, s) + j * a->key_row, count, rows, pairs);
         transpose(count, pairs, rows, pairs, Xt + j, s->stride);
     }
 }
 
 static void pair_keys(const attention *a, const sequence *s, const peft_tensor *keys, int64_t width, real *Xc)
 {
-    read_columns(keys, first_key(a, s), s->keys, a->head_size, Xc, width);
+    read_head(by_columns, a, keys, first_key(a, s), s->keys, Xc, width);
 }
 
 /* out [rows, width] = queries keys^T, for rows of q or dy, which are left in Xr */
@@ -90,7 +89,7 @@ static void products(const attention *a, const sequence *s, const tile *t, const
                      const real *Xt, real *Xr, real *out)
 {
     prefetch_head(a, queries, t->first, t->rows);
-    read_rows(queries, t->first, t->rows, a->head_size, Xr, pairs);
+    read_head(by_rows, a, queries, t->first, t->rows, Xr, pairs);
     pair_product(t->rows, t->width, pairs, Xr, pairs, 1, Xt + t->begin, s->stride, out, s->stride);
 }
 
@@ -126,7 +125,7 @@ static void begin_backward(const peft_node *node, const attention *a, const sequ
 static void update_keys(const attention *a, const sequence *s, const tile *t, const real *Xc,
                         const peft_tensor *queries, int64_t width, real *Yc, const peft_tensor *d)
 {
-    read_columns(queries, t->first, t->rows, a->head_size, Yc, width);
+    read_head(by_columns, a, queries, t->first, t->rows, Yc, width);
     pair_update(t->keys, a->head_size, num_pairs(t->rows), Xc, 1, s->stride, Yc, width, (real *)d->data + t->first_key,
                 a->key_row);
 }

@@ -273,7 +273,7 @@ typedef struct kept {
 
 static void describe_kept(kept *o, const layout *l, bool keeps_bf16)
 {
-    int64_t columns[] = {l->head_size * l->options.num_heads, l->head_size * key_heads(l), 0};
+    int64_t columns[] = {l->head_size * l->options.num_heads, l->head_size * key_heads(l)};
     float *values[] = {o->q, o->k, o->v};
     peft_tensor *in[5];
     peft_error error;
