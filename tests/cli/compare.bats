@@ -231,6 +231,18 @@ same_result() {
     [ "$(jq .steps runs/sst2/head/seed0/run.json)" -eq 2 ]
 }
 
+@test "a wrong path is said once, before anything is started" {
+    says_once() { # MESSAGE OPTION...
+        peft compare --variants head --seeds 0,1,2 --steps 1 --output runs "${@:2}"
+        fails 3 "$1"
+        [ "$(grep -c . <<< "$stderr")" -eq 1 ]
+        [ ! -e runs ]
+    }
+    says_once "nowhere/config.json: cannot open" --model nowhere --tasks sst2 --data "$BATS_FILE_TMPDIR/data"
+    says_once "nowhere/SST-2/train.tsv: cannot open" --model "$BATS_FILE_TMPDIR/tiny" --tasks sst2 --data nowhere
+    says_once "nowhere.csv: cannot open" --model "$BATS_FILE_TMPDIR/tiny" --train nowhere.csv --dev nowhere.csv
+}
+
 @test "--resume does not mix runs of other data" {
     cp -r "$BATS_FILE_TMPDIR/data" data
     local mine=(--model "$BATS_FILE_TMPDIR/tiny" --data data --tasks sst2 --variants head --steps 2 --output runs)

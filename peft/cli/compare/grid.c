@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "io/file.h"
+#include "models/model.h"
 #include "tasks/task.h"
 
 static const char OWN_FILES[] = "own";
@@ -115,6 +116,42 @@ static peft_status make_cells(peft_grid *grid, peft_error *error)
     return PEFT_OK;
 }
 
+/* ---- what all runs read ---- */
+
+static peft_status check_split(const peft_data_options *data, const char *split, peft_error *error)
+{
+    char *path;
+    peft_mapped_file file = {0};
+    peft_status status = peft_corpus_path(data, split, &path, error);
+    if (status == PEFT_OK && path) status = peft_file_map(path, &file, error);
+    peft_file_unmap(&file);
+    free(path);
+    return status;
+}
+
+static peft_status check_task(const peft_grid *grid, const char *task, peft_error *error)
+{
+    char name[PLACE_BYTES];
+    snprintf(name, sizeof name, "%s", task);
+    peft_data_options data = grid->options->data;
+    data.task = task == OWN_FILES ? NULL : name;
+    peft_status status = check_split(&data, "train", error);
+    return status == PEFT_OK ? check_split(&data, "dev", error) : status;
+}
+
+/* What no run could do without is said once, rather than by each of them. */
+static peft_status check_inputs(const peft_grid *grid, peft_error *error)
+{
+    peft_model *model;
+    peft_status status = peft_model_open(&model, grid->options->model, NULL, error);
+    if (status != PEFT_OK) return status;
+    peft_model_close(model);
+    status = check_task(grid, grid->cells[0].task, error);
+    for (size_t k = grid->num_items; k < grid->num_cells && status != PEFT_OK; k += grid->num_items)
+        if (check_task(grid, grid->cells[k].task, NULL) == PEFT_OK) return PEFT_OK;
+    return status;
+}
+
 /* ---- the whole ---- */
 
 static bool is_empty(const char *folder)
@@ -142,6 +179,7 @@ peft_status peft_grid_open(peft_grid *grid, const peft_arguments *arguments, pef
     if (status == PEFT_OK && !o->force && !o->resume && !is_empty(o->output))
         status = peft_fail(error, PEFT_ERR_ARGUMENT,
                            "%s: is there already; give --resume to go on with it or --force to start anew", o->output);
+    if (status == PEFT_OK) status = check_inputs(grid, error);
     if (status == PEFT_OK) status = peft_make_directories(o->output, error);
     if (status != PEFT_OK) peft_grid_close(grid);
     return status;
