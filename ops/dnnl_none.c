@@ -73,4 +73,4 @@ size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix)
 }
 
 const peft_kernel peft_kernel_packed_linear = {0};
-const peft_kernel peft_kernel_attention_bf16 = {0};
+const peft_kernel peft_kernel_attention_bf16 = {0}, peft_kernel_low_rank_bf16 = {0};
