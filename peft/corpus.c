@@ -179,8 +179,9 @@ static peft_status hold_out(peft_corpus *c, int64_t max_train, const peft_corpus
     size_t count = wanted->hold_out == PEFT_HOLD_OUT_TENTH ? tenth : (size_t)wanted->hold_out;
     peft_dataset *rest = NULL;
     peft_status status = peft_dataset_hold_out(c->train, count, wanted->seed, &c->held_out, &rest, error);
-    if (status == PEFT_OK) replace_train(c, rest);
-    return status;
+    if (status != PEFT_OK) return peft_fail_in(error, status, "--hold-out");
+    replace_train(c, rest);
+    return PEFT_OK;
 }
 
 static peft_status cut_train(peft_corpus *c, int64_t max_train, uint64_t seed, peft_error *error)
