@@ -281,16 +281,34 @@ static peft_weight *weight_of(peft_model *model, const peft_linear_layer *layer)
     return &model->weights[layer->base.weight - model->weights];
 }
 
+/* Biases and norms, for whose few numbers each step would map whole folios of the file again. */
+static peft_status copy_vectors(peft_model *model, peft_error *error)
+{
+    for (int64_t k = 0; k < model->num_weights; k++) {
+        peft_weight *weight = &model->weights[k];
+        if (weight->shape.ndim != 1 || weight->value) continue;
+        size_t bytes = (size_t)weight->shape.size[0] * sizeof *weight->data;
+        float *copy = peft_arena_take(&model->arena, bytes);
+        if (!copy) return peft_fail(error, PEFT_ERR_MEMORY, "%s: %s: out of memory", model->dir, weight->name);
+        weight->data = memcpy(copy, weight->data, bytes);
+    }
+    return PEFT_OK;
+}
+
 /* The file's pages go as soon as they were read, so that both forms of the model are never there at once. */
 peft_status peft_model_pack(peft_model *model, peft_context *ctx, peft_packing packing, peft_error *error)
 {
+    bool some = false;
     for (int64_t k = 0; k < model->num_linears; k++) {
         peft_weight *weight = weight_of(model, &model->linears[k]);
         peft_status status = peft_weight_pack(weight, ctx, packing, error);
         if (status != PEFT_OK) return status;
         if (weight->packed) peft_weights_release(model->file);
+        some = some || weight->packed;
     }
-    return PEFT_OK;
+    peft_status status = some ? copy_vectors(model, error) : PEFT_OK;
+    if (some) peft_weights_release(model->file);
+    return status;
 }
 
 size_t peft_model_packed_bytes(const peft_model *model)
