@@ -176,6 +176,11 @@ peft_dtype peft_context_dtype(const peft_context *ctx)
     return ctx->dtype;
 }
 
+bool peft_context_amx(const peft_context *ctx)
+{
+    return ctx->dnnl && peft_dnnl_amx(ctx->dnnl);
+}
+
 void peft_context_set_step(peft_context *ctx, int64_t step)
 {
     ctx->step = step;

@@ -28,6 +28,8 @@ PEFT_API int peft_context_threads(const peft_context *ctx);
 PEFT_API const char *peft_context_backend(const peft_context *ctx); /* "onednn" */
 
 PEFT_API peft_dtype peft_context_dtype(const peft_context *ctx);
+/* Does AMX compute its products in bf16? Then results are other bits than those of a CPU without. */
+PEFT_API bool peft_context_amx(const peft_context *ctx);
 
 /* Optimiser step, part of the key of every random number (ops/rng.h); counts from 0. */
 PEFT_API void peft_context_set_step(peft_context *ctx, int64_t step);

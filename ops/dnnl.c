@@ -17,6 +17,7 @@
 
 #define FUNCTION_LIST(X)                                                                                               \
     X(version)                                                                                                         \
+    X(get_effective_cpu_isa)                                                                                           \
     X(engine_create)                                                                                                   \
     X(engine_destroy)                                                                                                  \
     X(stream_create)                                                                                                   \
@@ -255,6 +256,11 @@ void peft_dnnl_close(peft_dnnl *d)
 peft_dtype peft_dnnl_dtype(const peft_dnnl *d)
 {
     return d->dtype;
+}
+
+bool peft_dnnl_amx(const peft_dnnl *d)
+{
+    return d->dtype == PEFT_BF16 && (~d->l.get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_amx) == 0;
 }
 
 /* ---- products of one shape ---- */

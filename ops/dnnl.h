@@ -24,6 +24,8 @@ enum { PEFT_DNNL_LEAST = 32, PEFT_DNNL_NUM_HEIGHTS = 4, PEFT_DNNL_MOST = 256 };
 peft_status peft_dnnl_open(peft_dnnl **d, peft_dtype dtype, int threads, peft_error *error);
 void peft_dnnl_close(peft_dnnl *d); /* after all its matrices; NULL is allowed */
 peft_dtype peft_dnnl_dtype(const peft_dnnl *d);
+/* Are products computed by AMX, the matrix unit of some CPUs? It sums in another order. */
+bool peft_dnnl_amx(const peft_dnnl *d);
 
 /* Can the library be loaded? Looked for once. */
 bool peft_dnnl_available(void);

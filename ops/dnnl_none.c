@@ -29,6 +29,12 @@ peft_dtype peft_dnnl_dtype(const peft_dnnl *d)
     return PEFT_F32;
 }
 
+bool peft_dnnl_amx(const peft_dnnl *d)
+{
+    (void)d;
+    return false;
+}
+
 bool peft_dnnl_available(void)
 {
     return false;

@@ -48,8 +48,9 @@ json_t *peft_machine_cpu(const peft_context *ctx)
 {
     char name[256];
     if (!proc_field("/proc/cpuinfo", "model name", name, sizeof name)) snprintf(name, sizeof name, "unknown");
-    return json_pack("{s:s, s:i, s:s, s:s}", "model", name, "threads", peft_context_threads(ctx), "backend",
-                     peft_context_backend(ctx), "dtype", peft_dtype_name(peft_context_dtype(ctx)));
+    return json_pack("{s:s, s:i, s:s, s:s, s:b}", "model", name, "threads", peft_context_threads(ctx), "backend",
+                     peft_context_backend(ctx), "dtype", peft_dtype_name(peft_context_dtype(ctx)), "amx",
+                     (int)peft_context_amx(ctx));
 }
 
 json_t *peft_machine_versions(void)

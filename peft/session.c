@@ -156,6 +156,7 @@ static peft_status describe_settings(peft_session *s, peft_error *error)
     json_object_set(all, "fingerprints", s->fingerprints);
     json_object_set_new(all, "backend", json_string(peft_context_backend(s->ctx)));
     json_object_set_new(all, "dtype", json_string(peft_dtype_name(peft_context_dtype(s->ctx))));
+    if (peft_context_amx(s->ctx)) json_object_set_new(all, "amx", json_true());
     s->settings = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(all);
     return s->settings ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "settings: out of memory");
