@@ -128,8 +128,8 @@ static peft_status check_settings(const peft_safetensors *file, const char *sett
     const char *found = peft_safetensors_metadata(file, "settings");
     if (found && strcmp(found, settings) == 0) return PEFT_OK;
     return peft_fail(error, PEFT_ERR_ARGUMENT,
-                     "%s: the run was started with other settings, data or model; repeat its command, or start anew "
-                     "with --force",
+                     "%s: the run was started with other settings, data or model, or on another kind of CPU (backend, "
+                     "AMX); repeat its command there, or start anew with --force",
                      peft_safetensors_path(file));
 }
 
