@@ -8,7 +8,7 @@
 # BERT-base's shape with random weights, LoRA on all linear layers, full batches of 128 tokens. PEFT is the program
 # (default build/peft/cli/peft).
 set -euo pipefail
-[[ $# -le 1 && ${1:-3} =~ ^[0-9]+$ ]] || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
+[[ $# -le 1 && ${1:-3} =~ ^[1-9][0-9]*$ ]] || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
 rounds=${1:-3} peft=${PEFT:-build/peft/cli/peft}
 export LC_ALL=C
 seen=$(mktemp)

@@ -298,16 +298,12 @@ static peft_status copy_vectors(peft_model *model, peft_error *error)
 /* The file's pages go as soon as they were read, so that both forms of the model are never there at once. */
 peft_status peft_model_pack(peft_model *model, peft_context *ctx, peft_packing packing, peft_error *error)
 {
-    bool some = false;
-    for (int64_t k = 0; k < model->num_linears; k++) {
+    peft_status status = copy_vectors(model, error);
+    for (int64_t k = 0; k < model->num_linears && status == PEFT_OK; k++) {
         peft_weight *weight = weight_of(model, &model->linears[k]);
-        peft_status status = peft_weight_pack(weight, ctx, packing, error);
-        if (status != PEFT_OK) return status;
+        status = peft_weight_pack(weight, ctx, packing, error);
         if (weight->packed) peft_weights_release(model->file);
-        some = some || weight->packed;
     }
-    peft_status status = some ? copy_vectors(model, error) : PEFT_OK;
-    if (some) peft_weights_release(model->file);
     return status;
 }
 

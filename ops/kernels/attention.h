@@ -47,11 +47,6 @@ static inline attention read_node(const peft_node *node, const peft_context *ctx
                        .first_row = o->first_row};
 }
 
-static inline int64_t whole_vectors(int64_t keys)
-{
-    return (keys + LANES - 1) / LANES * LANES;
-}
-
 /* One sequence, its tokens among all, for the query heads head ... head + group - 1 that share a key/value head. */
 typedef struct sequence {
     int64_t query, queries, key, keys;

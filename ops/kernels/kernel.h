@@ -63,6 +63,12 @@ static inline real sum_lanes(vec v)
     return PART_LANES == 4 ? (p[0][0] + p[0][2 % PART_LANES]) + (p[0][1] + p[0][3 % PART_LANES]) : p[0][0] + p[0][1];
 }
 
+/* Elements of as many whole vectors as `count` elements need. */
+static inline int64_t whole_vectors(int64_t count)
+{
+    return (count + LANES - 1) / LANES * LANES;
+}
+
 static inline real larger(real a, real b)
 {
     return b > a ? b : a;

@@ -3,7 +3,7 @@
 #include "ops/kernels/block.h"
 
 /* Then the columns of h and GB are summed up side by side, in vectors; else in the lanes of one vector each. */
-static bool whole_vectors(const low_rank *l)
+static bool fills_vectors(const low_rank *l)
 {
     return l->rank % LANES == 0;
 }
@@ -12,13 +12,13 @@ static bool whole_vectors(const low_rank *l)
 static int64_t prepared_elements(const low_rank *l, bool backward)
 {
     int64_t Bt = l->rank * l->out, At = l->rank * l->in;
-    if (backward) return whole_vectors(l) ? 0 : Bt;
-    return whole_vectors(l) ? Bt + At : Bt;
+    if (backward) return fills_vectors(l) ? 0 : Bt;
+    return fills_vectors(l) ? Bt + At : Bt;
 }
 
-static int64_t scratch_elements(const low_rank *l, bool backward)
+static int64_t scratch_elements(const low_rank *l)
 {
-    (void)l, (void)backward;
+    (void)l;
     return 0;
 }
 
@@ -26,14 +26,14 @@ static void prepare(const low_rank *l, const factors *f, bool backward)
 {
     real *Bt = f->prepared, *At = Bt + l->rank * l->out;
     transpose(l->out, l->rank, f->B, l->rank, Bt, l->out);
-    if (!backward && whole_vectors(l)) transpose(l->rank, l->in, f->A, l->in, At, l->rank);
+    if (!backward && fills_vectors(l)) transpose(l->rank, l->in, f->A, l->in, At, l->rank);
 }
 
 /* out [tokens, R] = in M^T, of which the rows M [R, features] and the columns [features, R] are there */
 static void project(const low_rank *l, int64_t tokens, int64_t features, const real *in, const real *rows,
                     const real *columns, real *out)
 {
-    if (whole_vectors(l))
+    if (fills_vectors(l))
         block_product(tokens, l->rank, features, in, features, 1, columns, l->rank, out, l->rank);
     else
         block_dot(tokens, l->rank, features, in, features, rows, features, out, l->rank);

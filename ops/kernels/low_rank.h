@@ -21,7 +21,7 @@ typedef struct factors {
     real *prepared, *scratch;
 } factors;
 
-static int64_t scratch_elements(const low_rank *l, bool backward);
+static int64_t scratch_elements(const low_rank *l);
 static void prepare(const low_rank *l, const factors *f, bool backward);
 
 /* For at most BLOCK tokens of an adapter: h = x A^T, then y (+)= c B^T. */
@@ -50,7 +50,7 @@ static inline block read_block(const low_rank *l, real *scratch, bool backward)
     b.c = take(scratch, &b.used, BLOCK * l->rank);
     b.GB = take(scratch, &b.used, backward ? BLOCK * l->rank : 0);
     b.gh = take(scratch, &b.used, backward ? BLOCK * l->rank : 0);
-    b.own = take(scratch, &b.used, scratch_elements(l, backward));
+    b.own = take(scratch, &b.used, scratch_elements(l));
     return b;
 }
 
@@ -167,52 +167,53 @@ static inline void forward_block(const peft_node *node, const low_rank *l, const
     up(l, f, y0 != NULL, end - begin, b->c, y);
 }
 
-static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+/* (2) for at most BLOCK tokens of a piece, which begin its dA and dB^T, or add to them */
+static inline void backward_block(const peft_node *node, const low_rank *l, const factors *f, int64_t index,
+                                  int64_t begin, int64_t end, bool add, const block *b)
 {
-    (void)ctx;
-    low_rank l = read_node(node);
-    block b = read_block(&l, scratch, false);
-    for (int64_t index = begin; index < end; index++) {
-        piece p = read_piece(&l, index);
-        factors f = read_factors(node, &l, p.adapter, false, &b);
-        for (int64_t t = p.begin; t < p.end; t += BLOCK)
-            forward_block(node, &l, &f, t, t + BLOCK < p.end ? t + BLOCK : p.end, &b);
-    }
-}
-
-/* (2) for at most BLOCK tokens of an adapter, which begin dA and dB^T of their piece, or add to them */
-static inline void backward_block(const peft_node *node, const low_rank *l, const factors *f, int64_t begin,
-                                  int64_t end, bool add, const shared *s, const block *b)
-{
-    int64_t tokens = end - begin;
+    int64_t tokens = end - begin, at = index * l->rank;
+    shared s = read_shared(l, node->shared, true);
     const real *dy = (const real *)node->dout->data + begin * l->out;
     const real *x = (const real *)node->in[LOW_RANK_X]->data + begin * l->in;
     const real *h = (const real *)node->out[LOW_RANK_H]->data + begin * l->rank;
     const peft_tensor *dx = node->din[LOW_RANK_X];
     apply_gate(l, begin, end, l->scale, h, b->c);
-    up_gradients(l, f, add, tokens, dy, b->c, b->GB, node->din[LOW_RANK_B] ? s->dBt : NULL);
+    up_gradients(l, f, add, tokens, dy, b->c, b->GB, node->din[LOW_RANK_B] ? s.dBt + at * l->out : NULL);
     apply_gate(l, begin, end, l->scale, b->GB, b->gh);
     if (node->din[LOW_RANK_GATE])
-        for (int64_t k = 0; k < tokens * l->rank; k++) s->products[begin * l->rank + k] = l->scale * b->GB[k] * h[k];
-    if (node->din[LOW_RANK_A]) down_gradient(l, f, add, tokens, b->gh, x, s->dA);
+        for (int64_t k = 0; k < tokens * l->rank; k++) s.products[begin * l->rank + k] = l->scale * b->GB[k] * h[k];
+    if (node->din[LOW_RANK_A]) down_gradient(l, f, add, tokens, b->gh, x, s.dA + at * l->in);
     pass_gradient(node, LOW_RANK_Y0, begin * l->out, end * l->out);
     if (dx) input_gradient(l, f, peft_accumulates(node, LOW_RANK_X), tokens, b->gh, (real *)dx->data + begin * l->in);
+}
+
+static inline void run_pieces(const peft_node *node, bool backward, int64_t begin, int64_t end, real *scratch)
+{
+    low_rank l = read_node(node);
+    block b = read_block(&l, scratch, backward);
+    for (int64_t index = begin; index < end; index++) {
+        piece p = read_piece(&l, index);
+        factors f = read_factors(node, &l, p.adapter, backward, &b);
+        for (int64_t t = p.begin, next; t < p.end; t = next) {
+            next = t + BLOCK < p.end ? t + BLOCK : p.end;
+            if (backward)
+                backward_block(node, &l, &f, index, t, next, t > p.begin, &b);
+            else
+                forward_block(node, &l, &f, t, next, &b);
+        }
+    }
+}
+
+static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    (void)ctx;
+    run_pieces(node, false, begin, end, scratch);
 }
 
 static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx;
-    low_rank l = read_node(node);
-    block b = read_block(&l, scratch, true);
-    for (int64_t index = begin; index < end; index++) {
-        piece p = read_piece(&l, index);
-        factors f = read_factors(node, &l, p.adapter, true, &b);
-        shared own = read_shared(&l, node->shared, true);
-        own.dA += index * l.rank * l.in;
-        own.dBt += index * l.rank * l.out;
-        for (int64_t t = p.begin; t < p.end; t += BLOCK)
-            backward_block(node, &l, &f, t, t + BLOCK < p.end ? t + BLOCK : p.end, t > p.begin, &own, &b);
-    }
+    run_pieces(node, true, begin, end, scratch);
 }
 
 /* ---- row by row: a tile of rows is a piece, where one adapter serves all tokens ---- */

@@ -8,11 +8,6 @@
 /* Columns of x or dy that are rounded at once. */
 enum { CHUNK = 256 };
 
-static int64_t whole_vectors(int64_t count)
-{
-    return (count + LANES - 1) / LANES * LANES;
-}
-
 /* Fewer ranks leave a part of each vector of h and GB empty, and take as long as with floats: both wait for memory. */
 static bool fills_vectors(const peft_node *node)
 {
@@ -62,9 +57,8 @@ static places read_places(const low_rank *l, real *scratch)
     return p;
 }
 
-static int64_t scratch_elements(const low_rank *l, bool backward)
+static int64_t scratch_elements(const low_rank *l)
 {
-    (void)backward;
     return read_places(l, NULL).used;
 }
 
@@ -92,42 +86,6 @@ static void prepare(const low_rank *l, const factors *f, bool backward)
     }
 }
 
-/* ---- rounding x and dy ---- */
-
-/* Two rows of at most two vectors of x, or one row and zeros, into Xr and Xc, where these are wanted. */
-ALWAYS_INLINE void round_columns(bool rows, bool columns, bool both, int64_t left, const real *x, int64_t row, real *Xr,
-                                 real *Xc)
-{
-    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
-                                         5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(LANES));
-    const real *next = x + row;
-    __m512i even = (__m512i)_mm512_cvtne2ps_pbh(load_left(x + LANES, left - LANES), load_left(x, left)), odd = {0};
-    if (both) odd = (__m512i)_mm512_cvtne2ps_pbh(load_left(next + LANES, left - LANES), load_left(next, left));
-    if (rows) {
-        _mm512_storeu_si512(Xr, even);
-        _mm512_storeu_si512(Xr + CHUNK / 2, odd);
-    }
-    if (columns) {
-        _mm512_storeu_si512(Xc, _mm512_permutex2var_epi16(even, low, odd));
-        _mm512_storeu_si512(Xc + LANES, _mm512_permutex2var_epi16(even, high, odd));
-    }
-}
-
-/* Xr and Xc of at most CHUNK columns of x, or one of them; both end with whole vectors. */
-ALWAYS_INLINE void round_chunk(bool rows, bool columns, int64_t tokens, int64_t width, const real *x, int64_t row,
-                               const places *p)
-{
-    enum { STEP = 2 * LANES };
-    for (int64_t t = 0; t < tokens; t += 2, x += 2 * row) {
-        real *Xr = p->Xr + t * CHUNK / 2, *Xc = p->Xc + t / 2 * CHUNK;
-        int64_t j = 0, whole = t + 1 < tokens ? width - width % STEP : 0;
-        for (; j < whole; j += STEP) round_columns(rows, columns, true, STEP, x + j, row, Xr + j / 2, Xc + j);
-        for (; j < width; j += STEP)
-            round_columns(rows, columns, t + 1 < tokens, width - j, x + j, row, Xr + j / 2, Xc + j);
-    }
-}
-
 static int64_t chunk_of(int64_t columns, int64_t begin)
 {
     return columns - begin < CHUNK ? columns - begin : CHUNK;
@@ -148,7 +106,7 @@ static void down(const low_rank *l, const factors *f, int64_t tokens, const real
     prepared p = read_prepared(l, false, f->prepared);
     for (int64_t j = 0; j < l->in; j += CHUNK) {
         int64_t width = chunk_of(l->in, j);
-        round_chunk(true, false, tokens, width, x + j, l->in, &at);
+        pair_rows(tokens, width, x + j, l->in, at.Xr, CHUNK / 2);
         sum_chunk(l, &at, tokens, j, width, p.A, p.row_A, h);
     }
 }
@@ -190,7 +148,8 @@ static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t 
     pair_columns(tokens, l->rank, c, l->rank, at.Cc, at.width);
     for (int64_t j = 0; j < l->out; j += CHUNK) {
         int64_t width = chunk_of(l->out, j);
-        round_chunk(true, true, tokens, width, dy + j, l->out, &at);
+        pair_rows(tokens, width, dy + j, l->out, at.Xr, CHUNK / 2);
+        pair_columns(tokens, width, dy + j, l->out, at.Xc, CHUNK);
         sum_chunk(l, &at, tokens, j, width, p.B, p.row_B, GB);
         if (dBt) add_outer(l, &at, add, tokens, width, dBt + j, l->out);
     }
@@ -203,7 +162,7 @@ static void down_gradient(const low_rank *l, const factors *f, bool add, int64_t
     pair_columns(tokens, l->rank, gh, l->rank, at.Cc, at.width);
     for (int64_t j = 0; j < l->in; j += CHUNK) {
         int64_t width = chunk_of(l->in, j);
-        round_chunk(false, true, tokens, width, x + j, l->in, &at);
+        pair_columns(tokens, width, x + j, l->in, at.Xc, CHUNK);
         add_outer(l, &at, add, tokens, width, dA + j, l->in);
     }
 }

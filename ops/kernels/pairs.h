@@ -27,16 +27,22 @@ static inline __m512 load_left(const real *p, int64_t left)
     return _mm512_maskz_loadu_ps(some_lanes(left), p);
 }
 
+/* At most two vectors of a row. */
+ALWAYS_INLINE void pair_row(int64_t left, const real *from, real *to)
+{
+    __m512 pairs = (__m512)_mm512_cvtne2ps_pbh(load_left(from + LANES, left - LANES), load_left(from, left));
+    _mm512_mask_storeu_ps(to, some_lanes(num_pairs(left)), pairs);
+}
+
 /* out [rows, columns / 2]: (in[i][2 p], in[i][2 p + 1]) */
 static inline void pair_rows(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out, int64_t row_out)
 {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j += 2 * LANES) {
-            const real *from = in + i * row_in + j;
-            __m512 low = load_left(from, columns - j), high = load_left(from + LANES, columns - j - LANES);
-            __m512 pairs = (__m512)_mm512_cvtne2ps_pbh(high, low);
-            _mm512_mask_storeu_ps(out + i * row_out + j / 2, some_lanes(num_pairs(columns - j)), pairs);
-        }
+    enum { STEP = 2 * LANES };
+    for (int64_t i = 0; i < rows; i++, in += row_in, out += row_out) {
+        int64_t j = 0;
+        for (; j + STEP <= columns; j += STEP) pair_row(STEP, in + j, out + j / 2);
+        if (j < columns) pair_row(columns - j, in + j, out + j / 2);
+    }
 }
 
 /* The same of numbers that are bf16 already. */
@@ -50,20 +56,26 @@ static inline void copy_rows(int64_t rows, int64_t columns, const uint16_t *in, 
         }
 }
 
+/* At most a vector of two rows, or of one and zeros. */
+ALWAYS_INLINE void pair_two(bool both, int64_t left, const real *from, int64_t row, real *to)
+{
+    const __m512i alternate = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
+                                               6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    __m512 odd = both ? load_left(from + row, left) : _mm512_setzero_ps();
+    __m512i pairs = (__m512i)_mm512_cvtne2ps_pbh(odd, load_left(from, left));
+    _mm512_storeu_ps(to, (__m512)_mm512_permutexvar_epi16(alternate, pairs));
+}
+
 /* out [rows / 2, columns]: (in[2 p][j], in[2 p + 1][j]); rows of out are whole vectors */
 static inline void pair_columns(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out,
                                 int64_t row_out)
 {
-    const __m512i alternate = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
-                                               6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    for (int64_t i = 0; i < rows; i += 2)
-        for (int64_t j = 0; j < columns; j += LANES) {
-            const real *from = in + i * row_in + j;
-            __m512 even = load_left(from, columns - j);
-            __m512 odd = i + 1 < rows ? load_left(from + row_in, columns - j) : _mm512_setzero_ps();
-            __m512i both = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
-            _mm512_storeu_ps(out + i / 2 * row_out + j, (__m512)_mm512_permutexvar_epi16(alternate, both));
-        }
+    for (int64_t i = 0; i < rows; i += 2, in += 2 * row_in, out += row_out) {
+        bool both = i + 1 < rows;
+        int64_t j = 0;
+        for (; both && j + LANES <= columns; j += LANES) pair_two(true, LANES, in + j, row_in, out + j);
+        for (; j < columns; j += LANES) pair_two(both, columns - j, in + j, row_in, out + j);
+    }
 }
 
 static inline __m512i widen_left(const uint16_t *p, int64_t left)
