@@ -1,6 +1,7 @@
 #include "ops/chain.h"
 
 #include "ops/context_internal.h"
+#include "ops/tiles.h"
 
 /* ---- who runs together ---- */
 
@@ -73,7 +74,7 @@ static void note_uses(peft_graph *g, const peft_step *step)
 /* Where each thread has a tile, its memory is less than that of all rows. */
 static bool tiles_are_fewer_rows(const peft_context *ctx, const peft_step *first)
 {
-    return peft_context_threads(ctx) * first->tile < rows_of(first);
+    return peft_context_threads(ctx) * peft_tile_rows(rows_of(first), first->tiles) < rows_of(first);
 }
 
 static void find_local(peft_graph *g, const peft_context *ctx)
@@ -95,7 +96,7 @@ void peft_graph_find_chains(peft_graph *g, const peft_context *ctx)
         const peft_row_work *work = work_of(ctx, step);
         if (g->unchained || !joins(g, &g->steps[first], step, work)) {
             first = k;
-            step->tile = peft_rows_of_tile(rows_of(step));
+            step->tiles = peft_tiles(rows_of(step));
         }
         step->chain = first;
         step->work = work;
@@ -135,7 +136,7 @@ typedef struct chain_loop {
     const peft_graph *g;
     peft_context *ctx;
     int32_t first, end; /* steps */
-    int64_t rows, tile;
+    int64_t rows, tiles;
 } chain_loop;
 
 /* A node for one tile: its tensors that are local lie where the thread has them. */
@@ -176,7 +177,7 @@ static char *memory_of(const chain_loop *l, int thread)
 static void run_tile(void *argument, int64_t piece, int thread)
 {
     const chain_loop *l = argument;
-    int64_t begin = piece * l->tile, end = begin + l->tile < l->rows ? begin + l->tile : l->rows;
+    int64_t begin = peft_tile_begin(l->rows, l->tiles, piece), end = peft_tile_begin(l->rows, l->tiles, piece + 1);
     char *memory = memory_of(l, thread), *scratch = memory + l->g->steps[l->first].local_bytes;
     for (int32_t k = l->first; k < l->end; k++) {
         const peft_step *step = &l->g->steps[k];
@@ -228,10 +229,9 @@ static void run_parts(const chain_loop *l, bool after)
 
 static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, int32_t end)
 {
-    int64_t rows = rows_of(&g->steps[first]), tile = g->steps[first].tile;
-    chain_loop loop = {g, ctx, first, end, rows, tile};
+    chain_loop loop = {g, ctx, first, end, rows_of(&g->steps[first]), g->steps[first].tiles};
     run_parts(&loop, false);
-    peft_team_run(ctx->team, (rows + tile - 1) / tile, run_tile, &loop);
+    peft_team_run(ctx->team, loop.tiles, run_tile, &loop);
     run_parts(&loop, true);
 }
 

@@ -131,17 +131,20 @@ static const int argument_names[NUM_ARGUMENTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS
 
 /* Code for one height and form. The library binds addresses to objects, so each thread has objects of its own. */
 typedef struct product {
-    dnnl_primitive_t primitive;
+    dnnl_primitive_t primitive; /* NULL: not made */
+    size_t scratch_bytes;
     dnnl_memory_t *memories; /* [threads][NUM_ARGUMENTS]; none for B */
 } product;
+
+/* 1 ... UNIT - 1 rows, then 1, 2, ... units. */
+enum { NUM_HEIGHTS = PEFT_DNNL_UNIT - 1 + PEFT_DNNL_MOST / PEFT_DNNL_UNIT };
 
 /* All products with matrices B of one shape. */
 typedef struct family {
     struct family *next;
     int64_t k, n;
     dnnl_memory_desc_t packed; /* of B: the same for all heights and forms */
-    size_t scratch_bytes;
-    product products[PEFT_DNNL_NUM_HEIGHTS][PEFT_DNNL_NUM_FORMS];
+    product products[NUM_HEIGHTS][PEFT_DNNL_NUM_FORMS];
 } family;
 
 struct peft_dnnl {
@@ -156,7 +159,7 @@ struct peft_dnnl {
 
 struct peft_dnnl_matrix {
     peft_dnnl *owner;
-    const family *family;
+    family *family;
     void *data; /* NULL: where it was turned to last */
     size_t bytes;
     dnnl_memory_t memory;
@@ -229,11 +232,12 @@ static void free_product(const peft_dnnl *d, product *p)
         if (p->memories[k]) d->l.memory_destroy(p->memories[k]);
     free(p->memories);
     if (p->primitive) d->l.primitive_destroy(p->primitive);
+    *p = (product){0};
 }
 
 static void free_family(const peft_dnnl *d, family *f)
 {
-    for (int height = 0; height < PEFT_DNNL_NUM_HEIGHTS; height++)
+    for (int height = 0; height < NUM_HEIGHTS; height++)
         for (int form = 0; form < PEFT_DNNL_NUM_FORMS; form++) free_product(d, &f->products[height][form]);
     free(f);
 }
@@ -264,11 +268,6 @@ bool peft_dnnl_amx(const peft_dnnl *d)
 }
 
 /* ---- products of one shape ---- */
-
-static int64_t rows_of(int height)
-{
-    return (int64_t)PEFT_DNNL_LEAST << height;
-}
 
 /* The scratch memory is the caller's; float is never rounded, whatever the environment says (DNNL_DEFAULT_FPMATH_MODE);
  * ADD keeps what C holds. */
@@ -327,18 +326,20 @@ static dnnl_status_t make_memories(const peft_dnnl *d, const descriptions args, 
     return code;
 }
 
-static dnnl_status_t make_product(const peft_dnnl *d, family *f, int height, peft_dnnl_form form)
+static product *product_for(family *f, peft_dnnl_form form, int64_t rows)
+{
+    int64_t units = rows / PEFT_DNNL_UNIT;
+    return &f->products[(units ? PEFT_DNNL_UNIT - 1 + units : rows) - 1][form];
+}
+
+static dnnl_status_t make_product(const peft_dnnl *d, const family *f, peft_dnnl_form form, int64_t rows, product *p)
 {
     descriptions args;
     dnnl_primitive_desc_t desc = NULL;
-    product *p = &f->products[height][form];
-    dnnl_status_t code = describe(d, f, rows_of(height), form, args, &desc);
-    if (!code) code = d->l.primitive_create(&p->primitive, desc);
+    dnnl_status_t code = describe(d, f, rows, form, args, &desc);
     if (!code) code = make_memories(d, args, p);
-    if (!code) {
-        size_t scratch = d->l.memory_desc_get_size(&args[ARGUMENT_SCRATCH]);
-        if (scratch > f->scratch_bytes) f->scratch_bytes = scratch;
-    }
+    if (!code) p->scratch_bytes = d->l.memory_desc_get_size(&args[ARGUMENT_SCRATCH]);
+    if (!code) code = d->l.primitive_create(&p->primitive, desc);
     if (desc) d->l.primitive_desc_destroy(desc);
     return code;
 }
@@ -355,16 +356,7 @@ static dnnl_status_t choose_packed(const peft_dnnl *d, family *f)
     return code;
 }
 
-static dnnl_status_t make_family(const peft_dnnl *d, family *f)
-{
-    dnnl_status_t code = choose_packed(d, f);
-    for (int height = 0; height < PEFT_DNNL_NUM_HEIGHTS; height++)
-        for (int form = 0; !code && form < PEFT_DNNL_NUM_FORMS; form++)
-            code = make_product(d, f, height, (peft_dnnl_form)form);
-    return code;
-}
-
-static peft_status get_family(peft_dnnl *d, int64_t k, int64_t n, const family **found, peft_error *error)
+static peft_status get_family(peft_dnnl *d, int64_t k, int64_t n, family **found, peft_error *error)
 {
     for (family *f = d->families; f; f = f->next)
         if (f->k == k && f->n == n) {
@@ -375,9 +367,9 @@ static peft_status get_family(peft_dnnl *d, int64_t k, int64_t n, const family *
     if (!f) return peft_fail(error, PEFT_ERR_MEMORY, "oneDNN: out of memory");
     f->k = k;
     f->n = n;
-    dnnl_status_t code = make_family(d, f);
+    dnnl_status_t code = choose_packed(d, f);
     if (code) {
-        free_family(d, f);
+        free(f);
         return fail(code, "a matrix product", error);
     }
     f->next = d->families;
@@ -518,24 +510,27 @@ size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix)
     return matrix->bytes;
 }
 
-size_t peft_dnnl_scratch_bytes(const peft_dnnl_matrix *matrix)
-{
-    return matrix->family->scratch_bytes;
-}
-
 /* ---- a product ---- */
 
-static const product *product_for(const peft_dnnl_matrix *b, const peft_dnnl_call *call)
+bool peft_dnnl_prepare(const peft_dnnl_matrix *matrix, peft_dnnl_form form, int64_t height, size_t *scratch_bytes)
 {
-    int height = 0;
-    while (rows_of(height) < call->rows) height++;
-    return &b->family->products[height][call->form];
+    const peft_dnnl *d = matrix->owner;
+    product *p = product_for(matrix->family, form, height);
+    if (!p->primitive) {
+        int before = begin_alone(&d->l);
+        dnnl_status_t code = make_product(d, matrix->family, form, height, p);
+        end_alone(&d->l, before);
+        if (code) free_product(d, p);
+    }
+    if (p->scratch_bytes > *scratch_bytes) *scratch_bytes = p->scratch_bytes;
+    return p->primitive != NULL;
 }
 
 bool peft_dnnl_product(const peft_dnnl_matrix *b, const peft_dnnl_call *call)
 {
     const peft_dnnl *d = b->owner;
-    const product *p = product_for(b, call);
+    const product *p = product_for(b->family, call->form, call->rows);
+    if (!p->primitive) return false;
     const dnnl_memory_t *own = p->memories + call->thread * NUM_ARGUMENTS;
     const void *const places[NUM_ARGUMENTS] = {[ARGUMENT_A] = call->a,
                                                [ARGUMENT_C] = call->c,

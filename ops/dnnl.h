@@ -16,8 +16,15 @@ typedef struct peft_dnnl_matrix peft_dnnl_matrix;
 
 typedef enum peft_dnnl_form { PEFT_DNNL_SET, PEFT_DNNL_BIAS, PEFT_DNNL_ADD, PEFT_DNNL_NUM_FORMS } peft_dnnl_form;
 
-/* A product has PEFT_DNNL_LEAST rows, or twice, four or eight times as many: code is made for these heights alone. */
-enum { PEFT_DNNL_LEAST = 32, PEFT_DNNL_NUM_HEIGHTS = 4, PEFT_DNNL_MOST = 256 };
+/* Code is made for single heights: a few rows, or units of them. */
+enum { PEFT_DNNL_UNIT = 8, PEFT_DNNL_MOST = 256 };
+
+/* Of the first of several products which together have so many rows. */
+static inline int64_t peft_dnnl_height(int64_t rows)
+{
+    if (rows < PEFT_DNNL_UNIT) return rows;
+    return rows < PEFT_DNNL_MOST ? rows / PEFT_DNNL_UNIT * PEFT_DNNL_UNIT : PEFT_DNNL_MOST;
+}
 
 /* `dtype` is PEFT_F32 or PEFT_BF16; products run on threads 0 ... threads - 1. PEFT_ERR_UNSUPPORTED: the library is not
  * there, or this CPU has no instructions for bf16. */
@@ -49,12 +56,14 @@ void peft_dnnl_matrix_free(peft_dnnl_matrix *matrix);                    /* NULL
 const peft_dnnl *peft_dnnl_matrix_owner(const peft_dnnl_matrix *matrix);
 size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix);
 
-/* Bytes that a product of any height needs at `scratch`, which is aligned to 64 bytes. */
-size_t peft_dnnl_scratch_bytes(const peft_dnnl_matrix *matrix);
+/* Makes the code for products of a height, unless it is there, and raises *scratch_bytes to what one needs at
+ * `scratch`, which is aligned to 64 bytes. False: out of memory; such a product then fails. One thread at a time, and
+ * none that multiplies meanwhile. */
+bool peft_dnnl_prepare(const peft_dnnl_matrix *matrix, peft_dnnl_form form, int64_t height, size_t *scratch_bytes);
 
 typedef struct peft_dnnl_call {
     peft_dnnl_form form;
-    int64_t rows; /* one of the heights */
+    int64_t rows; /* a height that was prepared for this form */
     int thread;
     const void *a; /* in the type of the products */
     const float *bias;

@@ -143,29 +143,6 @@ static inline int64_t peft_rows(const peft_tensor *t)
 void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64_t grain, peft_rows_function *run);
 void peft_run_part(const peft_node *node, peft_context *ctx, const peft_part *part);
 
-/* Into how many tiles rows are cut at most: into 16, more where each would be too long for a cache. */
-enum { PEFT_TILES = 16, PEFT_TILE_BLOCK = 32, PEFT_LEAST_TILE = 64, PEFT_MOST_TILE = 256 };
-
-static inline int64_t peft_most_tiles(int64_t rows)
-{
-    return rows > PEFT_TILES * PEFT_MOST_TILE ? (rows + PEFT_MOST_TILE - 1) / PEFT_MOST_TILE : PEFT_TILES;
-}
-
-/* Rows of a tile where there are at most so many: whole blocks, and enough of them that the weights which every tile
- * reads are worth it. */
-
-static inline int64_t peft_tile_rows(int64_t rows, int64_t tiles)
-{
-    int64_t each = (rows + tiles * PEFT_TILE_BLOCK - 1) / (tiles * PEFT_TILE_BLOCK) * PEFT_TILE_BLOCK;
-    return each < PEFT_LEAST_TILE ? PEFT_LEAST_TILE : each;
-}
-
-/* Rows of a tile of all the rows. */
-static inline int64_t peft_rows_of_tile(int64_t rows)
-{
-    return peft_tile_rows(rows, peft_most_tiles(rows));
-}
-
 /* A kernel that finds its input unusable (an index out of range) reports it; the run stops after the node. */
 void peft_context_fail(peft_context *ctx, peft_status status, const char *format, ...) PEFT_PRINTF(3, 4);
 

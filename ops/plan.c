@@ -8,6 +8,7 @@
  *                  Pisarchyk and Lee 2020, arXiv 2001.03288, which comes close to the lower bound) */
 #include "ops/chain.h"
 #include "ops/context_internal.h"
+#include "ops/tiles.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -165,12 +166,13 @@ static void place_local(peft_graph *g, int32_t chain, piece *pieces, piece **pla
     peft_step *first = &g->steps[chain];
     first->local_bytes = 0;
     if (first->chain_end == chain + 1) return;
-    size_t rows = (size_t)peft_rows(first->node->out[0]);
+    int64_t rows = peft_rows(first->node->out[0]);
+    size_t most = (size_t)peft_tile_rows(rows, first->tiles);
     int32_t count = 0;
     for (int32_t k = 0; k < g->num_storages; k++) {
         peft_storage *s = &g->storages[k];
         if (!s->local || s->first < chain || s->last >= first->chain_end) continue;
-        pieces[count++] = (piece){aligned(s->bytes / rows * (size_t)first->tile), 0, s->first, s->last, &s->offset};
+        pieces[count++] = (piece){aligned(s->bytes / (size_t)rows * most), 0, s->first, s->last, &s->offset};
     }
     first->local_bytes = place_all(pieces, placed, count);
 }

@@ -5,6 +5,7 @@
 
 #include "ops/kernels/kernel.h"
 #include "ops/low_rank.h"
+#include "ops/tiles.h"
 
 /* Tokens in a block, of one adapter; columns of dB that are summed over at once. dA and dB of high ranks fill a cache
  * and are gone through once a block: it has many tokens. */
@@ -34,7 +35,7 @@ static inline low_rank read_node(const peft_node *node)
                       .entries = a->rank / a->repeat,
                       .repeat = a->repeat,
                       .adapters = adapters,
-                      .pieces = (peft_most_tiles(tokens) + adapters - 1) / adapters,
+                      .pieces = (peft_tiles(tokens) + adapters - 1) / adapters,
                       .per_sequence = a->per_sequence,
                       .gate_kind = a->gate,
                       .scale = (real)a->scale,
@@ -55,8 +56,8 @@ static inline int64_t sequence_of(const low_rank *l, int64_t token)
     return low;
 }
 
-/* Tokens begin ... end - 1, which share one adapter and have sums dA and dB of their own; none where a sequence is
- * short. */
+/* Tokens begin ... end - 1, which share one adapter and have sums dA and dB of their own: a tile. None where a sequence
+ * is short. */
 typedef struct piece {
     int64_t adapter, begin, end;
 } piece;
@@ -66,9 +67,11 @@ static inline piece read_piece(const low_rank *l, int64_t index)
     int64_t adapter = index / l->pieces, first = 0, last = l->tokens;
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): one adapter a sequence comes with starts */
     if (l->per_sequence) first = l->starts[adapter], last = l->starts[adapter + 1];
-    int64_t tokens = peft_tile_rows(last - first, l->pieces);
-    int64_t begin = first + index % l->pieces * tokens, end = begin + tokens;
-    return (piece){adapter, begin < last ? begin : last, end < last ? end : last};
+    int64_t tokens = last - first, tiles = peft_tiles(tokens), tile = index % l->pieces;
+    if (tiles > l->pieces) tiles = l->pieces;
+    if (tile >= tiles) return (piece){adapter, last, last};
+    return (piece){adapter, first + peft_tile_begin(tokens, tiles, tile),
+                   first + peft_tile_begin(tokens, tiles, tile + 1)};
 }
 
 /* Elements that are made of A and B of an adapter before the first token; 0: nothing is. */

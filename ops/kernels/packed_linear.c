@@ -2,13 +2,14 @@
  *
  *     y = x W^T + b     dx (+)= dy W     db (+)= sum_t dy_t
  *
- * Rows are cut into tiles (ops/op.h), and a tile into products of the heights that there is code for. Where the last
- * rows do not fill the least height, zeros fill it up in scratch memory. In bf16, x and dy are rounded there, to the
- * nearest, ties to even; W was rounded when it was packed; products are summed in float. */
+ * Rows are cut into tiles (ops/tiles.h), and a tile into products of heights that there is code for: one, and one more
+ * for what the last tile has beyond whole units. In bf16, x and dy are rounded in scratch memory, to the nearest, ties
+ * to even; W was rounded when it was packed; products are summed in float. */
 #include <immintrin.h>
 
 #include "ops/kernels/bias.h"
 #include "ops/packed.h"
+#include "ops/tiles.h"
 
 enum { X, WEIGHT, BIAS };
 
@@ -21,31 +22,6 @@ typedef struct packed_product {
     const float *a, *bias;
     float *c;
 } packed_product;
-
-/* ---- scratch memory of a thread: the library's, rows of A, rows of C ---- */
-
-static size_t aligned(size_t bytes)
-{
-    enum { ALIGNMENT = 64 };
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-static size_t a_offset(const peft_dnnl_matrix *b)
-{
-    return aligned(peft_dnnl_scratch_bytes(b));
-}
-
-static size_t c_offset(const peft_dnnl_matrix *b, int64_t k)
-{
-    peft_dtype dtype = peft_dnnl_dtype(peft_dnnl_matrix_owner(b));
-    int64_t rows = dtype == PEFT_BF16 ? PEFT_DNNL_MOST : PEFT_DNNL_LEAST;
-    return a_offset(b) + aligned((size_t)(rows * k) * peft_dtype_bytes(dtype));
-}
-
-static size_t scratch_bytes(const peft_dnnl_matrix *b, int64_t k, int64_t n)
-{
-    return c_offset(b, k) + aligned((size_t)(PEFT_DNNL_LEAST * n) * sizeof(float));
-}
 
 /* ---- one product ---- */
 
@@ -61,63 +37,75 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) static void roun
     }
 }
 
-/* `rows` rows of A in the type of the products, `height` of them with zeros. */
-static const void *rows_of_a(const packed_product *p, int64_t begin, int64_t rows, int64_t height, void *copy)
-{
-    const float *a = p->a + begin * p->k;
-    size_t count = (size_t)(rows * p->k), missing = (size_t)((height - rows) * p->k);
-    if (peft_dnnl_dtype(peft_dnnl_matrix_owner(p->b)) == PEFT_BF16) {
-        round_to_bf16(a, (int64_t)count, copy);
-        memset((uint16_t *)copy + count, 0, missing * sizeof(uint16_t));
-        return copy;
-    }
-    if (!missing) return a;
-    memcpy(copy, a, count * sizeof *a);
-    memset((float *)copy + count, 0, missing * sizeof *a);
-    return copy;
-}
-
 static int thread_of(const peft_context *ctx, const char *scratch)
 {
     return (int)((size_t)(scratch - ctx->scratch) / ctx->scratch_stride);
 }
 
-static void multiply(const packed_product *p, int64_t begin, int64_t rows, int64_t height, char *scratch)
+/* Scratch memory of a thread: rows of A in bf16, then the library's. */
+static size_t a_bytes(const peft_dnnl_matrix *b, int64_t rows, int64_t k)
 {
-    float *c = p->c + begin * p->n, *copy = (float *)(void *)(scratch + c_offset(p->b, p->k));
-    size_t count = (size_t)(rows * p->n), all = (size_t)(height * p->n);
+    enum { ALIGNMENT = 64 };
+    if (peft_dnnl_dtype(peft_dnnl_matrix_owner(b)) != PEFT_BF16) return 0;
+    return ((size_t)(rows * k) * sizeof(uint16_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static void multiply(const packed_product *p, int64_t begin, int64_t rows, char *scratch)
+{
+    const float *a = p->a + begin * p->k;
+    size_t rounded = a_bytes(p->b, rows, p->k);
+    if (rounded) round_to_bf16(a, rows * p->k, (uint16_t *)(void *)scratch);
     const peft_dnnl_call call = {.form = p->form,
-                                 .rows = height,
+                                 .rows = rows,
                                  .thread = thread_of(p->ctx, scratch),
-                                 .a = rows_of_a(p, begin, rows, height, scratch + a_offset(p->b)),
+                                 .a = rounded ? (const void *)scratch : a,
                                  .bias = p->bias,
-                                 .c = rows < height ? copy : c,
-                                 .scratch = scratch};
-    if (rows < height) {
-        memcpy(copy, c, count * sizeof *c);
-        memset(copy + count, 0, (all - count) * sizeof *c);
-    }
+                                 .c = p->c + begin * p->n,
+                                 .scratch = scratch + rounded};
     if (!peft_dnnl_product(p->b, &call)) peft_context_fail(p->ctx, PEFT_ERR_MEMORY, "oneDNN ran out of memory");
-    if (rows < height) memcpy(c, copy, count * sizeof *c);
 }
 
 static void multiply_rows(const packed_product *p, int64_t begin, int64_t end, void *scratch)
 {
     for (int64_t at = begin, height; at < end; at += height) {
-        height = PEFT_DNNL_MOST;
-        while (height > PEFT_DNNL_LEAST && height > end - at) height /= 2;
-        multiply(p, at, height < end - at ? height : end - at, height, scratch);
+        height = peft_dnnl_height(end - at);
+        multiply(p, at, height, scratch);
     }
 }
 
+/* Makes the code for products with all rows of A: the bytes of scratch memory that they need. */
+static size_t prepare(const peft_dnnl_matrix *b, peft_dnnl_form form, int64_t rows, int64_t k)
+{
+    int64_t tiles = peft_tiles(rows);
+    size_t bytes = 0;
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        int64_t left = peft_tile_begin(rows, tiles, tile + 1) - peft_tile_begin(rows, tiles, tile);
+        for (int64_t height; left; left -= height) {
+            height = peft_dnnl_height(left);
+            (void)peft_dnnl_prepare(b, form, height, &bytes); /* without code, the product fails */
+        }
+    }
+    return a_bytes(b, peft_tile_rows(rows, tiles), k) + bytes;
+}
+
 /* ---- forward and backward ---- */
+
+static peft_dnnl_form forward_form(const peft_node *node)
+{
+    return node->in[BIAS] ? PEFT_DNNL_BIAS : PEFT_DNNL_SET;
+}
+
+static peft_dnnl_form backward_form(const peft_node *node)
+{
+    return peft_accumulates(node, X) ? PEFT_DNNL_ADD : PEFT_DNNL_SET;
+}
 
 static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     const peft_tensor *bias = node->in[BIAS];
     const packed_product product = {.ctx = ctx,
                                     .b = node->in[WEIGHT]->packed->forward,
-                                    .form = bias ? PEFT_DNNL_BIAS : PEFT_DNNL_SET,
+                                    .form = forward_form(node),
                                     .k = peft_columns(node->in[X]),
                                     .n = peft_rows(node->in[WEIGHT]),
                                     .a = node->in[X]->data,
@@ -130,7 +118,7 @@ static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
 {
     const packed_product product = {.ctx = ctx,
                                     .b = node->in[WEIGHT]->packed->backward,
-                                    .form = peft_accumulates(node, X) ? PEFT_DNNL_ADD : PEFT_DNNL_SET,
+                                    .form = backward_form(node),
                                     .k = peft_rows(node->in[WEIGHT]),
                                     .n = peft_columns(node->in[X]),
                                     .a = node->dout->data,
@@ -139,10 +127,21 @@ static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
 }
 
 /* The weight is read anew for each tile, from a cache of the CPU: tiles may be smaller than BLIS's, which pack it. */
-static void for_tiles(const peft_node *node, peft_context *ctx, peft_rows_function *run)
+static void forward_tiles(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    int64_t rows = peft_rows(node->in[X]);
-    peft_for_rows(node, ctx, rows, peft_rows_of_tile(rows), run);
+    int64_t rows = peft_rows(node->in[X]), tiles = peft_tiles(rows);
+    forward_rows(node, ctx, peft_tile_begin(rows, tiles, begin), peft_tile_begin(rows, tiles, end), scratch);
+}
+
+static void dx_tiles(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+{
+    int64_t rows = peft_rows(node->in[X]), tiles = peft_tiles(rows);
+    dx_rows(node, ctx, peft_tile_begin(rows, tiles, begin), peft_tile_begin(rows, tiles, end), scratch);
+}
+
+static int64_t tiles_of(const peft_node *node)
+{
+    return peft_tiles(peft_rows(node->in[X]));
 }
 
 static bool turns(const peft_node *node)
@@ -175,22 +174,22 @@ static const peft_row_work by_rows[2] = {
 
 static void forward(const peft_node *node, peft_context *ctx)
 {
-    for_tiles(node, ctx, forward_rows);
+    peft_for_rows(node, ctx, tiles_of(node), 1, forward_tiles);
 }
 
 static void backward(const peft_node *node, peft_context *ctx)
 {
     bias_gradient(node, ctx);
     peft_run_part(node, ctx, &by_rows[1].before);
-    if (node->din[X]) for_tiles(node, ctx, dx_rows);
+    if (node->din[X]) peft_for_rows(node, ctx, tiles_of(node), 1, dx_tiles);
 }
 
 static size_t thread_bytes(const peft_node *node, bool backward_pass)
 {
     const peft_packed *packed = node->in[WEIGHT]->packed;
-    int64_t in_features = peft_columns(node->in[X]), out_features = peft_rows(node->in[WEIGHT]);
-    if (!backward_pass) return scratch_bytes(packed->forward, in_features, out_features);
-    return node->din[X] ? scratch_bytes(packed->backward, out_features, in_features) : 0;
+    int64_t rows = peft_rows(node->in[X]), in = peft_columns(node->in[X]), out = peft_rows(node->in[WEIGHT]);
+    if (!backward_pass) return prepare(packed->forward, forward_form(node), rows, in);
+    return node->din[X] ? prepare(packed->backward, backward_form(node), rows, out) : 0;
 }
 
 static size_t shared_bytes(const peft_node *node, bool backward_pass)

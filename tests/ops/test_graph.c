@@ -5,6 +5,7 @@
 
 #include "ops/context_internal.h"
 #include "ops/graph_internal.h"
+#include "ops/tiles.h"
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
@@ -222,7 +223,8 @@ static size_t bytes_of(const peft_graph *g, const peft_storage *s)
 {
     if (!s->local) return s->bytes;
     const peft_step *first = &g->steps[g->steps[s->first].chain];
-    return s->bytes / (size_t)peft_rows(first->node->out[0]) * (size_t)first->tile;
+    int64_t rows = peft_rows(first->node->out[0]);
+    return s->bytes / (size_t)rows * (size_t)peft_tile_rows(rows, first->tiles);
 }
 
 static void check_places(const peft_graph *g, size_t bytes)
