@@ -6,7 +6,8 @@
  *     p   = tanh(pooler(first token of x))
  *     y   = classifier(p)
  *
- * with dropout after the first norm, on the attention's probabilities, on both outputs and on p. */
+ * with dropout after the first norm, on the attention's probabilities, on both outputs and on p. As the head reads
+ * first tokens, the last layer has their queries alone, and what follows from these. */
 #include "models/model_internal.h"
 
 #include <inttypes.h>
@@ -262,46 +263,77 @@ static peft_tensor *embeddings(peft_graph *g, const peft_model *model, const pef
     return dropout(&f, x, f.b->hidden_dropout, peft_stream("bert.embeddings.dropout"), f.batch->first_token);
 }
 
-static peft_tensor *self_attention(const forward *f, const layer *l, peft_tensor *x)
+static peft_tensor *first_tokens(const forward *f, peft_tensor *x)
+{
+    return peft_first_pool(f->g, x, peft_batch_starts(f->g, f->batch));
+}
+
+/* Queries are made of `rows`, which are those of x, or of the batch `read`. */
+static peft_tensor *self_attention(const forward *f, const forward *read, const layer *l, peft_tensor *x,
+                                   peft_tensor *rows)
 {
     peft_attention_options options = {
         .num_heads = (int32_t)f->b->num_heads,
         .dropout = f->batch->training ? f->b->attention_dropout : 0,
         .dropout_stream = stream_of(l->query, "attention.dropout"),
-        .first_row = f->batch->first_token,
+        .first_row = read->batch->first_token,
     };
     /* One after another: the order of the nodes is the order in which gradients are summed, and C leaves that of
      * arguments to the compiler. */
-    peft_tensor *q = linear(f, l->query, x);
+    peft_tensor *q = linear(read, l->query, rows);
     peft_tensor *k = linear(f, l->key, x);
     peft_tensor *v = linear(f, l->value, x);
-    return peft_attention(f->g, q, k, v, peft_batch_starts(f->g, f->batch), NULL, &options);
+    peft_tensor *starts = peft_batch_starts(f->g, f->batch);
+    if (read == f) return peft_attention(f->g, q, k, v, starts, NULL, &options);
+    return peft_attention(f->g, q, k, v, peft_batch_starts(f->g, read->batch), starts, &options);
 }
 
-static peft_tensor *encoder_layer(const forward *f, const layer *l, peft_tensor *x)
+/* `read`: f, or the pooled batch, where of the result only first tokens are read. */
+static peft_tensor *encoder_layer(const forward *f, const forward *read, const layer *l, peft_tensor *x)
 {
-    peft_tensor *attended = output(f, l->attention_output, self_attention(f, l, x));
-    x = layer_norm(f, l->attention_norm, peft_add(f->g, attended, x));
-    peft_tensor *wide = peft_activation(f->g, linear(f, l->intermediate, x), f->b->hidden_act);
-    return layer_norm(f, l->output_norm, peft_add(f->g, output(f, l->output, wide), x));
+    peft_tensor *rows = read == f ? x : first_tokens(f, x);
+    peft_tensor *attended = output(read, l->attention_output, self_attention(f, read, l, x, rows));
+    rows = layer_norm(read, l->attention_norm, peft_add(f->g, attended, rows));
+    peft_tensor *wide = peft_activation(f->g, linear(read, l->intermediate, rows), f->b->hidden_act);
+    return layer_norm(read, l->output_norm, peft_add(f->g, output(read, l->output, wide), rows));
+}
+
+/* `read`: of the last layer. */
+static peft_tensor *encoder(const forward *f, const forward *read, const peft_model_run *run)
+{
+    const int64_t last = f->model->num_layers - 1;
+    peft_tensor *x = embeddings(f->g, f->model, run);
+    for (int64_t k = 0; k <= last; k++) {
+        if (run->checkpoint_layers) peft_graph_checkpoint_begin(f->g);
+        x = encoder_layer(f, k == last ? read : f, &f->b->layers[k], x);
+        if (run->checkpoint_layers) peft_graph_checkpoint_end(f->g);
+    }
+    return x;
 }
 
 static peft_tensor *hidden(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
     forward f = {g, model, model->config, run->batch};
-    peft_tensor *x = embeddings(g, model, run);
-    for (int64_t k = 0; k < model->num_layers; k++) {
-        if (run->checkpoint_layers) peft_graph_checkpoint_begin(g);
-        x = encoder_layer(&f, &f.b->layers[k], x);
-        if (run->checkpoint_layers) peft_graph_checkpoint_end(g);
-    }
-    return x;
+    return encoder(&f, &f, run);
+}
+
+/* Behind the keys and values of the last layer, the head reads first tokens alone. Adapters that look at the others
+ * there get them. */
+static bool first_tokens_suffice(const bert *b, const peft_model *model)
+{
+    const layer *last = &b->layers[model->num_layers - 1];
+    const peft_linear_layer *const behind[] = {last->query, last->attention_output, last->intermediate, last->output};
+    bool suffice = true;
+    for (size_t k = 0; k < sizeof behind / sizeof *behind; k++) suffice &= peft_adapter_by_token(behind[k]->adapter);
+    return suffice;
 }
 
 static peft_tensor *logits(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
-    peft_tensor *first = peft_first_pool(g, hidden(g, model, run), peft_batch_starts(g, run->batch));
+    forward all = {g, model, model->config, run->batch};
     forward f = {g, model, model->config, peft_batch_pooled(g, run->batch)};
+    bool few = first_tokens_suffice(f.b, model);
+    peft_tensor *x = encoder(&all, few ? &f : &all, run), *first = few ? x : first_tokens(&all, x);
     peft_tensor *pooled = peft_activation(g, linear(&f, f.b->pooler, first), PEFT_ACTIVATION_tanh);
     pooled = dropout(&f, pooled, f.b->classifier_dropout, stream_of(f.b->classifier, "dropout"), f.batch->first_token);
     return linear(&f, f.b->classifier, pooled);

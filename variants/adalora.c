@@ -105,6 +105,7 @@ const peft_variant peft_variant_adalora = {
     .scaling = peft_budget_scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .by_token = true,
     .check_steps = peft_budget_check_steps,
     .after_step = after_step,
     .compact = compact,

@@ -63,6 +63,11 @@ peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, co
     return variant->forward(g, adapter, base, x, batch);
 }
 
+bool peft_adapter_by_token(const peft_adapter *adapter)
+{
+    return !adapter || adapter->all->variant->by_token;
+}
+
 peft_tensor *peft_value_leaf(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch)
 {
     peft_tensor *bound = peft_graph_bound(g, value);

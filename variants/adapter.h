@@ -75,6 +75,10 @@ PEFT_API int64_t peft_adapters_num_experts(const peft_adapters *all);
 PEFT_API peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
                                            peft_tensor *x, const peft_batch *batch);
 
+/* May tokens whose output nobody reads be left out of the batch? The others' outputs, all gradients and losses stay the
+ * same. NULL, the plain layer: they may. */
+PEFT_API bool peft_adapter_by_token(const peft_adapter *adapter);
+
 /* For forward functions: a value as it counts in this graph: what is bound to it, else a leaf, which is a parameter
  * while a trained value trains. */
 peft_tensor *peft_value_leaf(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch);

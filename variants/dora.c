@@ -189,6 +189,7 @@ const peft_variant peft_variant_dora = {
     .layer_values = layer_values,
     .forward = forward,
     .one_at_a_time = true,
+    .by_token = true,
     .init = init,
     .trace_wish = lora_trace_wish,
     .init_from_trace = lora_init_from_trace,

@@ -194,5 +194,6 @@ const peft_variant peft_variant_ia3 = {
     .layer_values = layer_values,
     .forward = forward,
     .one_at_a_time = true,
+    .by_token = true,
     .merge = merge,
 };

@@ -115,5 +115,6 @@ const peft_variant peft_variant_loha = {
     .layer_values = layer_values,
     .forward = forward,
     .one_at_a_time = true,
+    .by_token = true,
     .to_lora = to_lora,
 };

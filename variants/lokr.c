@@ -228,5 +228,6 @@ const peft_variant peft_variant_lokr = {
     .layer_values = layer_values,
     .forward = forward,
     .one_at_a_time = true,
+    .by_token = true,
     .to_lora = to_lora,
 };

@@ -93,6 +93,7 @@ const peft_variant peft_variant_lora = {
     .scaling = scaling,
     .layer_values = lora_layer_values,
     .forward = lora_forward,
+    .by_token = true,
     .init = lora_init,
     .trace_wish = lora_trace_wish,
     .init_from_trace = lora_init_from_trace,

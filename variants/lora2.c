@@ -284,6 +284,7 @@ const peft_variant peft_variant_lora2 = {
     .scaling = peft_budget_scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .by_token = true,
     .init = init,
     .check_steps = peft_budget_check_steps,
     .after_step = after_step,

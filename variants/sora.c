@@ -206,6 +206,7 @@ const peft_variant peft_variant_sora = {
     .scaling = scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .by_token = true,
     .after_step = after_step,
     .to_lora = to_lora,
 };

@@ -265,6 +265,9 @@ struct peft_variant {
     /* It takes one adapter for all tokens, and does not look at the batch's starts: where sequences have adapters of
      * their own it is called for each. */
     bool one_at_a_time;
+    /* A token's output depends on its own input alone, and no loss or observation is made of tokens: the model may
+     * leave out those whose output nobody reads. */
+    bool by_token;
 
     /* Optional: start values that depend on the base weight or that one distribution cannot say. */
     peft_status (*init)(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed, peft_error *error);

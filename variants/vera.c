@@ -155,5 +155,6 @@ const peft_variant peft_variant_vera = {
     .draw_model = draw_model,
     .forward = forward,
     .one_at_a_time = true,
+    .by_token = true,
     .to_lora = to_lora,
 };

@@ -13,6 +13,7 @@
 #include "peft/parameters.h"
 #include "tests/io/scratch.h"
 #include "tests/support/main.h"
+#include "variants/variant.h"
 
 enum { MAX_PATH = 1024, TOKENS = 40, SEQUENCES = 4 };
 
@@ -231,6 +232,35 @@ START_TEST(masks_do_not_depend_on_how_a_step_is_computed)
 }
 END_TEST
 
+/* Behind its keys and values the last layer computes first tokens alone, where its adapters allow that. */
+START_TEST(tokens_that_nobody_reads_change_no_gradient)
+{
+    const double tolerance = 1e-5;
+    trained_model t;
+    int64_t count;
+    open_all(&t, 0, false, NULL);
+    double loss = part(&t.x, 0, SEQUENCES, t.model, t.ctx, true, _i);
+    float *few = gradients(&t, &count), largest = 0;
+
+    const peft_variant *variant = t.adapters->variant;
+    peft_variant looks_around = *variant;
+    ck_assert(looks_around.by_token);
+    looks_around.by_token = false;
+    t.adapters->variant = &looks_around;
+    peft_parameters_clear_gradients(&t.parameters);
+    ck_assert_double_eq_tol(part(&t.x, 0, SEQUENCES, t.model, t.ctx, true, _i), loss, tolerance);
+    float *all = gradients(&t, &count);
+    for (int64_t k = 0; k < count; k++) largest = fmaxf(largest, fabsf(all[k]));
+    for (int64_t k = 0; k < count; k++)
+        ck_assert_double_eq_tol((double)few[k], (double)all[k], tolerance * (double)largest);
+    t.adapters->variant = variant;
+    free(few);
+    free(all);
+    close_all(&t);
+}
+END_TEST
+
 TEST_MAIN("gradient", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
           tcase_add_loop_test(tc, gradients_are_central_differences, 0, 2 * sizeof dropouts / sizeof *dropouts);
-          tcase_add_test(tc, masks_do_not_depend_on_how_a_step_is_computed))
+          tcase_add_test(tc, masks_do_not_depend_on_how_a_step_is_computed);
+          tcase_add_loop_test(tc, tokens_that_nobody_reads_change_no_gradient, 0, 2))

@@ -361,6 +361,46 @@ START_TEST(what_does_not_fit_cannot_be_bound)
 }
 END_TEST
 
+/* Of first tokens, computed with all tokens and alone; and the losses that the adapter adds. */
+static double first_outputs(const adapted_layer *l, bool alone, float *y)
+{
+    peft_graph *g;
+    peft_context *ctx;
+    peft_error error = {0};
+    ck_assert(!peft_graph_create(&g, NULL) && !peft_context_open(&ctx, NULL, NULL));
+    peft_shape inputs = peft_shape_2(l->sizes.tokens, l->sizes.in_features), one = peft_shape_1(1);
+    peft_tensor *x = peft_constant(g, PEFT_F32, inputs, l->x, "x"), *starts = peft_batch_starts(g, &l->batch);
+    const peft_batch *batch = alone ? peft_batch_pooled(g, &l->batch) : &l->batch;
+    if (alone) x = peft_first_pool(g, x, starts);
+    peft_tensor *out = peft_adapter_forward(g, l->adapter, &l->base, x, batch);
+    out = peft_graph_keep(g, alone ? out : peft_first_pool(g, out, starts));
+    const float zero = 0;
+    peft_tensor *losses = peft_graph_total_loss(g, peft_constant(g, PEFT_F32, one, &zero, "zero"), 1);
+    peft_graph_keep(g, losses);
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s: %s", l->all->variant->name, error.message);
+    ck_assert_ptr_null(peft_graph_observation_at(g, 0));
+    memcpy(y, out->data, (size_t)(l->batch.num_sequences * l->sizes.out_features) * sizeof *y);
+    double added = (double)*(const float *)losses->data;
+    peft_graph_free(g);
+    peft_context_close(ctx);
+    return added;
+}
+
+START_TEST(tokens_that_nobody_reads_can_be_left_out)
+{
+    enum { MOST = LAYER_SEQUENCES * 64 };
+    if (!variant_of(_i)->by_token) return;
+    adapted_layer l;
+    float all[MOST], alone[MOST];
+    layer_open(&l, variant_of(_i), *case_of(_i), NULL);
+    layer_shake(&l);
+    ck_assert_double_eq(first_outputs(&l, true, alone), first_outputs(&l, false, all));
+    check_close(variant_of(_i)->name, "the first tokens alone", alone, all,
+                l.batch.num_sequences * l.sizes.out_features);
+    layer_close(&l);
+}
+END_TEST
+
 START_TEST(the_number_of_threads_changes_no_bit)
 {
     adapted_layer l;
@@ -553,6 +593,7 @@ TEST_MAIN("registry", int n = num_variants(); int pairs = n * NUM_CASES;
           tcase_add_loop_test(tc, each_sequence_may_have_its_own_adapter, 0, pairs);
           tcase_add_loop_test(tc, gradients_reach_the_adapter_of_each_sequence, 0, pairs);
           tcase_add_loop_test(tc, what_does_not_fit_cannot_be_bound, 0, pairs);
+          tcase_add_loop_test(tc, tokens_that_nobody_reads_can_be_left_out, 0, pairs);
           tcase_add_loop_test(tc, the_number_of_threads_changes_no_bit, 0, pairs);
           tcase_add_loop_test(tc, a_resumed_training_ends_in_the_same_bits, 0, pairs);
           tcase_add_loop_test(tc, training_on_more_threads_ends_in_the_same_bits, 0, pairs);
