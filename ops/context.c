@@ -181,6 +181,11 @@ bool peft_context_amx(const peft_context *ctx)
     return ctx->dnnl && peft_dnnl_amx(ctx->dnnl);
 }
 
+void peft_context_expect(peft_context *ctx, int64_t rows)
+{
+    if (ctx->dnnl) peft_packed_expect(ctx->dnnl, rows);
+}
+
 void peft_context_set_step(peft_context *ctx, int64_t step)
 {
     ctx->step = step;

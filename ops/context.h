@@ -31,6 +31,10 @@ PEFT_API peft_dtype peft_context_dtype(const peft_context *ctx);
 /* Does AMX compute its products in bf16? Then results are other bits than those of a CPU without. */
 PEFT_API bool peft_context_amx(const peft_context *ctx);
 
+/* Says that graphs with so many rows of tokens will come: what the first of all plans generates (code of products) then
+ * serves them too. */
+PEFT_API void peft_context_expect(peft_context *ctx, int64_t rows);
+
 /* Optimiser step, part of the key of every random number (ops/rng.h); counts from 0. */
 PEFT_API void peft_context_set_step(peft_context *ctx, int64_t step);
 

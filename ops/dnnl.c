@@ -155,6 +155,7 @@ struct peft_dnnl {
     dnnl_engine_t engine;
     dnnl_stream_t *streams; /* [threads] */
     family *families;
+    int64_t expected[NUM_HEIGHTS]; /* 0: not */
 };
 
 struct peft_dnnl_matrix {
@@ -326,10 +327,10 @@ static dnnl_status_t make_memories(const peft_dnnl *d, const descriptions args, 
     return code;
 }
 
-static product *product_for(family *f, peft_dnnl_form form, int64_t rows)
+static int64_t index_of(int64_t height)
 {
-    int64_t units = rows / PEFT_DNNL_UNIT;
-    return &f->products[(units ? PEFT_DNNL_UNIT - 1 + units : rows) - 1][form];
+    int64_t units = height / PEFT_DNNL_UNIT;
+    return (units ? PEFT_DNNL_UNIT - 1 + units : height) - 1;
 }
 
 static dnnl_status_t make_product(const peft_dnnl *d, const family *f, peft_dnnl_form form, int64_t rows, product *p)
@@ -512,24 +513,30 @@ size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix)
 
 /* ---- a product ---- */
 
-bool peft_dnnl_prepare(const peft_dnnl_matrix *matrix, peft_dnnl_form form, int64_t height, size_t *scratch_bytes)
+void peft_dnnl_expect(peft_dnnl *d, int64_t height)
+{
+    d->expected[index_of(height)] = height;
+}
+
+size_t peft_dnnl_prepare(const peft_dnnl_matrix *matrix, peft_dnnl_form form)
 {
     const peft_dnnl *d = matrix->owner;
-    product *p = product_for(matrix->family, form, height);
-    if (!p->primitive) {
-        int before = begin_alone(&d->l);
-        dnnl_status_t code = make_product(d, matrix->family, form, height, p);
-        end_alone(&d->l, before);
-        if (code) free_product(d, p);
+    size_t scratch_bytes = 0;
+    int before = begin_alone(&d->l);
+    for (int64_t k = 0; k < NUM_HEIGHTS; k++) {
+        product *p = &matrix->family->products[k][form];
+        bool missing = d->expected[k] && !p->primitive;
+        if (missing && make_product(d, matrix->family, form, d->expected[k], p)) free_product(d, p);
+        if (p->scratch_bytes > scratch_bytes) scratch_bytes = p->scratch_bytes;
     }
-    if (p->scratch_bytes > *scratch_bytes) *scratch_bytes = p->scratch_bytes;
-    return p->primitive != NULL;
+    end_alone(&d->l, before);
+    return scratch_bytes;
 }
 
 bool peft_dnnl_product(const peft_dnnl_matrix *b, const peft_dnnl_call *call)
 {
     const peft_dnnl *d = b->owner;
-    const product *p = product_for(b->family, call->form, call->rows);
+    const product *p = &b->family->products[index_of(call->rows)][call->form];
     if (!p->primitive) return false;
     const dnnl_memory_t *own = p->memories + call->thread * NUM_ARGUMENTS;
     const void *const places[NUM_ARGUMENTS] = {[ARGUMENT_A] = call->a,

@@ -56,10 +56,12 @@ void peft_dnnl_matrix_free(peft_dnnl_matrix *matrix);                    /* NULL
 const peft_dnnl *peft_dnnl_matrix_owner(const peft_dnnl_matrix *matrix);
 size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix);
 
-/* Makes the code for products of a height, unless it is there, and raises *scratch_bytes to what one needs at
- * `scratch`, which is aligned to 64 bytes. False: out of memory; such a product then fails. One thread at a time, and
- * none that multiplies meanwhile. */
-bool peft_dnnl_prepare(const peft_dnnl_matrix *matrix, peft_dnnl_form form, int64_t height, size_t *scratch_bytes);
+/* Says that there will be products of a height. */
+void peft_dnnl_expect(peft_dnnl *d, int64_t height);
+/* Makes the code for products of all heights that are expected, unless it is there: the bytes that any of them needs at
+ * `scratch`, which is aligned to 64 bytes. Where memory runs out, the product fails for which there is no code. One
+ * thread at a time, and none that multiplies meanwhile. */
+size_t peft_dnnl_prepare(const peft_dnnl_matrix *matrix, peft_dnnl_form form);
 
 typedef struct peft_dnnl_call {
     peft_dnnl_form form;

@@ -8,7 +8,7 @@
 
 /* Of a weight W [out, in]. */
 typedef struct peft_packed {
-    const peft_dnnl *owner;
+    peft_dnnl *owner;
     peft_dnnl_matrix *forward;  /* W^T [in, out], for y = x W^T */
     peft_dnnl_matrix *backward; /* W [out, in], for dx = dy W; NULL: not packed */
     bool turned;                /* backward has no memory: W^T is turned in that of the kernel */
@@ -18,6 +18,9 @@ peft_status peft_packed_make(peft_packed **packed, peft_dnnl *d, int64_t out_fea
                              const float *weight, peft_packing packing, peft_error *error);
 void peft_packed_free(peft_packed *packed);          /* before its peft_dnnl is closed; NULL is allowed */
 size_t peft_packed_bytes(const peft_packed *packed); /* 0 of NULL */
+
+/* Says that there will be products with so many rows (ops/context.h). */
+void peft_packed_expect(peft_dnnl *d, int64_t rows);
 
 /* Can this node of the graph run with what is packed for `d`? */
 bool peft_packed_serves(const peft_node *node, const peft_dnnl *d);

@@ -24,16 +24,17 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     *plan = (peft_plan){0};
     size_t activations, trained = (size_t)s->trainer.parameters.num_trained * sizeof(float);
     size_t values = (size_t)peft_parameters_floats(&s->trainer.parameters) * sizeof(float);
-    size_t packed = peft_model_packed_bytes(s->model), process = peft_machine_memory().anonymous;
+    size_t packed = peft_model_packed_bytes(s->model);
     peft_status status = peft_trainer_plan(&s->trainer, &activations, &plan->largest_batch_tokens, error);
     if (status != PEFT_OK) return status;
+    size_t process = peft_machine_memory().anonymous; /* with the code that planning has generated */
     plan->trained = s->trainer.parameters.num_trained;
     plan->steps = s->trainer.num_steps;
     line(plan, "weights", peft_model_mapped_bytes(s->model), true, "frozen weights of the base model");
     if (packed) line(plan, "packed weights", packed, false, "copies in the order and type of the products");
     size_t counted = values + packed + peft_context_bytes(s->ctx); /* the last where start values took a look at data */
     line(plan, "process", process > counted ? process - counted : process, false,
-         "measured: program, libraries, tokenizer, data");
+         "measured: program, libraries, generated code, tokenizer, data");
     line(plan, "adapter", values, false, "what is trained: adapter and head");
     line(plan, "gradients", trained, false, "of what is trained");
     line(plan, "optimizer", peft_optimizer_state_bytes(s->trainer.optimizer), false, "two averages of each gradient");

@@ -176,7 +176,7 @@ static void keep_larger(largest *most, largest found)
     if (found.tokens > most->tokens || (found.tokens == most->tokens && found.longest > most->longest)) *most = found;
 }
 
-/* Of all batches, and of those small enough for their activations to be kept whole. */
+/* Of all batches, which the context is told of, and of those small enough for their activations to be kept whole. */
 static void find_largest(peft_trainer *t, largest *of_all, largest *kept_whole)
 {
     *of_all = *kept_whole = (largest){0};
@@ -187,6 +187,7 @@ static void find_largest(peft_trainer *t, largest *of_all, largest *kept_whole)
             int64_t size = examples - first < t->options->batch_size ? examples - first : t->options->batch_size;
             int64_t longest, tokens = measure(t->train, rows + first, size, &longest);
             const largest found = {tokens, longest, step, first};
+            peft_context_expect(t->ctx, tokens);
             keep_larger(of_all, found);
             if (tokens < PEFT_LEAST_RECALLED_ROWS) keep_larger(kept_whole, found);
         }

@@ -73,19 +73,19 @@ static void multiply_rows(const packed_product *p, int64_t begin, int64_t end, v
     }
 }
 
-/* Makes the code for products with all rows of A: the bytes of scratch memory that they need. */
-static size_t prepare(const peft_dnnl_matrix *b, peft_dnnl_form form, int64_t rows, int64_t k)
+void peft_packed_expect(peft_dnnl *d, int64_t rows)
 {
     int64_t tiles = peft_tiles(rows);
-    size_t bytes = 0;
     for (int64_t tile = 0; tile < tiles; tile++) {
         int64_t left = peft_tile_begin(rows, tiles, tile + 1) - peft_tile_begin(rows, tiles, tile);
-        for (int64_t height; left; left -= height) {
-            height = peft_dnnl_height(left);
-            (void)peft_dnnl_prepare(b, form, height, &bytes); /* without code, the product fails */
-        }
+        for (; left; left -= peft_dnnl_height(left)) peft_dnnl_expect(d, peft_dnnl_height(left));
     }
-    return a_bytes(b, peft_tile_rows(rows, tiles), k) + bytes;
+}
+
+/* The bytes of scratch memory for products with so many rows of A, whose code is then there. */
+static size_t prepare(const peft_dnnl_matrix *b, peft_dnnl_form form, int64_t rows, int64_t k)
+{
+    return a_bytes(b, peft_tile_rows(rows, peft_tiles(rows)), k) + peft_dnnl_prepare(b, form);
 }
 
 /* ---- forward and backward ---- */
@@ -188,6 +188,7 @@ static size_t thread_bytes(const peft_node *node, bool backward_pass)
 {
     const peft_packed *packed = node->in[WEIGHT]->packed;
     int64_t rows = peft_rows(node->in[X]), in = peft_columns(node->in[X]), out = peft_rows(node->in[WEIGHT]);
+    peft_packed_expect(packed->owner, rows);
     if (!backward_pass) return prepare(packed->forward, forward_form(node), rows, in);
     return node->din[X] ? prepare(packed->backward, backward_form(node), rows, out) : 0;
 }
