@@ -78,5 +78,10 @@ size_t peft_dnnl_matrix_bytes(const peft_dnnl_matrix *matrix)
     return 0;
 }
 
+void peft_packed_expect(peft_dnnl *d, int64_t rows)
+{
+    (void)d, (void)rows;
+}
+
 const peft_kernel peft_kernel_packed_linear = {0};
 const peft_kernel peft_kernel_attention_bf16 = {0}, peft_kernel_low_rank_bf16 = {0};
