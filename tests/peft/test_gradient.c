@@ -198,6 +198,15 @@ static float *gradients(const trained_model *t, int64_t *count)
     return all;
 }
 
+/* To so much of the largest. */
+static void check_same(const float *found, const float *expected, int64_t count, double tolerance)
+{
+    float largest = 0;
+    for (int64_t k = 0; k < count; k++) largest = fmaxf(largest, fabsf(expected[k]));
+    for (int64_t k = 0; k < count; k++)
+        ck_assert_double_eq_tol((double)found[k], (double)expected[k], tolerance * (double)largest);
+}
+
 /* Cut into batches, and computed twice instead of stored, a step meets the same masks. */
 START_TEST(masks_do_not_depend_on_how_a_step_is_computed)
 {
@@ -218,10 +227,7 @@ START_TEST(masks_do_not_depend_on_how_a_step_is_computed)
         part(&t.x, 0, 1, t.model, t.ctx, true, false) + part(&t.x, 1, SEQUENCES - 1, t.model, t.ctx, true, true);
     ck_assert_double_eq_tol(cut, whole, tolerance);
     float *sum = gradients(&t, &count);
-    float largest = 0;
-    for (int64_t k = 0; k < count; k++) largest = fmaxf(largest, fabsf(expected[k]));
-    for (int64_t k = 0; k < count; k++)
-        ck_assert_double_eq_tol((double)sum[k], (double)expected[k], tolerance * (double)largest);
+    check_same(sum, expected, count, tolerance);
 
     peft_context_set_step(t.ctx, 4);
     ck_assert_double_ne(loss_at(&t), whole);
@@ -240,7 +246,7 @@ START_TEST(tokens_that_nobody_reads_change_no_gradient)
     int64_t count;
     open_all(&t, 0, false, NULL);
     double loss = part(&t.x, 0, SEQUENCES, t.model, t.ctx, true, _i);
-    float *few = gradients(&t, &count), largest = 0;
+    float *few = gradients(&t, &count);
 
     const peft_variant *variant = t.adapters->variant;
     peft_variant looks_around = *variant;
@@ -250,9 +256,7 @@ START_TEST(tokens_that_nobody_reads_change_no_gradient)
     peft_parameters_clear_gradients(&t.parameters);
     ck_assert_double_eq_tol(part(&t.x, 0, SEQUENCES, t.model, t.ctx, true, _i), loss, tolerance);
     float *all = gradients(&t, &count);
-    for (int64_t k = 0; k < count; k++) largest = fmaxf(largest, fabsf(all[k]));
-    for (int64_t k = 0; k < count; k++)
-        ck_assert_double_eq_tol((double)few[k], (double)all[k], tolerance * (double)largest);
+    check_same(few, all, count, tolerance);
     t.adapters->variant = variant;
     free(few);
     free(all);
