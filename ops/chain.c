@@ -74,7 +74,7 @@ static void note_uses(peft_graph *g, const peft_step *step)
 /* Where each thread has a tile, its memory is less than that of all rows. */
 static bool tiles_are_fewer_rows(const peft_context *ctx, const peft_step *first)
 {
-    return peft_context_threads(ctx) * peft_tile_rows(rows_of(first), first->tiles) < rows_of(first);
+    return peft_context_threads(ctx) * peft_tile_rows(rows_of(first)) < rows_of(first);
 }
 
 static void find_local(peft_graph *g, const peft_context *ctx)
@@ -94,10 +94,7 @@ void peft_graph_find_chains(peft_graph *g, const peft_context *ctx)
     for (int32_t k = 0; k < g->num_steps; k++) {
         peft_step *step = &g->steps[k];
         const peft_row_work *work = work_of(ctx, step);
-        if (g->unchained || !joins(g, &g->steps[first], step, work)) {
-            first = k;
-            step->tiles = peft_tiles(rows_of(step));
-        }
+        if (g->unchained || !joins(g, &g->steps[first], step, work)) first = k;
         step->chain = first;
         step->work = work;
         g->steps[first].chain_end = k + 1;
@@ -229,7 +226,8 @@ static void run_parts(const chain_loop *l, bool after)
 
 static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, int32_t end)
 {
-    chain_loop loop = {g, ctx, first, end, rows_of(&g->steps[first]), g->steps[first].tiles};
+    int64_t rows = rows_of(&g->steps[first]);
+    chain_loop loop = {g, ctx, first, end, rows, peft_tiles(rows)};
     run_parts(&loop, false);
     peft_team_run(ctx->team, loop.tiles, run_tile, &loop);
     run_parts(&loop, true);

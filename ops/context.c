@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "ops/packed.h"
+#include "ops/tiles.h"
 
 /* The kernels of a backend are the files of ops/kernels, compiled for it. Fastest first; portable runs everywhere.
  * name, kernels, does it pack frozen weights, does the CPU have it */
@@ -243,22 +244,38 @@ void peft_context_fail(peft_context *ctx, peft_status status, const char *format
 typedef struct row_loop {
     const peft_node *node;
     peft_context *ctx;
-    int64_t rows, grain;
+    int64_t rows, cut; /* rows of a piece, or tiles */
     peft_rows_function *run;
 } row_loop;
+
+static void run_rows(const row_loop *l, int64_t begin, int64_t end, int thread)
+{
+    l->run(l->node, l->ctx, begin, end, l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride);
+}
 
 static void run_piece(void *argument, int64_t piece, int thread)
 {
     const row_loop *l = argument;
-    int64_t begin = piece * l->grain;
-    int64_t end = begin + l->grain < l->rows ? begin + l->grain : l->rows;
-    l->run(l->node, l->ctx, begin, end, l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride);
+    int64_t begin = piece * l->cut, end = begin + l->cut;
+    run_rows(l, begin, end < l->rows ? end : l->rows, thread);
 }
 
 void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64_t grain, peft_rows_function *run)
 {
     row_loop loop = {node, ctx, rows, grain, run};
     peft_team_run(ctx->team, (rows + grain - 1) / grain, run_piece, &loop);
+}
+
+static void run_tile(void *argument, int64_t tile, int thread)
+{
+    const row_loop *l = argument;
+    run_rows(l, peft_tile_begin(l->rows, l->cut, tile), peft_tile_begin(l->rows, l->cut, tile + 1), thread);
+}
+
+void peft_for_tiles(const peft_node *node, peft_context *ctx, int64_t rows, peft_rows_function *run)
+{
+    row_loop loop = {node, ctx, rows, peft_tiles(rows), run};
+    peft_team_run(ctx->team, loop.cut, run_tile, &loop);
 }
 
 void peft_run_part(const peft_node *node, peft_context *ctx, const peft_part *part)

@@ -21,7 +21,6 @@ typedef struct peft_step {
     /* Of the plan: */
     int32_t chain;                         /* its first step (ops/chain.h) */
     int32_t chain_end;                     /* of a first step: one after the last */
-    int64_t tiles;                         /* of a first step: into how many its rows are cut */
     size_t local_bytes;                    /* of a first step: at the beginning of each thread's scratch memory */
     size_t shared_offset, shared_bytes;    /* scratch memory that all threads share, in the plan's buffer */
     size_t scratch_offset, scratch_stride; /* of a first step: memory of each thread */

@@ -141,6 +141,8 @@ static inline int64_t peft_rows(const peft_tensor *t)
 
 /* Work cut into pieces of `grain` rows that do not depend on the number of threads: the same bits for any number. */
 void peft_for_rows(const peft_node *node, peft_context *ctx, int64_t rows, int64_t grain, peft_rows_function *run);
+/* The same for tiles of rows (ops/tiles.h). */
+void peft_for_tiles(const peft_node *node, peft_context *ctx, int64_t rows, peft_rows_function *run);
 void peft_run_part(const peft_node *node, peft_context *ctx, const peft_part *part);
 
 /* A kernel that finds its input unusable (an index out of range) reports it; the run stops after the node. */

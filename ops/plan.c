@@ -167,7 +167,7 @@ static void place_local(peft_graph *g, int32_t chain, piece *pieces, piece **pla
     first->local_bytes = 0;
     if (first->chain_end == chain + 1) return;
     int64_t rows = peft_rows(first->node->out[0]);
-    size_t most = (size_t)peft_tile_rows(rows, first->tiles);
+    size_t most = (size_t)peft_tile_rows(rows);
     int32_t count = 0;
     for (int32_t k = 0; k < g->num_storages; k++) {
         peft_storage *s = &g->storages[k];

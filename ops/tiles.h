@@ -30,15 +30,16 @@ static inline int64_t peft_tile_begin(int64_t rows, int64_t tiles, int64_t tile)
 }
 
 /* The tile that begins with a row. */
-static inline int64_t peft_tile_at(int64_t rows, int64_t tiles, int64_t begin)
+static inline int64_t peft_tile_at(int64_t rows, int64_t begin)
 {
     int64_t units = peft_tile_units(rows);
-    return (begin / PEFT_TILE_UNIT * tiles + units - 1) / units;
+    return (begin / PEFT_TILE_UNIT * peft_tiles(rows) + units - 1) / units;
 }
 
-/* Rows of the largest tile. */
-static inline int64_t peft_tile_rows(int64_t rows, int64_t tiles)
+/* Rows of the largest tile, whole units. */
+static inline int64_t peft_tile_rows(int64_t rows)
 {
+    int64_t tiles = peft_tiles(rows);
     return (peft_tile_units(rows) + tiles - 1) / tiles * PEFT_TILE_UNIT;
 }
 

@@ -225,8 +225,7 @@ static bool one_adapter(const peft_node *node)
 
 static int64_t piece_of(const peft_node *node, int64_t begin)
 {
-    int64_t rows = peft_rows(node->in[LOW_RANK_X]);
-    return peft_tile_at(rows, peft_tiles(rows), begin);
+    return peft_tile_at(peft_rows(node->in[LOW_RANK_X]), begin);
 }
 
 static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)

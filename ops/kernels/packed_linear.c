@@ -85,7 +85,7 @@ void peft_packed_expect(peft_dnnl *d, int64_t rows)
 /* The bytes of scratch memory for products with so many rows of A, whose code is then there. */
 static size_t prepare(const peft_dnnl_matrix *b, peft_dnnl_form form, int64_t rows, int64_t k)
 {
-    return a_bytes(b, peft_tile_rows(rows, peft_tiles(rows)), k) + peft_dnnl_prepare(b, form);
+    return a_bytes(b, peft_tile_rows(rows), k) + peft_dnnl_prepare(b, form);
 }
 
 /* ---- forward and backward ---- */
@@ -126,24 +126,6 @@ static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
     multiply_rows(&product, begin, end, scratch);
 }
 
-/* The weight is read anew for each tile, from a cache of the CPU: tiles may be smaller than BLIS's, which pack it. */
-static void forward_tiles(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
-{
-    int64_t rows = peft_rows(node->in[X]), tiles = peft_tiles(rows);
-    forward_rows(node, ctx, peft_tile_begin(rows, tiles, begin), peft_tile_begin(rows, tiles, end), scratch);
-}
-
-static void dx_tiles(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
-{
-    int64_t rows = peft_rows(node->in[X]), tiles = peft_tiles(rows);
-    dx_rows(node, ctx, peft_tile_begin(rows, tiles, begin), peft_tile_begin(rows, tiles, end), scratch);
-}
-
-static int64_t tiles_of(const peft_node *node)
-{
-    return peft_tiles(peft_rows(node->in[X]));
-}
-
 static bool turns(const peft_node *node)
 {
     return node->din[X] && node->in[WEIGHT]->packed->turned;
@@ -172,16 +154,17 @@ static const peft_row_work by_rows[2] = {
     {.run = forward_rows, .inputs = PEFT_IN(X)},
     {.run = dx_rows, .inputs = PEFT_IN(X), .allowed = frozen_bias, .before = {turned_weights, turn_weight}}};
 
+/* The weight is read anew for each tile, from a cache of the CPU: tiles may be smaller than BLIS's, which pack it. */
 static void forward(const peft_node *node, peft_context *ctx)
 {
-    peft_for_rows(node, ctx, tiles_of(node), 1, forward_tiles);
+    peft_for_tiles(node, ctx, peft_rows(node->in[X]), forward_rows);
 }
 
 static void backward(const peft_node *node, peft_context *ctx)
 {
     bias_gradient(node, ctx);
     peft_run_part(node, ctx, &by_rows[1].before);
-    if (node->din[X]) peft_for_rows(node, ctx, tiles_of(node), 1, dx_tiles);
+    if (node->din[X]) peft_for_tiles(node, ctx, peft_rows(node->in[X]), dx_rows);
 }
 
 static size_t thread_bytes(const peft_node *node, bool backward_pass)

@@ -224,7 +224,7 @@ static size_t bytes_of(const peft_graph *g, const peft_storage *s)
     if (!s->local) return s->bytes;
     const peft_step *first = &g->steps[g->steps[s->first].chain];
     int64_t rows = peft_rows(first->node->out[0]);
-    return s->bytes / (size_t)rows * (size_t)peft_tile_rows(rows, first->tiles);
+    return s->bytes / (size_t)rows * (size_t)peft_tile_rows(rows);
 }
 
 static void check_places(const peft_graph *g, size_t bytes)
