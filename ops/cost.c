@@ -71,6 +71,14 @@ static double attention_flops(const peft_node *node, bool backward)
     return seen * o->num_heads * (2 * products * head_size + softmax);
 }
 
+/* Where forward saves the slope, it does what backward would have done. */
+static double activation_flops(const peft_node *node, bool backward)
+{
+    const double value = 4, slope = 6;
+    bool saved = node->num_outputs > 1;
+    return elements(node->in[0]) * ((backward ? 1 : value) + (backward == saved ? 0 : slope));
+}
+
 /* ---- all ops ---- */
 
 /* Products are counted by a function; other ops do so many operations for each element of their first input or their
@@ -89,7 +97,7 @@ static const struct rule {
     [PEFT_OP_slice] = {.part = PEFT_IN(0)},
     [PEFT_OP_first_pool] = {.part = PEFT_IN(0)},
     [PEFT_OP_layer_norm] = {.forward = 8, .backward = 11},
-    [PEFT_OP_activation] = {.forward = 4, .backward = 7},
+    [PEFT_OP_activation] = {.flops = activation_flops},
     [PEFT_OP_softmax] = {.forward = 4, .backward = 4},
     [PEFT_OP_log_sum_exp] = {.forward = 3, .backward = 3},
     [PEFT_OP_entropy] = {.forward = 3, .backward = 3},
@@ -133,14 +141,14 @@ static double forward_bytes(const peft_node *node)
     return bytes;
 }
 
-/* What the gradients that are written need, as the planner sees it (peft_op.gradient_reads). */
+/* What the gradients that are written need, as the planner sees it. */
 static double backward_bytes(const peft_node *node)
 {
     double bytes = tensor_bytes(node->dout);
     uint32_t reads = 0;
     for (int i = 0; i < node->num_inputs; i++) {
         if (!node->din[i]) continue;
-        reads |= peft_ops[node->op].gradient_reads[i];
+        reads |= peft_gradient_reads(node, i);
         bytes += peft_accumulates(node, i) ? 2 * input_bytes(node, i) : tensor_bytes(node->din[i]);
     }
     for (int i = 0; i < node->num_inputs; i++)

@@ -62,6 +62,8 @@ typedef struct peft_op {
     uint32_t takes_bf16;                      /* PEFT_IN(i): kernels of contexts in bf16 take in[i] in bf16, too */
     bool view;                                /* out[0] is in[0] with another shape */
     bool cheap; /* backward computes out[0] again, where the inputs are kept anyway, rather than having it kept too */
+    bool
+        slope; /* element by element: a kernel that is given out[1] writes f'(in[0]) to it, which backward then reads */
 } peft_op;
 
 extern const peft_op peft_ops[PEFT_NUM_OPS];
@@ -120,6 +122,13 @@ typedef struct peft_kernel {
     const peft_row_work *by_rows[2];                /* forward, backward; NULL: not row by row */
     bool (*pays)(const peft_node *node); /* of one in bf16: is it faster here than that of floats? NULL: always */
 } peft_kernel;
+
+/* What backward reads for d in[i] of this node: what its op says, or the slope that forward saved. */
+static inline uint32_t peft_gradient_reads(const peft_node *node, int32_t i)
+{
+    const peft_op *op = &peft_ops[node->op];
+    return op->slope && node->num_outputs > 1 ? PEFT_OUT(1) : op->gradient_reads[i];
+}
 
 static inline bool peft_accumulates(const peft_node *node, int i)
 {

@@ -41,7 +41,7 @@ int32_t peft_step_uses(const peft_step *step, peft_use uses[PEFT_MAX_USES])
         add_use(uses, &count, node->dout, -1, false);
         for (int32_t i = 0; i < node->num_inputs; i++) {
             add_use(uses, &count, node->din[i], i, true);
-            if (node->din[i]) touched |= peft_ops[node->op].gradient_reads[i];
+            if (node->din[i]) touched |= peft_gradient_reads(node, i);
         }
     }
     for (int32_t i = 0; i < node->num_inputs; i++)

@@ -15,7 +15,7 @@ static uint32_t backward_reads(const peft_node *node)
 {
     uint32_t reads = 0;
     for (int32_t i = 0; i < node->num_inputs; i++)
-        if (node->in[i] && node->in[i]->requires_grad) reads |= peft_ops[node->op].gradient_reads[i];
+        if (node->in[i] && node->in[i]->requires_grad) reads |= peft_gradient_reads(node, i);
     return reads;
 }
 
@@ -72,6 +72,40 @@ static void find_again(peft_recall *r, const bool *kept, const bool *entering)
         bool again = op->view ? maker && r->manner[node->in[0]->node] == AGAIN : op->cheap && inputs_are_there(r, node);
         if (again) r->manner[n] = AGAIN;
     }
+}
+
+/* Does no other backward kernel read the node's input? */
+static bool reads_input_alone(const peft_graph *g, const peft_node *node)
+{
+    const peft_node *maker = maker_of(g, node->in[0]);
+    if (!maker || backward_reads(maker) & PEFT_OUT(0)) return false;
+    for (int32_t n = 0; n < g->num_nodes; n++)
+        for (int32_t i = 0; i < g->nodes[n]->num_inputs; i++) {
+            bool reads = g->nodes[n]->in[i] == node->in[0] && backward_reads(g->nodes[n]) & PEFT_IN(i);
+            if (reads && g->nodes[n] != node) return false;
+        }
+    return true;
+}
+
+/* The run of the node, or of its copy, saves the slope, which takes the input's place in memory. */
+static bool save_slope(peft_graph *g, const peft_node *node, peft_node *run)
+{
+    const peft_tensor *y = node->out[0];
+    if (!peft_ops[node->op].slope || !y->requires_grad || !reads_input_alone(g, node)) return true;
+    run->out[1] = peft_graph_place(g, y->dtype, y->shape);
+    run->num_outputs = 2;
+    return run->out[1] != NULL;
+}
+
+/* Where a node does not run again, its slope is kept instead of its input. */
+static bool save_slopes(const peft_recall *r, const bool *kept)
+{
+    for (int32_t n = 0; n < r->g->num_nodes; n++) {
+        peft_node *node = r->g->nodes[n];
+        if (node->segment < 0 && !may_be_recalled(r->g, node->out[0], kept) && !save_slope(r->g, node, node))
+            return false;
+    }
+    return true;
 }
 
 /* Marks the nodes whose results backward kernels of the segment (-1: outside of all) up to node `last` read, directly
@@ -164,6 +198,7 @@ bool peft_recall_begin(peft_recall *r, peft_graph *g)
     mark_kept(g, kept);
     mark_entering(g, needed);
     find_again(r, kept, needed);
+    if (!save_slopes(r, kept)) return false;
     if (g->keeps_bf16) find_rounded(r, kept, needed);
     return schedule_forward(r);
 }
@@ -224,7 +259,7 @@ static bool recall(peft_recall *r, peft_tensor *t, peft_phase phase)
     peft_node *copy = copy_of(r, t->node);
     if (!copy) return false;
     read_stand_ins(r, node, copy);
-    return run_again(r, copy, 1, phase);
+    return run_again(r, copy, 1, phase) && save_slope(r->g, node, copy);
 }
 
 static bool recall_entering(peft_recall *r, const peft_node *node)
@@ -250,7 +285,9 @@ static bool recall_segment(peft_recall *r, int32_t last)
         peft_node *copy = copy_of(r, n);
         if (!copy || !recall_entering(r, g->nodes[n])) return false;
         read_stand_ins(r, g->nodes[n], copy);
-        if (needed[n] && !run_again(r, copy, copy->num_outputs, PEFT_SEGMENT_AGAIN)) return false;
+        if (!needed[n]) continue;
+        if (!run_again(r, copy, copy->num_outputs, PEFT_SEGMENT_AGAIN) || !save_slope(g, g->nodes[n], copy))
+            return false;
     }
     return true;
 }
@@ -259,6 +296,7 @@ peft_node *peft_recall_node(peft_recall *r, int32_t n)
 {
     peft_node *node = r->g->nodes[n];
     if (node->segment >= 0) return r->copies[n] || recall_segment(r, n) ? r->copies[n] : NULL;
+    if (r->copies[n] && r->copies[n]->num_outputs > node->num_outputs) return r->copies[n]; /* has the slope */
     uint32_t reads = backward_reads(node);
     peft_tensor *result = node->out[0];
     bool same = true;

@@ -2,111 +2,109 @@
  *
  *     y = f(x)        dx (+)= f'(x) dy
  *
- * For each kind of peft_activation_kind: `value_` is f, `slope_` is f'. */
+ * For each kind of peft_activation_kind, `of_` returns f(x) and sets f'(x). Most of the arithmetic serves both: where
+ * differentiation asks forward for f' too, backward has only to multiply. */
 #include "ops/kernels/elementwise.h"
 #include "ops/kernels/vector_math.h"
 #include "ops/ops.h"
 
-/* gelu: x Phi(x), Phi the normal distribution, phi its density */
-static inline vec value_gelu(vec x)
+enum { Y, SLOPE };
+
+/* x Phi(x), Phi the normal distribution; slope Phi + x phi, phi its density */
+static inline vec of_gelu(vec x, vec *slope)
 {
-    vec density;
-    return x * vec_normal(x, &density);
+    vec density, distribution = vec_normal(x, &density);
+    *slope = distribution + x * density;
+    return x * distribution;
 }
 
-static inline vec slope_gelu(vec x)
+/* A comparison with NaN is false, so NaN stays. */
+static inline vec of_relu(vec x, vec *slope)
 {
-    vec density;
-    vec distribution = vec_normal(x, &density);
-    return distribution + x * density;
-}
-
-/* relu: a comparison with NaN is false, so NaN stays */
-static inline vec value_relu(vec x)
-{
+    *slope = choose(x <= 0, broadcast(0), broadcast(1));
     return choose(x <= 0, broadcast(0), x);
 }
 
-static inline vec slope_relu(vec x)
+/* s(x) = 1 / (1 + e^-x), s' = s (1 - s) */
+static inline vec of_sigmoid(vec x, vec *slope)
 {
-    return choose(x <= 0, broadcast(0), broadcast(1));
+    vec s = 1 / (1 + vec_exp(-x));
+    *slope = s * (1 - s);
+    return s;
 }
 
-/* sigmoid: s(x) = 1 / (1 + e^-x), s' = s (1 - s) */
-static inline vec value_sigmoid(vec x)
+/* x s(x) */
+static inline vec of_silu(vec x, vec *slope)
 {
-    return 1 / (1 + vec_exp(-x));
+    vec change, s = of_sigmoid(x, &change);
+    *slope = s + x * s * (1 - s);
+    return x * s;
 }
 
-static inline vec slope_sigmoid(vec x)
+/* x (1 + tanh u) / 2 = x s(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3) */
+static inline vec of_gelu_tanh(vec x, vec *slope)
 {
-    vec s = value_sigmoid(x);
-    return s * (1 - s);
+    const real twice_root = REAL(1.5957691216057308), cube = REAL(0.044715);
+    vec change, s = of_sigmoid(twice_root * x * (1 + cube * x * x), &change);
+    *slope = s + x * s * (1 - s) * (twice_root * (1 + 3 * cube * x * x));
+    return x * s;
 }
 
-/* silu: x s(x) */
-static inline vec value_silu(vec x)
-{
-    return x * value_sigmoid(x);
-}
-
-static inline vec slope_silu(vec x)
-{
-    vec s = value_sigmoid(x);
-    return s + x * s * (1 - s);
-}
-
-/* gelu_tanh: x (1 + tanh u) / 2 = x s(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3) */
-static const real TWICE_ROOT = REAL(1.5957691216057308), CUBE = REAL(0.044715);
-
-static inline vec value_gelu_tanh(vec x)
-{
-    return x * value_sigmoid(TWICE_ROOT * x * (1 + CUBE * x * x));
-}
-
-static inline vec slope_gelu_tanh(vec x)
-{
-    vec s = value_sigmoid(TWICE_ROOT * x * (1 + CUBE * x * x));
-    return s + x * s * (1 - s) * (TWICE_ROOT * (1 + 3 * CUBE * x * x));
-}
-
-static inline vec value_tanh(vec x)
-{
-    return vec_tanh(x);
-}
-
-static inline vec slope_tanh(vec x)
+static inline vec of_tanh(vec x, vec *slope)
 {
     vec t = vec_tanh(x);
-    return 1 - t * t;
+    *slope = 1 - t * t;
+    return t;
+}
+
+/* dx, from the slope that forward saved */
+static void multiply_slopes(const peft_node *node, int64_t begin, int64_t end)
+{
+    const real *slope = node->out[SLOPE]->data, *dy = node->dout->data;
+    real *dx = node->din[0]->data;
+    bool add = peft_accumulates(node, 0);
+    for (int64_t k = begin; k < end; k += LANES)
+        put_some(dx + k, end - k, load_some(slope + k, end - k, 0) * load_some(dy + k, end - k, 0), add);
 }
 
 #define ROWS_OF(kind)                                                                                                  \
-    static void forward_##kind(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)    \
+    static void forward_##kind(const peft_node *node, int64_t begin, int64_t end)                                      \
     {                                                                                                                  \
-        (void)ctx, (void)scratch;                                                                                      \
         const real *x = node->in[0]->data;                                                                             \
-        real *y = node->out[0]->data;                                                                                  \
+        real *y = node->out[Y]->data;                                                                                  \
+        vec slope;                                                                                                     \
         for (int64_t k = begin; k < end; k += LANES)                                                                   \
-            store_some(y + k, end - k, value_##kind(load_some(x + k, end - k, 0)));                                    \
+            store_some(y + k, end - k, of_##kind(load_some(x + k, end - k, 0), &slope));                               \
     }                                                                                                                  \
-    static void backward_##kind(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)   \
+    static void forward_slope_##kind(const peft_node *node, int64_t begin, int64_t end)                                \
     {                                                                                                                  \
-        (void)ctx, (void)scratch;                                                                                      \
+        const real *x = node->in[0]->data;                                                                             \
+        real *y = node->out[Y]->data, *slopes = node->out[SLOPE]->data;                                                \
+        for (int64_t k = begin; k < end; k += LANES) {                                                                 \
+            vec slope;                                                                                                 \
+            store_some(y + k, end - k, of_##kind(load_some(x + k, end - k, 0), &slope));                               \
+            store_some(slopes + k, end - k, slope);                                                                    \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void backward_##kind(const peft_node *node, int64_t begin, int64_t end)                                     \
+    {                                                                                                                  \
         const real *x = node->in[0]->data, *dy = node->dout->data;                                                     \
         real *dx = node->din[0]->data;                                                                                 \
         bool add = peft_accumulates(node, 0);                                                                          \
         for (int64_t k = begin; k < end; k += LANES) {                                                                 \
-            vec slope = slope_##kind(load_some(x + k, end - k, 0));                                                    \
+            vec slope;                                                                                                 \
+            of_##kind(load_some(x + k, end - k, 0), &slope);                                                           \
             put_some(dx + k, end - k, slope * load_some(dy + k, end - k, 0), add);                                     \
         }                                                                                                              \
     }
 PEFT_ACTIVATION_MAP(ROWS_OF)
 
 static const struct {
-    peft_rows_function *forward, *backward;
+    void (*forward)(const peft_node *node, int64_t begin, int64_t end);
+    void (*forward_slope)(const peft_node *node, int64_t begin, int64_t end);
+    void (*backward)(const peft_node *node, int64_t begin, int64_t end);
 } kinds[PEFT_NUM_ACTIVATIONS] = {
-#define X(kind) {forward_##kind, backward_##kind},
+#define X(kind) {forward_##kind, forward_slope_##kind, backward_##kind},
     PEFT_ACTIVATION_MAP(X)
 #undef X
 };
@@ -116,14 +114,21 @@ static peft_activation_kind kind_of(const peft_node *node)
     return *(const peft_activation_kind *)node->attributes;
 }
 
+static bool saves_slope(const peft_node *node)
+{
+    return node->num_outputs > SLOPE;
+}
+
 static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    kinds[kind_of(node)].forward(node, ctx, begin, end, scratch);
+    (void)ctx, (void)scratch;
+    (saves_slope(node) ? kinds[kind_of(node)].forward_slope : kinds[kind_of(node)].forward)(node, begin, end);
 }
 
 static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    kinds[kind_of(node)].backward(node, ctx, begin, end, scratch);
+    (void)ctx, (void)scratch;
+    (saves_slope(node) ? multiply_slopes : kinds[kind_of(node)].backward)(node, begin, end);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)
