@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/team.h"
+#include "ops/context_internal.h"
 
 enum { MAX_STATES = 2, PIECE_ELEMENTS = 1 << 16 };
 
@@ -25,9 +25,8 @@ struct peft_optimizer {
     float **states[MAX_STATES];
     size_t state_bytes;
     int64_t steps;
-    peft_team *team;
     float factor; /* of the gradients and */
-    double rate;  /* of the update that the team is at */
+    double rate;  /* of the update that the threads are at */
 };
 
 /* The order of the operations is that of torch.optim.adam._single_tensor_adam, with decoupled decay. */
@@ -41,8 +40,9 @@ static void adamw(const peft_optimizer *o, const piece *part, double rate)
     const float rest1 = (float)(1 - options->beta1), rest2 = (float)(1 - options->beta2);
     const float size = (float)(rate / (1 - pow(options->beta1, (double)o->steps)));
     const float correction = (float)sqrt(1 - pow(options->beta2, (double)o->steps));
+    const float *gradient = p->gradient;
     for (int64_t e = part->begin; e < part->end; e++) {
-        float g = p->gradient[e];
+        float g = gradient[e];
         m[e] += rest1 * (g - m[e]);
         v[e] = beta2 * v[e] + rest2 * g * g;
         w[e] = keep * w[e] - size * m[e] / (sqrtf(v[e]) / correction + eps);
@@ -69,7 +69,7 @@ static const struct {
 
 peft_optimizer_options peft_optimizer_defaults(void)
 {
-    return (peft_optimizer_options){.kind = PEFT_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .threads = 1};
+    return (peft_optimizer_options){.kind = PEFT_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
 }
 
 static peft_status check_options(const peft_optimizer_options *o, peft_error *error)
@@ -85,7 +85,6 @@ static peft_status check_options(const peft_optimizer_options *o, peft_error *er
         {"eps", o->eps, o->eps >= 0, "0 or more"},
         {"momentum", o->momentum, o->momentum >= 0, "0 or more"},
         {"momentum", o->momentum, !o->nesterov || o->momentum > 0, "more than 0 with nesterov"},
-        {"threads", o->threads, o->threads >= 1, "1 or more"},
     };
     for (size_t k = 0; k < sizeof checks / sizeof checks[0]; k++)
         if (!checks[k].fits)
@@ -146,11 +145,6 @@ peft_status peft_optimizer_create(peft_optimizer **optimizer, const peft_optimiz
         peft_optimizer_free(o);
         return peft_fail(error, PEFT_ERR_MEMORY, "optimizer: out of memory for %zu parameters", count);
     }
-    status = peft_team_open(&o->team, wanted.threads, error);
-    if (status != PEFT_OK) {
-        peft_optimizer_free(o);
-        return status;
-    }
     *optimizer = o;
     return PEFT_OK;
 }
@@ -158,7 +152,6 @@ peft_status peft_optimizer_create(peft_optimizer **optimizer, const peft_optimiz
 void peft_optimizer_free(peft_optimizer *o)
 {
     if (!o) return;
-    peft_team_close(o->team);
     free(o->parameters);
     free(o->pieces);
     free(o->memory);
@@ -166,19 +159,33 @@ void peft_optimizer_free(peft_optimizer *o)
     free(o);
 }
 
+static void for_pieces(peft_optimizer *o, peft_team_function *run)
+{
+    if (o->options.context)
+        peft_team_run(o->options.context->team, o->num_pieces, run, o);
+    else
+        for (int64_t k = 0; k < o->num_pieces; k++) run(o, k, 0);
+}
+
 static void square_piece(void *argument, int64_t index, int thread)
 {
+    enum { SUMS = 8 }; /* side by side */
     peft_optimizer *o = argument;
     piece *part = &o->pieces[index];
     const float *gradient = o->parameters[part->parameter].gradient;
+    double sums[SUMS] = {0};
+    int64_t e = part->begin;
     (void)thread;
+    for (; e + SUMS <= part->end; e += SUMS)
+        for (int k = 0; k < SUMS; k++) sums[k] += (double)gradient[e + k] * (double)gradient[e + k];
+    for (; e < part->end; e++) sums[0] += (double)gradient[e] * (double)gradient[e];
     part->squares = 0;
-    for (int64_t e = part->begin; e < part->end; e++) part->squares += (double)gradient[e] * (double)gradient[e];
+    for (int k = 0; k < SUMS; k++) part->squares += sums[k];
 }
 
 static double gradient_norm(peft_optimizer *o)
 {
-    peft_team_run(o->team, o->num_pieces, square_piece, o);
+    for_pieces(o, square_piece);
     double squares = 0;
     for (int64_t k = 0; k < o->num_pieces; k++) squares += o->pieces[k].squares;
     return sqrt(squares);
@@ -201,7 +208,7 @@ peft_status peft_optimizer_clip(peft_optimizer *o, double max_norm, double *norm
     double factor = max_norm / (*norm + 1e-6);
     if (max_norm <= 0 || factor >= 1) return PEFT_OK;
     o->factor = (float)factor;
-    peft_team_run(o->team, o->num_pieces, scale_piece, o);
+    for_pieces(o, scale_piece);
     return PEFT_OK;
 }
 
@@ -219,7 +226,7 @@ peft_status peft_optimizer_step(peft_optimizer *o, double learning_rate, peft_er
         return peft_fail(error, PEFT_ERR_ARGUMENT, "learning rate: expected 0 or more, found %g", learning_rate);
     o->steps++;
     o->rate = learning_rate;
-    peft_team_run(o->team, o->num_pieces, update_piece, o);
+    for_pieces(o, update_piece);
     return PEFT_OK;
 }
 

@@ -13,7 +13,7 @@
 #ifndef PEFT_OPS_OPTIMIZER_H
 #define PEFT_OPS_OPTIMIZER_H
 
-#include "ops/tensor.h"
+#include "ops/context.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,10 +26,10 @@ typedef struct peft_optimizer_options {
     double beta1, beta2, eps; /* AdamW */
     double momentum;          /* SGD */
     bool nesterov;            /* SGD: w <- w - lr (g' + mu m) */
-    int threads;
+    peft_context *context; /* the caller's, for as long as the optimiser: its threads share the work; NULL: none do */
 } peft_optimizer_options;
 
-/* AdamW as torch has it: betas 0.9 and 0.999, eps 1e-8; one thread. */
+/* AdamW as torch has it: betas 0.9 and 0.999, eps 1e-8; no context. */
 PEFT_API peft_optimizer_options peft_optimizer_defaults(void);
 
 /* An array and its gradient, both the caller's. Groups of parameters differ in the last two. */

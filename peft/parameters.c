@@ -65,7 +65,7 @@ static double learning_rate_factor(const peft_trained *item, double up_ratio)
     return item->role == PEFT_ROLE_UP || item->shape.ndim == 1 ? own * up_ratio : own;
 }
 
-peft_status peft_parameters_optimizer(const peft_parameters *p, double weight_decay, double up_ratio,
+peft_status peft_parameters_optimizer(const peft_parameters *p, peft_context *ctx, double weight_decay, double up_ratio,
                                       peft_optimizer **optimizer, peft_error *error)
 {
     *optimizer = NULL;
@@ -79,7 +79,9 @@ peft_status peft_parameters_optimizer(const peft_parameters *p, double weight_de
                 (peft_optimizer_parameter){item->value, item->gradient, item->count,
                                            learning_rate_factor(item, up_ratio), item->no_decay ? 0 : weight_decay};
     }
-    peft_status status = peft_optimizer_create(optimizer, NULL, list, count, error);
+    peft_optimizer_options options = peft_optimizer_defaults();
+    options.context = ctx;
+    peft_status status = peft_optimizer_create(optimizer, &options, list, count, error);
     free(list);
     return status;
 }

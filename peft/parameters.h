@@ -26,10 +26,11 @@ peft_status peft_parameters_collect(peft_parameters *parameters, peft_adapters *
                                     peft_error *error);
 void peft_parameters_free(peft_parameters *parameters);
 
-/* AdamW over what has a gradient, in the order of the list. `up_ratio` is that of LoRA+ (Hayou et al. 2024, arXiv
- * 2402.12354): up sides of adapters, and vectors (biases among them), learn so many times faster; 1: all alike. */
-peft_status peft_parameters_optimizer(const peft_parameters *parameters, double weight_decay, double up_ratio,
-                                      peft_optimizer **optimizer, peft_error *error);
+/* AdamW over what has a gradient, in the order of the list, with the threads of `ctx` (NULL: none). `up_ratio` is that
+ * of LoRA+ (Hayou et al. 2024, arXiv 2402.12354): up sides of adapters, and vectors (biases among them), learn so many
+ * times faster; 1: all alike. */
+peft_status peft_parameters_optimizer(const peft_parameters *parameters, peft_context *ctx, double weight_decay,
+                                      double up_ratio, peft_optimizer **optimizer, peft_error *error);
 
 void peft_parameters_clear_gradients(const peft_parameters *parameters);
 

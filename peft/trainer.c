@@ -28,7 +28,7 @@ peft_status peft_trainer_open(peft_trainer *t, const peft_train_options *options
     if (status == PEFT_OK && peft_context_dtype(ctx) == PEFT_BF16) peft_graph_keep_bf16(t->g);
     if (status == PEFT_OK) status = peft_parameters_collect(&t->parameters, adapters, model, error);
     if (status == PEFT_OK)
-        status = peft_parameters_optimizer(&t->parameters, options->weight_decay, options->loraplus_lr_ratio,
+        status = peft_parameters_optimizer(&t->parameters, ctx, options->weight_decay, options->loraplus_lr_ratio,
                                            &t->optimizer, error);
     if (status != PEFT_OK) peft_trainer_close(t);
     return status;

@@ -277,9 +277,9 @@ START_TEST(thirty_steps_have_the_losses_of_torch)
     peft_optimizer *optimizer;
     peft_context *ctx;
     ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
-    ck_assert(!peft_parameters_optimizer(&parameters, trainings[_i].weight_decay, trainings[_i].up_ratio, &optimizer,
-                                         &error));
     ck_assert(!peft_context_open(&ctx, NULL, &error));
+    ck_assert(!peft_parameters_optimizer(&parameters, ctx, trainings[_i].weight_decay, trainings[_i].up_ratio,
+                                         &optimizer, &error));
     static golden x;
     int32_t labels[64];
     for (int64_t step = 0; step < STEPS; step++) {

@@ -41,7 +41,7 @@ START_TEST(weight_decay_leaves_alone_what_asks_for_it)
     const peft_adapter_value *A = &adapters->layers[0].values[0], *gate = &adapters->layers[0].values[2];
     float first = A->data[0], gate_before = gate->data[0];
     ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
-    ck_assert(!peft_parameters_optimizer(&parameters, 0.5, 1, &optimizer, &error));
+    ck_assert(!peft_parameters_optimizer(&parameters, NULL, 0.5, 1, &optimizer, &error));
     peft_parameters_clear_gradients(&parameters);
     ck_assert(!peft_optimizer_step(optimizer, 0.5, &error));
     ck_assert(A->data[0] == first * 0.75F);
@@ -65,7 +65,7 @@ START_TEST(loraplus_trains_up_sides_and_vectors_faster)
     peft_optimizer *optimizer;
     open_with("lora");
     ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
-    ck_assert(!peft_parameters_optimizer(&parameters, 0, ratio, &optimizer, &error));
+    ck_assert(!peft_parameters_optimizer(&parameters, NULL, 0, ratio, &optimizer, &error));
     double before[64], groups[2] = {0};
     ck_assert_int_le(parameters.num_items, 64);
     for (int64_t k = 0; k < parameters.num_items; k++) {
