@@ -16,10 +16,33 @@ enum { BLOCK_ROWS = 4, BLOCK_DOTS = 2, BLOCK_VECTORS = 2 };
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
+enum { QUAD = 4 };
+typedef real quad __attribute__((vector_size(QUAD * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+/* out[j] = sum_lanes(v[j]), four of them side by side */
+ALWAYS_INLINE void sum_lanes_of(int count, const vec *v, real *out)
+{
+    int j = 0;
+    for (; (int)PART_LANES == (int)QUAD && j + QUAD <= count; j += QUAD) {
+        quad q[QUAD];
+        for (int i = 0; i < QUAD; i++) {
+            part p = sum_parts(v[j + i]);
+            memcpy(&q[i], &p, sizeof p);
+        }
+        quad ab = __builtin_shufflevector(q[0], q[1], 0, 4, 1, 5) + __builtin_shufflevector(q[0], q[1], 2, 6, 3, 7);
+        quad cd = __builtin_shufflevector(q[2], q[3], 0, 4, 1, 5) + __builtin_shufflevector(q[2], q[3], 2, 6, 3, 7);
+        quad sum = __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+        memcpy(out + j, &sum, sizeof sum);
+    }
+    for (; j < count; j++) out[j] = sum_lanes(v[j]);
+}
+
 ALWAYS_INLINE void dot_tile(int rows, int dots, int64_t k, const real *x, int64_t row_x, const real *a, int64_t row_a,
                             real *out, int64_t row_out)
 {
-    vec sum[BLOCK_ROWS][BLOCK_DOTS] = {0};
+    vec sum[BLOCK_ROWS][BLOCK_DOTS];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < dots; j++) sum[i][j] = (vec){0};
     int64_t p = 0;
     for (; p + LANES <= k; p += LANES)
         for (int i = 0; i < rows; i++) {
@@ -27,12 +50,11 @@ ALWAYS_INLINE void dot_tile(int rows, int dots, int64_t k, const real *x, int64_
             __builtin_prefetch(x + (rows + i) * row_x + p); /* the next tile's */
             for (int j = 0; j < dots; j++) sum[i][j] += xi * load(a + j * row_a + p);
         }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < dots; j++) {
-            real total = sum_lanes(sum[i][j]);
-            for (int64_t q = p; q < k; q++) total += x[i * row_x + q] * a[j * row_a + q];
-            out[i * row_out + j] = total;
-        }
+    for (int i = 0; i < rows; i++) {
+        sum_lanes_of(dots, sum[i], out + i * row_out);
+        for (int j = 0; j < dots; j++)
+            for (int64_t q = p; q < k; q++) out[i * row_out + j] += x[i * row_x + q] * a[j * row_a + q];
+    }
 }
 
 /* out[i][j] = sum_p x[i][p] a[j][p]       x [m, k], a [n, k], out [m, n] */
@@ -117,9 +139,6 @@ static inline void block_put(bool add, int64_t m, int64_t n, int64_t k, const re
 {
     update_block(add, m, n, k, c, row_c, column_c, b, row_b, y, row_y);
 }
-
-enum { QUAD = 4 };
-typedef real quad __attribute__((vector_size(QUAD * sizeof(real)), aligned(sizeof(real)), may_alias));
 
 /* Four rows by four columns. */
 ALWAYS_INLINE void transpose_quads(const real *in, int64_t row_in, real *out, int64_t row_out)

@@ -53,14 +53,20 @@ static inline vec broadcast(real x)
 enum { PART_BYTES = 16, PARTS = VECTOR_BYTES / PART_BYTES, PART_LANES = PART_BYTES / (int)sizeof(real) };
 typedef real part __attribute__((vector_size(PART_BYTES)));
 
-/* Sum of the lanes. */
-static inline real sum_lanes(vec v)
+static inline part sum_parts(vec v)
 {
     part p[PARTS];
     memcpy(p, &v, sizeof p);
     for (int width = PARTS / 2; width > 0; width /= 2)
         for (int i = 0; i < width; i++) p[i] += p[i + width];
-    return PART_LANES == 4 ? (p[0][0] + p[0][2 % PART_LANES]) + (p[0][1] + p[0][3 % PART_LANES]) : p[0][0] + p[0][1];
+    return p[0];
+}
+
+/* Sum of the lanes. */
+static inline real sum_lanes(vec v)
+{
+    part p = sum_parts(v);
+    return PART_LANES == 4 ? (p[0] + p[2 % PART_LANES]) + (p[1] + p[3 % PART_LANES]) : p[0] + p[1];
 }
 
 /* Elements of as many whole vectors as `count` elements need. */

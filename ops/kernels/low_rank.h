@@ -119,29 +119,24 @@ static void prepare_backward(const peft_node *node, peft_context *ctx, int64_t b
 
 /* ---- the gate ---- */
 
-/* Row of the gate that counts for a token, NULL: 1 everywhere. */
+/* Row of the gate that counts for a token. */
 static inline const real *gate_row(const low_rank *l, int64_t token)
 {
-    switch (l->gate_kind) {
-    case PEFT_GATE_FEATURE:
-        return l->gate;
-    case PEFT_GATE_TOKEN:
-        return l->gate + token * l->entries;
-    case PEFT_GATE_SEQUENCE:
-        return l->gate + sequence_of(l, token) * l->entries;
-    case PEFT_GATE_NONE:
-        break;
-    }
-    return NULL;
+    if (l->gate_kind == PEFT_GATE_TOKEN) return l->gate + token * l->entries;
+    if (l->gate_kind == PEFT_GATE_SEQUENCE) return l->gate + sequence_of(l, token) * l->entries;
+    return l->gate;
 }
 
 /* out = factor * in * gate for the tokens begin ... end - 1; in and out [*, R] start at `begin`. */
 static inline void apply_gate(const low_rank *l, int64_t begin, int64_t end, real factor, const real *in, real *out)
 {
-    for (int64_t t = begin; t < end; t++, in += l->rank, out += l->rank) {
-        const real *g = gate_row(l, t);
-        for (int64_t r = 0; r < l->rank; r++) out[r] = g ? factor * in[r] * g[r / l->repeat] : factor * in[r];
-    }
+    if (l->gate_kind == PEFT_GATE_NONE)
+        for (int64_t k = 0; k < (end - begin) * l->rank; k++) out[k] = factor * in[k];
+    else
+        for (int64_t t = begin; t < end; t++, in += l->rank, out += l->rank) {
+            const real *g = gate_row(l, t);
+            for (int64_t r = 0; r < l->rank; r++) out[r] = factor * in[r] * g[r / l->repeat];
+        }
 }
 
 /* ---- forward and backward ---- */

@@ -96,14 +96,26 @@ static inline shared read_shared(const low_rank *l, real *memory, bool backward)
     return s;
 }
 
-/* sum_k += the elements of every piece of an adapter that has tokens; `stride` between two pieces */
-static void add_pieces(const low_rank *l, int64_t adapter, int64_t count, const real *pieces, int64_t stride, real *sum)
+/* A matrix in each of several pieces: strides between its rows, and between the pieces; and their sum */
+typedef struct pieces {
+    int64_t rows, columns;
+    const real *first;
+    int64_t row, stride;
+    real *sum;
+    int64_t row_sum;
+} pieces;
+
+/* sum += those of an adapter's pieces that have tokens */
+static void add_pieces(const low_rank *l, int64_t adapter, const pieces *m)
 {
     for (int64_t index = adapter * l->pieces; index < (adapter + 1) * l->pieces; index++) {
         piece p = read_piece(l, index);
         if (p.begin == p.end) continue;
-        const real *from = pieces + index * stride;
-        for (int64_t k = 0; k < count; k++) sum[k] += from[k];
+        for (int64_t r = 0; r < m->rows; r++) {
+            const real *from = m->first + index * m->stride + r * m->row;
+            real *sum = m->sum + r * m->row_sum;
+            for (int64_t k = 0; k < m->columns; k++) sum[k] += from[k];
+        }
     }
 }
 
@@ -114,7 +126,8 @@ static void dA_row(const peft_node *node, const low_rank *l, const shared *s, in
 {
     real *dA = (real *)node->din[LOW_RANK_A]->data + row * l->in;
     if (!peft_accumulates(node, LOW_RANK_A)) memset(dA, 0, (size_t)l->in * sizeof *dA);
-    add_pieces(l, row / l->rank, l->in, s->dA + row % l->rank * l->in, l->rank * l->in, dA);
+    const pieces p = {1, l->in, s->dA + row % l->rank * l->in, l->in, l->rank * l->in, dA, l->in};
+    add_pieces(l, row / l->rank, &p);
 }
 
 /* dB [out, R] of each adapter, for at most COLUMNS columns of dy */
@@ -124,8 +137,8 @@ static void dB_columns(const peft_node *node, const low_rank *l, const shared *s
     bool add = peft_accumulates(node, LOW_RANK_B);
     for (int64_t adapter = 0; adapter < l->adapters; adapter++) {
         memset(sums, 0, (size_t)(l->rank * COLUMNS) * sizeof *sums);
-        for (int64_t r = 0; r < l->rank; r++)
-            add_pieces(l, adapter, width, s->dBt + r * l->out + begin, l->rank * l->out, sums + r * COLUMNS);
+        const pieces p = {l->rank, width, s->dBt + begin, l->out, l->rank * l->out, sums, COLUMNS};
+        add_pieces(l, adapter, &p);
         real *dB = (real *)node->din[LOW_RANK_B]->data + (adapter * l->out + begin) * l->rank;
         for (int64_t o = 0; o < width; o++)
             for (int64_t r = 0; r < l->rank; r++, dB++) *dB = (add ? *dB : 0) + sums[r * COLUMNS + o];
