@@ -41,6 +41,7 @@ typedef struct peft_option {
     const char *placeholder;    /* of the value in help texts: "N", "X", "DIR" */
     const char *help;           /* a phrase without a full stop; limits, choices and default are added to it */
     const char *group;          /* heading in help texts; NULL: "Options" */
+    bool names;                 /* JSON: on the command line one name, of letters, digits, _ and ., is a list of one */
 } peft_option;
 
 /* A struct and the table that describes it. A command's settings are often several of these: its own, those of the

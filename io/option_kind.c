@@ -300,12 +300,18 @@ static peft_status parse_word(const char *text, json_t **word, peft_error *error
     return *word ? PEFT_OK : no_memory(error);
 }
 
+static bool is_list(const peft_option *option, const char *text)
+{
+    static const char in_names[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
+    return strchr(text, ',') || (option->names && text[strspn(text, in_names)] == '\0');
+}
+
 static peft_status json_from_text(const peft_option *option, void *field, const char *text, peft_error *error)
 {
     json_t *value;
     if (!*text) return unexpected_text(option, text, error);
     peft_status status = parse_json(text, &value, error);
-    if (status == PEFT_OK && !value) status = (strchr(text, ',') ? parse_list : parse_word)(text, &value, error);
+    if (status == PEFT_OK && !value) status = (is_list(option, text) ? parse_list : parse_word)(text, &value, error);
     if (status != PEFT_OK) return status;
     json_clear(field);
     *(json_t **)field = json_is_null(value) ? NULL : value;

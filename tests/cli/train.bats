@@ -118,7 +118,7 @@ without_adapter() {
 @test "a head may be trained with other modules" {
     without_adapter --variant head --output head --steps 1
     holds '.trainable_parameters == 66'
-    without_adapter --variant head --modules-to-save '["pooler"]' --output both --steps 1
+    without_adapter --variant head --modules-to-save pooler --output both --steps 1
     holds '.trainable_parameters == 66 + 33 * 32'
     jq -e '.modules_to_save == ["classifier", "pooler"]' both/adapter_config.json
     works eval --model "$model" --adapter both --task sst2 --data "$data" --json

@@ -39,7 +39,7 @@ static const peft_option table[] = {
      .initial = "linear",
      .choices = schedules},
     {.name = "output", .type = PEFT_OPTION_STRING, .offset = offsetof(settings, output)},
-    {.name = "target_modules", .type = PEFT_OPTION_JSON, .offset = offsetof(settings, modules)},
+    {.name = "target_modules", .type = PEFT_OPTION_JSON, .offset = offsetof(settings, modules), .names = true},
     {0}};
 
 static settings values;
@@ -188,6 +188,7 @@ START_TEST(json_fields_take_json_lists_and_words)
         {"0,1,2", "[0, 1, 2]"},
         {"1e-3,5e-4", "[0.001, 0.0005]"},
         {"query,value", "[\"query\", \"value\"]"},
+        {"mlp.down_proj", "[\"mlp.down_proj\"]"},
         {"all-linear", "\"all-linear\""},
         {"[qkv]_proj", "\"[qkv]_proj\""},
         {".*\\.(query|value)", "\".*\\\\.(query|value)\""},
