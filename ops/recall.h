@@ -4,6 +4,8 @@
  *   again     Its node runs a second time: one of a checkpointed segment, which runs again as a whole, or a cheap one
  *             (peft_op.cheap) where this needs no more than is kept anyway: of the input and the output of an
  *             activation, one is stored.
+ *   slope     The last run of an activation leaves its slope (peft_op.slope) in place of its input, where nothing else
+ *             reads that.
  *   rounded   It stays in bf16, where peft_graph_keep_bf16 asks for it.
  *
  * Outside of segments, results of fewer rows than PEFT_LEAST_RECALLED_ROWS are kept. */
