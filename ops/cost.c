@@ -75,8 +75,8 @@ static double attention_flops(const peft_node *node, bool backward)
 static double activation_flops(const peft_node *node, bool backward)
 {
     const double value = 4, slope = 6;
-    bool saved = node->num_outputs > 1;
-    return elements(node->in[0]) * ((backward ? 1 : value) + (backward == saved ? 0 : slope));
+    bool computes_slope = backward != peft_saves_slope(node);
+    return elements(node->in[0]) * ((backward ? 1 : value) + (computes_slope ? slope : 0));
 }
 
 /* ---- all ops ---- */

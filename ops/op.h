@@ -63,7 +63,7 @@ typedef struct peft_op {
     bool view;                                /* out[0] is in[0] with another shape */
     bool cheap; /* backward computes out[0] again, where the inputs are kept anyway, rather than having it kept too */
     bool
-        slope; /* element by element: a kernel that is given out[1] writes f'(in[0]) to it, which backward then reads */
+        slope; /* y = f(x) by elements: where there is an out[1], forward writes f'(x) to it, and backward reads that */
 } peft_op;
 
 extern const peft_op peft_ops[PEFT_NUM_OPS];
@@ -123,11 +123,15 @@ typedef struct peft_kernel {
     bool (*pays)(const peft_node *node); /* of one in bf16: is it faster here than that of floats? NULL: always */
 } peft_kernel;
 
-/* What backward reads for d in[i] of this node: what its op says, or the slope that forward saved. */
+static inline bool peft_saves_slope(const peft_node *node)
+{
+    return peft_ops[node->op].slope && node->num_outputs > 1;
+}
+
+/* What backward reads for d in[i] of this node. */
 static inline uint32_t peft_gradient_reads(const peft_node *node, int32_t i)
 {
-    const peft_op *op = &peft_ops[node->op];
-    return op->slope && node->num_outputs > 1 ? PEFT_OUT(1) : op->gradient_reads[i];
+    return peft_saves_slope(node) ? PEFT_OUT(1) : peft_ops[node->op].gradient_reads[i];
 }
 
 static inline bool peft_accumulates(const peft_node *node, int i)

@@ -244,7 +244,8 @@ static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs, peft_pha
         place->node = out->node;
         copy->out[j] = place;
     }
-    return peft_graph_push_step(r->g, (peft_step){.node = copy, .phase = phase});
+    return save_slope(r->g, r->g->nodes[copy->out[0]->node], copy) &&
+           peft_graph_push_step(r->g, (peft_step){.node = copy, .phase = phase});
 }
 
 /* Has t there for the steps that follow, in `phase`. What else a node saved is kept, and written once more. */
@@ -259,7 +260,7 @@ static bool recall(peft_recall *r, peft_tensor *t, peft_phase phase)
     peft_node *copy = copy_of(r, t->node);
     if (!copy) return false;
     read_stand_ins(r, node, copy);
-    return run_again(r, copy, 1, phase) && save_slope(r->g, node, copy);
+    return run_again(r, copy, 1, phase);
 }
 
 static bool recall_entering(peft_recall *r, const peft_node *node)
@@ -285,9 +286,7 @@ static bool recall_segment(peft_recall *r, int32_t last)
         peft_node *copy = copy_of(r, n);
         if (!copy || !recall_entering(r, g->nodes[n])) return false;
         read_stand_ins(r, g->nodes[n], copy);
-        if (!needed[n]) continue;
-        if (!run_again(r, copy, copy->num_outputs, PEFT_SEGMENT_AGAIN) || !save_slope(g, g->nodes[n], copy))
-            return false;
+        if (needed[n] && !run_again(r, copy, copy->num_outputs, PEFT_SEGMENT_AGAIN)) return false;
     }
     return true;
 }
@@ -296,7 +295,7 @@ peft_node *peft_recall_node(peft_recall *r, int32_t n)
 {
     peft_node *node = r->g->nodes[n];
     if (node->segment >= 0) return r->copies[n] || recall_segment(r, n) ? r->copies[n] : NULL;
-    if (r->copies[n] && r->copies[n]->num_outputs > node->num_outputs) return r->copies[n]; /* has the slope */
+    if (r->copies[n] && peft_saves_slope(r->copies[n])) return r->copies[n];
     uint32_t reads = backward_reads(node);
     peft_tensor *result = node->out[0];
     bool same = true;

@@ -57,54 +57,55 @@ static inline vec of_tanh(vec x, vec *slope)
     return t;
 }
 
-/* dx, from the slope that forward saved */
-static void multiply_slopes(const peft_node *node, int64_t begin, int64_t end)
+/* One of the functions above: a constant wherever the loops below are inlined. */
+typedef vec function_of(vec x, vec *slope);
+
+ALWAYS_INLINE void put_values(function_of *of, bool saves, const peft_node *node, int64_t begin, int64_t end)
 {
-    const real *slope = node->out[SLOPE]->data, *dy = node->dout->data;
+    const real *x = node->in[0]->data;
+    real *y = node->out[Y]->data, *slopes = saves ? node->out[SLOPE]->data : NULL;
+    for (int64_t k = begin; k < end; k += LANES) {
+        vec slope;
+        store_some(y + k, end - k, of(load_some(x + k, end - k, 0), &slope));
+        if (saves) store_some(slopes + k, end - k, slope);
+    }
+}
+
+ALWAYS_INLINE void put_gradients(function_of *of, bool saved, const peft_node *node, int64_t begin, int64_t end)
+{
+    const real *from = saved ? node->out[SLOPE]->data : node->in[0]->data, *dy = node->dout->data;
     real *dx = node->din[0]->data;
     bool add = peft_accumulates(node, 0);
-    for (int64_t k = begin; k < end; k += LANES)
-        put_some(dx + k, end - k, load_some(slope + k, end - k, 0) * load_some(dy + k, end - k, 0), add);
+    for (int64_t k = begin; k < end; k += LANES) {
+        vec slope = load_some(from + k, end - k, 0);
+        if (!saved) of(slope, &slope);
+        put_some(dx + k, end - k, slope * load_some(dy + k, end - k, 0), add);
+    }
 }
 
 #define ROWS_OF(kind)                                                                                                  \
-    static void forward_##kind(const peft_node *node, int64_t begin, int64_t end)                                      \
+    static void forward_##kind(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)    \
     {                                                                                                                  \
-        const real *x = node->in[0]->data;                                                                             \
-        real *y = node->out[Y]->data;                                                                                  \
-        vec slope;                                                                                                     \
-        for (int64_t k = begin; k < end; k += LANES)                                                                   \
-            store_some(y + k, end - k, of_##kind(load_some(x + k, end - k, 0), &slope));                               \
+        (void)ctx, (void)scratch;                                                                                      \
+        if (peft_saves_slope(node))                                                                                    \
+            put_values(of_##kind, true, node, begin, end);                                                             \
+        else                                                                                                           \
+            put_values(of_##kind, false, node, begin, end);                                                            \
     }                                                                                                                  \
-    static void forward_slope_##kind(const peft_node *node, int64_t begin, int64_t end)                                \
+    static void backward_##kind(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)   \
     {                                                                                                                  \
-        const real *x = node->in[0]->data;                                                                             \
-        real *y = node->out[Y]->data, *slopes = node->out[SLOPE]->data;                                                \
-        for (int64_t k = begin; k < end; k += LANES) {                                                                 \
-            vec slope;                                                                                                 \
-            store_some(y + k, end - k, of_##kind(load_some(x + k, end - k, 0), &slope));                               \
-            store_some(slopes + k, end - k, slope);                                                                    \
-        }                                                                                                              \
-    }                                                                                                                  \
-    static void backward_##kind(const peft_node *node, int64_t begin, int64_t end)                                     \
-    {                                                                                                                  \
-        const real *x = node->in[0]->data, *dy = node->dout->data;                                                     \
-        real *dx = node->din[0]->data;                                                                                 \
-        bool add = peft_accumulates(node, 0);                                                                          \
-        for (int64_t k = begin; k < end; k += LANES) {                                                                 \
-            vec slope;                                                                                                 \
-            of_##kind(load_some(x + k, end - k, 0), &slope);                                                           \
-            put_some(dx + k, end - k, slope * load_some(dy + k, end - k, 0), add);                                     \
-        }                                                                                                              \
+        (void)ctx, (void)scratch;                                                                                      \
+        if (peft_saves_slope(node))                                                                                    \
+            put_gradients(of_##kind, true, node, begin, end);                                                          \
+        else                                                                                                           \
+            put_gradients(of_##kind, false, node, begin, end);                                                         \
     }
 PEFT_ACTIVATION_MAP(ROWS_OF)
 
 static const struct {
-    void (*forward)(const peft_node *node, int64_t begin, int64_t end);
-    void (*forward_slope)(const peft_node *node, int64_t begin, int64_t end);
-    void (*backward)(const peft_node *node, int64_t begin, int64_t end);
+    peft_rows_function *forward, *backward;
 } kinds[PEFT_NUM_ACTIVATIONS] = {
-#define X(kind) {forward_##kind, forward_slope_##kind, backward_##kind},
+#define X(kind) {forward_##kind, backward_##kind},
     PEFT_ACTIVATION_MAP(X)
 #undef X
 };
@@ -114,21 +115,14 @@ static peft_activation_kind kind_of(const peft_node *node)
     return *(const peft_activation_kind *)node->attributes;
 }
 
-static bool saves_slope(const peft_node *node)
-{
-    return node->num_outputs > SLOPE;
-}
-
 static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    (void)ctx, (void)scratch;
-    (saves_slope(node) ? kinds[kind_of(node)].forward_slope : kinds[kind_of(node)].forward)(node, begin, end);
+    kinds[kind_of(node)].forward(node, ctx, begin, end, scratch);
 }
 
 static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    (void)ctx, (void)scratch;
-    (saves_slope(node) ? multiply_slopes : kinds[kind_of(node)].backward)(node, begin, end);
+    kinds[kind_of(node)].backward(node, ctx, begin, end, scratch);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)

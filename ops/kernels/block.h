@@ -14,25 +14,35 @@ enum { BLOCK_ROWS = 4, BLOCK_DOTS = 4, BLOCK_VECTORS = 4 };
 enum { BLOCK_ROWS = 4, BLOCK_DOTS = 2, BLOCK_VECTORS = 2 };
 #endif
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 enum { QUAD = 4 };
 typedef real quad __attribute__((vector_size(QUAD * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+/* Four rows by four columns. */
+ALWAYS_INLINE void transpose_quads(const real *in, int64_t row_in, real *out, int64_t row_out)
+{
+    const quad *a = (const void *)in, *b = (const void *)(in + row_in);
+    const quad *c = (const void *)(in + 2 * row_in), *d = (const void *)(in + 3 * row_in);
+    quad ab = __builtin_shufflevector(*a, *b, 0, 4, 1, 5), AB = __builtin_shufflevector(*a, *b, 2, 6, 3, 7);
+    quad cd = __builtin_shufflevector(*c, *d, 0, 4, 1, 5), CD = __builtin_shufflevector(*c, *d, 2, 6, 3, 7);
+    *(quad *)(void *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(quad *)(void *)(out + row_out) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(quad *)(void *)(out + 2 * row_out) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
+    *(quad *)(void *)(out + 3 * row_out) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
+}
 
 /* out[j] = sum_lanes(v[j]), four of them side by side */
 ALWAYS_INLINE void sum_lanes_of(int count, const vec *v, real *out)
 {
     int j = 0;
     for (; (int)PART_LANES == (int)QUAD && j + QUAD <= count; j += QUAD) {
-        quad q[QUAD];
+        real parts[QUAD * QUAD];
+        quad lane[QUAD];
         for (int i = 0; i < QUAD; i++) {
             part p = sum_parts(v[j + i]);
-            memcpy(&q[i], &p, sizeof p);
+            memcpy(parts + i * QUAD, &p, sizeof p);
         }
-        quad ab = __builtin_shufflevector(q[0], q[1], 0, 4, 1, 5) + __builtin_shufflevector(q[0], q[1], 2, 6, 3, 7);
-        quad cd = __builtin_shufflevector(q[2], q[3], 0, 4, 1, 5) + __builtin_shufflevector(q[2], q[3], 2, 6, 3, 7);
-        quad sum = __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-        memcpy(out + j, &sum, sizeof sum);
+        transpose_quads(parts, QUAD, (real *)lane, QUAD);
+        *(quad *)(void *)(out + j) = (lane[0] + lane[2]) + (lane[1] + lane[3]);
     }
     for (; j < count; j++) out[j] = sum_lanes(v[j]);
 }
@@ -138,19 +148,6 @@ static inline void block_put(bool add, int64_t m, int64_t n, int64_t k, const re
                              const real *b, int64_t row_b, real *y, int64_t row_y)
 {
     update_block(add, m, n, k, c, row_c, column_c, b, row_b, y, row_y);
-}
-
-/* Four rows by four columns. */
-ALWAYS_INLINE void transpose_quads(const real *in, int64_t row_in, real *out, int64_t row_out)
-{
-    const quad *a = (const void *)in, *b = (const void *)(in + row_in);
-    const quad *c = (const void *)(in + 2 * row_in), *d = (const void *)(in + 3 * row_in);
-    quad ab = __builtin_shufflevector(*a, *b, 0, 4, 1, 5), AB = __builtin_shufflevector(*a, *b, 2, 6, 3, 7);
-    quad cd = __builtin_shufflevector(*c, *d, 0, 4, 1, 5), CD = __builtin_shufflevector(*c, *d, 2, 6, 3, 7);
-    *(quad *)(void *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(quad *)(void *)(out + row_out) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(quad *)(void *)(out + 2 * row_out) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
-    *(quad *)(void *)(out + 3 * row_out) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
 }
 
 /* out [columns, rows] = in^T, in [rows, columns] */

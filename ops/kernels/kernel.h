@@ -31,6 +31,8 @@ enum { VECTOR_BYTES = 16 };
 #endif
 enum { LANES = VECTOR_BYTES / (int)sizeof(real) };
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real vec_unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
