@@ -96,25 +96,18 @@ static inline shared read_shared(const low_rank *l, real *memory, bool backward)
     return s;
 }
 
-/* A matrix in each of several pieces: strides between its rows, and between the pieces; and their sum */
-typedef struct pieces {
-    int64_t rows, columns;
-    const real *first;
-    int64_t row, stride;
-    real *sum;
-    int64_t row_sum;
-} pieces;
-
-/* sum += those of an adapter's pieces that have tokens */
-static void add_pieces(const low_rank *l, int64_t adapter, const pieces *m)
+/* sum [rows, columns] += that part of dA or dB^T [R, features], from `first` on, of an adapter's pieces that have
+ * tokens
+ */
+static void add_pieces(const low_rank *l, int64_t adapter, int64_t features, const real *first, int64_t rows,
+                       int64_t columns, real *sum)
 {
     for (int64_t index = adapter * l->pieces; index < (adapter + 1) * l->pieces; index++) {
         piece p = read_piece(l, index);
         if (p.begin == p.end) continue;
-        for (int64_t r = 0; r < m->rows; r++) {
-            const real *from = m->first + index * m->stride + r * m->row;
-            real *sum = m->sum + r * m->row_sum;
-            for (int64_t k = 0; k < m->columns; k++) sum[k] += from[k];
+        for (int64_t r = 0; r < rows; r++) {
+            const real *from = first + (index * l->rank + r) * features;
+            for (int64_t k = 0; k < columns; k++) sum[r * columns + k] += from[k];
         }
     }
 }
@@ -126,8 +119,7 @@ static void dA_row(const peft_node *node, const low_rank *l, const shared *s, in
 {
     real *dA = (real *)node->din[LOW_RANK_A]->data + row * l->in;
     if (!peft_accumulates(node, LOW_RANK_A)) memset(dA, 0, (size_t)l->in * sizeof *dA);
-    const pieces p = {1, l->in, s->dA + row % l->rank * l->in, l->in, l->rank * l->in, dA, l->in};
-    add_pieces(l, row / l->rank, &p);
+    add_pieces(l, row / l->rank, l->in, s->dA + row % l->rank * l->in, 1, l->in, dA);
 }
 
 /* dB [out, R] of each adapter, for at most COLUMNS columns of dy */
@@ -136,12 +128,11 @@ static void dB_columns(const peft_node *node, const low_rank *l, const shared *s
     int64_t width = l->out - begin < COLUMNS ? l->out - begin : COLUMNS;
     bool add = peft_accumulates(node, LOW_RANK_B);
     for (int64_t adapter = 0; adapter < l->adapters; adapter++) {
-        memset(sums, 0, (size_t)(l->rank * COLUMNS) * sizeof *sums);
-        const pieces p = {l->rank, width, s->dBt + begin, l->out, l->rank * l->out, sums, COLUMNS};
-        add_pieces(l, adapter, &p);
+        memset(sums, 0, (size_t)(l->rank * width) * sizeof *sums);
+        add_pieces(l, adapter, l->out, s->dBt + begin, l->rank, width, sums);
         real *dB = (real *)node->din[LOW_RANK_B]->data + (adapter * l->out + begin) * l->rank;
         for (int64_t o = 0; o < width; o++)
-            for (int64_t r = 0; r < l->rank; r++, dB++) *dB = (add ? *dB : 0) + sums[r * COLUMNS + o];
+            for (int64_t r = 0; r < l->rank; r++, dB++) *dB = (add ? *dB : 0) + sums[r * width + o];
     }
 }
 
