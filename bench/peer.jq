@@ -10,7 +10,7 @@ def limits: map(.peak_gflops // {} | to_entries[]) | group_by(.key) | map(max_by
 
 def figures(who): map(select(.who == who)) | select(length > 0) | {
     speed: map(.tokens_per_second) | spread,
-    share: (map(select(.peak_gflops) | .tokens_per_second * .flops_per_token / 1e7 / .peak_gflops[.dtype])
+    of_limit: (map(select(.peak_gflops) | .tokens_per_second * .flops_per_token / 1e7 / .peak_gflops[.dtype])
         | if . == [] then null else spread end), # per cent of the peak that the same process saw
     memory: map(.peak_memory_bytes / 1e6) | middle,
     start: map(.start_seconds) | middle,
@@ -43,8 +43,8 @@ def table(head; rows): (head | row, (map("---") | row)), (.[] | rows | row), "";
 
 def speed_row: {f32: 6, bf16: 4}[.dtype] as $times
     | [.name, .dtype, (.libpeft.speed | show(0)), (.PEFT.speed | show(0)), "\(.faster | show(2)) x",
-       if .ragged then goal("≥ \($times) x"; .faster.middle >= $times) else "–" end, "\(.libpeft.share | show(0)) %",
-       if .ragged then "–" else goal("≥ 80 %"; .libpeft.share.middle >= 80) end];
+       if .ragged then goal("≥ \($times) x"; .faster.middle >= $times) else "–" end, "\(.libpeft.of_limit | show(0)) %",
+       if .ragged then "–" else goal("≥ 80 %"; .libpeft.of_limit.middle >= 80) end];
 
 def share($of; $times): if . then ($of / .memory) as $less
     | "\(.memory | round)", "1/\($less | digits(1))", goal("≤ 1/\($times)"; $less >= $times) else "–", "–", "–" end;
