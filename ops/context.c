@@ -42,8 +42,7 @@
 KERNELS_LIST(DECLARE)
 DECLARE(portable_f64)
 
-/* Instead of these in bf16, where they pay: kernels whose products have rounded factors. That of `linear` depends on
- * its weight. */
+/* Instead of these in bf16: kernels whose products have rounded factors. That of `linear` depends on its weight. */
 static const peft_kernel *const kernels_bf16[PEFT_NUM_OPS] = {
     [PEFT_OP_attention] = &peft_kernel_attention_bf16, [PEFT_OP_low_rank] = &peft_kernel_low_rank_bf16};
 
@@ -207,7 +206,9 @@ const peft_kernel *peft_context_kernel(const peft_context *ctx, const peft_node 
     if (peft_packed_serves(node, ctx->dnnl)) return &peft_kernel_packed_linear;
     if (node->out[0]->dtype == PEFT_F64) return ctx->kernels_f64[node->op];
     const peft_kernel *rounded = ctx->dtype == PEFT_BF16 ? kernels_bf16[node->op] : NULL;
-    return rounded && (!rounded->pays || rounded->pays(node)) ? rounded : ctx->kernels[node->op];
+    if (!rounded) return ctx->kernels[node->op];
+    const peft_kernel *better = rounded->better ? rounded->better(node) : NULL;
+    return better ? better : rounded;
 }
 
 peft_status peft_context_reserve(peft_context *ctx, size_t bytes, peft_error *error)

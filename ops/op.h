@@ -120,7 +120,7 @@ typedef struct peft_kernel {
     size_t (*shared_bytes)(const peft_node *node, bool backward);
     int64_t (*gemm_columns)(const peft_node *node); /* of the widest matrix that BLIS packs (ops/gemm.h); NULL: none */
     const peft_row_work *by_rows[2];                /* forward, backward; NULL: not row by row */
-    bool (*pays)(const peft_node *node); /* of one in bf16: is it faster here than that of floats? NULL: always */
+    const struct peft_kernel *(*better)(const peft_node *node); /* another one for this node; NULL: there is none */
 } peft_kernel;
 
 static inline bool peft_saves_slope(const peft_node *node)

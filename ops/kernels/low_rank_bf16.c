@@ -4,14 +4,17 @@
  * pairs of neighbours in a row, Xc of neighbours in a column, Xt is Xr transposed. */
 #include "ops/kernels/low_rank.h"
 #include "ops/kernels/pairs.h"
+#include "ops/packed.h"
 
 /* Columns of x or dy that are rounded at once. */
 enum { CHUNK = 256 };
 
-/* Fewer ranks leave a part of each vector of h and GB empty, and take as long as with floats: both wait for memory. */
-static bool fills_vectors(const peft_node *node)
+/* They would leave a half of each vector of h and GB empty. */
+static const peft_kernel *few_ranks(const peft_node *node)
 {
-    return ((const peft_low_rank_attributes *)node->attributes)->rank >= LANES;
+    enum { FEW = 8 };
+    bool few = ((const peft_low_rank_attributes *)node->attributes)->rank <= FEW;
+    return few ? &peft_kernel_low_rank_few : NULL;
 }
 
 /* ---- what is made of A and B ---- */
@@ -172,4 +175,4 @@ const peft_kernel KERNEL(low_rank) = {.forward = forward,
                                       .thread_bytes = thread_bytes,
                                       .shared_bytes = shared_bytes,
                                       .by_rows = {&by_rows[0], &by_rows[1]},
-                                      .pays = fills_vectors};
+                                      .better = few_ranks};

@@ -27,11 +27,15 @@ static inline __m512 load_left(const real *p, int64_t left)
     return _mm512_maskz_loadu_ps(some_lanes(left), p);
 }
 
-/* At most two vectors of a row. */
+/* Pairs of at most two vectors of a row. */
+ALWAYS_INLINE __m512 pair_of_row(int64_t left, const real *from)
+{
+    return (__m512)_mm512_cvtne2ps_pbh(load_left(from + LANES, left - LANES), load_left(from, left));
+}
+
 ALWAYS_INLINE void pair_row(int64_t left, const real *from, real *to)
 {
-    __m512 pairs = (__m512)_mm512_cvtne2ps_pbh(load_left(from + LANES, left - LANES), load_left(from, left));
-    _mm512_mask_storeu_ps(to, some_lanes(num_pairs(left)), pairs);
+    _mm512_mask_storeu_ps(to, some_lanes(num_pairs(left)), pair_of_row(left, from));
 }
 
 /* out [rows, columns / 2]: (in[i][2 p], in[i][2 p + 1]) */
@@ -56,14 +60,14 @@ static inline void copy_rows(int64_t rows, int64_t columns, const uint16_t *in, 
         }
 }
 
-/* At most a vector of two rows, or of one and zeros. */
-ALWAYS_INLINE void pair_two(bool both, int64_t left, const real *from, int64_t row, real *to)
+/* Pairs of at most a vector of two rows, or of one and zeros. */
+ALWAYS_INLINE __m512 pair_of_rows(bool both, int64_t left, const real *from, int64_t row)
 {
     const __m512i alternate = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
                                                6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     __m512 odd = both ? load_left(from + row, left) : _mm512_setzero_ps();
     __m512i pairs = (__m512i)_mm512_cvtne2ps_pbh(odd, load_left(from, left));
-    _mm512_storeu_ps(to, (__m512)_mm512_permutexvar_epi16(alternate, pairs));
+    return (__m512)_mm512_permutexvar_epi16(alternate, pairs);
 }
 
 /* out [rows / 2, columns]: (in[2 p][j], in[2 p + 1][j]); rows of out are whole vectors */
@@ -73,8 +77,9 @@ static inline void pair_columns(int64_t rows, int64_t columns, const real *in, i
     for (int64_t i = 0; i < rows; i += 2, in += 2 * row_in, out += row_out) {
         bool both = i + 1 < rows;
         int64_t j = 0;
-        for (; both && j + LANES <= columns; j += LANES) pair_two(true, LANES, in + j, row_in, out + j);
-        for (; j < columns; j += LANES) pair_two(both, columns - j, in + j, row_in, out + j);
+        for (; both && j + LANES <= columns; j += LANES)
+            _mm512_storeu_ps(out + j, pair_of_rows(true, LANES, in + j, row_in));
+        for (; j < columns; j += LANES) _mm512_storeu_ps(out + j, pair_of_rows(both, columns - j, in + j, row_in));
     }
 }
 

@@ -1,3 +1,6 @@
+#include <math.h>
+#include <string.h>
+
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
 
@@ -38,7 +41,7 @@ static peft_tensor *base_used_again(peft_graph *g, peft_tensor *const *in)
 
 static const op_case cases[] = {
     {"plain", plain, {SHAPE2(11, 5), SHAPE2(11, 7), SHAPE2(3, 7), SHAPE2(5, 3)}, 0},
-    {"rank 1, one token", plain, {SHAPE2(1, 5), SHAPE2(1, 7), SHAPE2(1, 7), SHAPE2(5, 1)}, 0},
+    {"rank 1, one token", plain, {SHAPE2(1, 9), SHAPE2(1, 7), SHAPE2(1, 7), SHAPE2(9, 1)}, 0},
     {"rank above both sizes", plain, {SHAPE2(4, 5), SHAPE2(4, 7), SHAPE2(9, 7), SHAPE2(5, 9)}, 0},
     {"without base", no_base, {SHAPE2(11, 7), SHAPE2(3, 7), SHAPE2(5, 3)}, 0},
     {"base used again", base_used_again, {SHAPE2(6, 7), SHAPE2(5, 7), SHAPE2(2, 7), SHAPE2(5, 2), SHAPE2(2, 5)}, 0},
@@ -66,7 +69,8 @@ static const op_case cases[] = {
 };
 
 /* x, A, c and B are rounded, each by 2^-9 of itself at most, and as many factors of each gradient: by 2^-7 all
- * together, and twice that where a sum is less than the sizes of what it sums up. */
+ * together, and twice that where a sum is less than the sizes of what it sums up. (Of one token and rank 1, a whole
+ * gradient is a multiple of one sum: its size is one where little cancels out.) */
 static const double BF16_TOLERANCE = 1.0 / 64;
 
 START_TEST(low_rank_is_right)
@@ -86,5 +90,72 @@ START_TEST(wrong_shapes_are_refused)
 }
 END_TEST
 
+/* ---- without rounding ---- */
+
+enum { TOKENS, IN, OUT, RANK, NUM_SIZES };
+enum { Y0, X, A, B, DY, NUM_ARRAYS };
+static const int64_t sizes[][NUM_SIZES] = {{1, 7, 5, 1},      {2, 32, 16, 2},     {7, 31, 33, 3},    {130, 33, 67, 4},
+                                           {37, 64, 20, 7},   {131, 96, 48, 8},   {5, 65, 515, 9},   {34, 261, 100, 12},
+                                           {66, 100, 63, 15}, {37, 515, 261, 19}, {129, 40, 258, 33}};
+
+/* -1, 0 and 1: their sums over some hundred are small enough for the eight bits of bf16. */
+static float *whole_numbers(int64_t count, int array)
+{
+    float *values = calloc((size_t)count, sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    for (int64_t k = 0; k < count; k++) values[k] = (float)rint(1.2 * op_noise(((uint64_t)array << 24) + (uint64_t)k));
+    return values;
+}
+
+/* Results are y, then the gradients of y0, x, A and B. */
+static void compute(const int64_t size[NUM_SIZES], const char *backend, peft_dtype dtype, float *results[DY + 1])
+{
+    const peft_shape shapes[] = {peft_shape_2(size[TOKENS], size[OUT]), peft_shape_2(size[TOKENS], size[IN]),
+                                 peft_shape_2(size[RANK], size[IN]), peft_shape_2(size[OUT], size[RANK]),
+                                 peft_shape_2(size[TOKENS], size[OUT])};
+    const peft_context_options options = {.threads = 2, .backend = backend, .dtype = dtype};
+    peft_error error = {0};
+    peft_context *ctx;
+    peft_graph *g;
+    float *values[NUM_ARRAYS];
+    peft_tensor *in[DY];
+    ck_assert_msg(!peft_context_open(&ctx, &options, &error), "%s", error.message);
+    ck_assert(!peft_graph_create(&g, &error));
+    for (int k = 0; k < NUM_ARRAYS; k++) {
+        int64_t count = peft_shape_count(&shapes[k]);
+        values[k] = whole_numbers(count, k);
+        results[k] = calloc((size_t)count, sizeof(float));
+        ck_assert_ptr_nonnull(results[k]);
+        if (k < DY) in[k] = peft_parameter(g, PEFT_F32, shapes[k], values[k], results[k], "input");
+    }
+    peft_tensor *y = peft_graph_keep(g, peft_low_rank(g, in[Y0], in[X], in[A], in[B], NULL, NULL, 1));
+    ck_assert_msg(!peft_graph_differentiate_from(g, y, values[DY], &error), "%s", error.message);
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
+    memcpy(results[DY], y->data, (size_t)peft_shape_count(&y->shape) * sizeof(float));
+    peft_graph_free(g);
+    peft_context_close(ctx);
+    for (int k = 0; k < NUM_ARRAYS; k++) free(values[k]);
+}
+
+START_TEST(whole_numbers_come_out_exactly)
+{
+    const int64_t *size = sizes[_i];
+    const int64_t counts[] = {size[TOKENS] * size[OUT], size[TOKENS] * size[IN], size[RANK] * size[IN],
+                              size[OUT] * size[RANK], size[TOKENS] * size[OUT]};
+    if (!peft_dtype_available(PEFT_BF16)) return;
+    float *expected[NUM_ARRAYS], *found[NUM_ARRAYS];
+    compute(size, "portable", PEFT_F32, expected);
+    compute(size, "onednn", PEFT_BF16, found);
+    for (int k = 0; k < NUM_ARRAYS; k++) {
+        for (int64_t j = 0; j < counts[k]; j++)
+            ck_assert_msg(expected[k][j] == found[k][j], "result %d, element %lld: expected %g, found %g", k,
+                          (long long)j, (double)expected[k][j], (double)found[k][j]);
+        free(expected[k]);
+        free(found[k]);
+    }
+}
+END_TEST
+
 TEST_MAIN("low_rank", tcase_add_loop_test(tc, low_rank_is_right, 0, sizeof cases / sizeof *cases);
+          tcase_add_loop_test(tc, whole_numbers_come_out_exactly, 0, sizeof sizes / sizeof *sizes);
           tcase_add_test(tc, wrong_shapes_are_refused))
