@@ -75,11 +75,11 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
         block_put(peft_accumulates(node, Q), t->rows, a->head_size, t->keys, at.dS, s->stride, 1, k, a->key_row,
                   (real *)node->din[Q]->data + t->first, a->query_row);
     if (node->din[K])
-        block_update(t->keys, a->head_size, t->rows, at.dS, 1, s->stride, q, a->query_row,
-                     (real *)node->din[K]->data + t->first_key, a->key_row);
+        block_put(adds_to_keys(node, a, s, t, K), t->keys, a->head_size, t->rows, at.dS, 1, s->stride, q, a->query_row,
+                  (real *)node->din[K]->data + t->first_key, a->key_row);
     if (node->din[V])
-        block_update(t->keys, a->head_size, t->rows, at.P, 1, s->stride, dy, a->query_row,
-                     (real *)node->din[V]->data + t->first_key, a->key_row);
+        block_put(adds_to_keys(node, a, s, t, V), t->keys, a->head_size, t->rows, at.P, 1, s->stride, dy, a->query_row,
+                  (real *)node->din[V]->data + t->first_key, a->key_row);
 }
 
 static size_t thread_bytes(const peft_node *node, bool backward)

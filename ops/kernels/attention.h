@@ -189,18 +189,25 @@ static inline void score_gradient(const attention *a, const tile *t, real delta,
     }
 }
 
-/* The scores of a tile become M * exp(S - max), and `factor` of each row what it lacks: one by the sum of exp. */
+/* The scores of a tile become M * exp(S - max), and `factor` of each row what it lacks: one by the sum of exp, or 0
+ * where a query sees nothing. Each loop goes through all rows: within one, a step waits for the sum or the largest of
+ * the step before. */
 static inline void weigh_scores(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *P,
                                 real factor[TILE])
 {
-    real *z = (real *)node->out[LOG_SUM_EXP]->data + t->first_row;
+    real *z = (real *)node->out[LOG_SUM_EXP]->data + t->first_row, largest[TILE], sum[TILE];
     for (int64_t i = 0; i < t->rows; i++) {
         range seen = seen_in_tile(a, s, t, i);
-        bool blind = seen.begin == seen.end;
-        real *row = P + i * s->stride;
-        set_unseen(row, seen, t->width, blind ? 0 : NOTHING);
-        factor[i] = blind ? 0 : 1 / exp_row(t->width, a->scale, row, row, &z[i * a->heads]);
-        drop(a, s, t, i, row);
+        factor[i] = seen.begin < seen.end;
+        set_unseen(P + i * s->stride, seen, t->width, factor[i] > 0 ? NOTHING : 0);
+        largest[i] = largest_of_row(t->width, a->scale, P + i * s->stride);
+    }
+    for (int64_t i = 0; i < t->rows; i++)
+        sum[i] = exp_row_below(t->width, a->scale, largest[i], P + i * s->stride, P + i * s->stride);
+    for (int64_t i = 0; i < t->rows; i++) {
+        z[i * a->heads] = largest[i] + REAL(log)(sum[i]);
+        factor[i] /= sum[i];
+        drop(a, s, t, i, P + i * s->stride);
     }
 }
 
@@ -215,21 +222,34 @@ static inline void score_gradients(const peft_node *node, const attention *a, co
                                    real *dP)
 {
     const real *z = (const real *)node->out[LOG_SUM_EXP]->data + t->first_row;
-    for (int64_t i = 0; i < t->rows; i++, P += s->stride, dP += s->stride) {
+    real sum[TILE];
+    for (int64_t i = 0; i < t->rows; i++) {
         range seen = seen_in_tile(a, s, t, i);
         bool blind = seen.begin == seen.end;
-        set_unseen(P, seen, t->width, blind ? 0 : NOTHING);
-        if (blind)
-            set_unseen(dP, seen, t->width, 0);
-        else
-            score_gradient(a, t, weigh_gradient(a, s, t, i, z[i * a->heads], P, dP), P, dP);
+        real *row = P + i * s->stride, *d = dP + i * s->stride;
+        set_unseen(row, seen, t->width, blind ? 0 : NOTHING);
+        if (blind) set_unseen(d, seen, t->width, 0);
+        sum[i] = blind ? 0 : weigh_gradient(a, s, t, i, z[i * a->heads], row, d);
     }
+    for (int64_t i = 0; i < t->rows; i++) score_gradient(a, t, sum[i], P + i * s->stride, dP + i * s->stride);
 }
 
-/* Gradients of keys and values are sums over tiles. Each piece clears its own, which then wait in a cache. */
+/* Gradients of keys and values are sums over tiles. The first sets them, where it sees all keys. */
+static inline bool first_sets(const attention *a, const sequence *s)
+{
+    return !a->causal && s->queries > 0;
+}
+
+static inline bool adds_to_keys(const peft_node *node, const attention *a, const sequence *s, const tile *t, int input)
+{
+    bool first = first_sets(a, s) && t->row == 0 && t->head == s->head;
+    return !first || peft_accumulates(node, input);
+}
+
+/* Elsewhere each piece clears its own, which then wait in a cache. */
 static inline void clear_key_gradients(const peft_node *node, const attention *a, const sequence *s)
 {
-    for (int input = K; input <= V; input++) {
+    for (int input = K; input <= V && !first_sets(a, s); input++) {
         if (!node->din[input] || peft_accumulates(node, input)) continue;
         real *d = (real *)node->din[input]->data + first_key(a, s);
         for (int64_t j = 0; j < s->keys; j++) memset(d + j * a->key_row, 0, (size_t)a->head_size * sizeof *d);

@@ -122,12 +122,12 @@ static void begin_backward(const peft_node *node, const attention *a, const sequ
 }
 
 /* d (+)= X^T of a tile, X [rows, keys], times rows of q or dy */
-static void update_keys(const attention *a, const sequence *s, const tile *t, const real *Xc,
+static void update_keys(bool add, const attention *a, const sequence *s, const tile *t, const real *Xc,
                         const peft_tensor *queries, int64_t width, real *Yc, const peft_tensor *d)
 {
     read_head(by_columns, a, queries, t->first, t->rows, Yc, width);
-    pair_update(t->keys, a->head_size, num_pairs(t->rows), Xc, 1, s->stride, Yc, width, (real *)d->data + t->first_key,
-                a->key_row);
+    pair_put(add, t->keys, a->head_size, num_pairs(t->rows), Xc, 1, s->stride, Yc, width,
+             (real *)d->data + t->first_key, a->key_row);
 }
 
 static void backward_tile(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch)
@@ -143,11 +143,11 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
     }
     if (node->din[K]) {
         pair_columns(t->rows, t->width, at.dS, s->stride, at.dSc, s->stride);
-        update_keys(a, s, t, at.dSc, node->in[Q], at.width, at.Qc, node->din[K]);
+        update_keys(adds_to_keys(node, a, s, t, K), a, s, t, at.dSc, node->in[Q], at.width, at.Qc, node->din[K]);
     }
     if (node->din[V]) {
         pair_columns(t->rows, t->width, at.P, s->stride, at.Pc, s->stride);
-        update_keys(a, s, t, at.Pc, node->dout, at.width, at.dYc, node->din[V]);
+        update_keys(adds_to_keys(node, a, s, t, V), a, s, t, at.Pc, node->dout, at.width, at.dYc, node->din[V]);
     }
 }
 

@@ -5,6 +5,10 @@
 #ifndef PEFT_OPS_KERNELS_BLOCK_H
 #define PEFT_OPS_KERNELS_BLOCK_H
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include "ops/kernels/kernel.h"
 
 /* Registers: 32 with AVX-512, 16 without. */
@@ -136,26 +140,60 @@ static inline void block_product(int64_t m, int64_t n, int64_t k, const real *c,
     update_block(false, m, n, k, c, row_c, column_c, b, row_b, y, row_y);
 }
 
-/* y[i][j] += sum_p c[i][p] b[p][j] */
-static inline void block_update(int64_t m, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
-                                const real *b, int64_t row_b, real *y, int64_t row_y)
-{
-    update_block(true, m, n, k, c, row_c, column_c, b, row_b, y, row_y);
-}
-
-/* The one or the other. */
+/* y[i][j] = sum_p c[i][p] b[p][j], or += */
 static inline void block_put(bool add, int64_t m, int64_t n, int64_t k, const real *c, int64_t row_c, int64_t column_c,
                              const real *b, int64_t row_b, real *y, int64_t row_y)
 {
     update_block(add, m, n, k, c, row_c, column_c, b, row_b, y, row_y);
 }
 
+#if defined(__AVX512F__) && !defined(PEFT_REAL_F64)
+enum { SQUARE = LANES };
+
+/* Of rows i and i + distance, for each such i: in the places of the one's second columns are the other's first. */
+ALWAYS_INLINE void exchange(__m512 v[SQUARE], int distance)
+{
+    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    __mmask16 second = _mm512_test_epi32_mask(lane, _mm512_set1_epi32(distance));
+    __m512i low = _mm512_mask_add_epi32(lane, second, lane, _mm512_set1_epi32(SQUARE - distance));
+    __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(distance));
+    for (int k = 0; k < SQUARE / 2; k++) {
+        int i = k / distance * 2 * distance + k % distance;
+        __m512 a = v[i], b = v[i + distance];
+        v[i] = _mm512_permutex2var_ps(a, low, b);
+        v[i + distance] = _mm512_permutex2var_ps(a, high, b);
+    }
+}
+
+ALWAYS_INLINE void transpose_square(const real *in, int64_t row_in, real *out, int64_t row_out)
+{
+    __m512 v[SQUARE];
+    for (int i = 0; i < SQUARE; i++) v[i] = _mm512_loadu_ps(in + i * row_in);
+    exchange(v, 8);
+    exchange(v, 4);
+    exchange(v, 2);
+    exchange(v, 1);
+    for (int i = 0; i < SQUARE; i++) _mm512_storeu_ps(out + i * row_out, v[i]);
+}
+#else
+enum { SQUARE = QUAD };
+
+ALWAYS_INLINE void transpose_square(const real *in, int64_t row_in, real *out, int64_t row_out)
+{
+    transpose_quads(in, row_in, out, row_out);
+}
+#endif
+
 /* out [columns, rows] = in^T, in [rows, columns] */
 static inline void transpose(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out, int64_t row_out)
 {
+    int64_t square_rows = rows / SQUARE * SQUARE, square_columns = columns / SQUARE * SQUARE;
     int64_t whole_rows = rows / QUAD * QUAD, whole_columns = columns / QUAD * QUAD;
+    for (int64_t i = 0; i < square_rows; i += SQUARE)
+        for (int64_t j = 0; j < square_columns; j += SQUARE)
+            transpose_square(in + i * row_in + j, row_in, out + j * row_out + i, row_out);
     for (int64_t i = 0; i < whole_rows; i += QUAD)
-        for (int64_t j = 0; j < whole_columns; j += QUAD)
+        for (int64_t j = i < square_rows ? square_columns : 0; j < whole_columns; j += QUAD)
             transpose_quads(in + i * row_in + j, row_in, out + j * row_out + i, row_out);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; j++)

@@ -54,30 +54,30 @@ static inline words multiply_words(words a, uint32_t factor)
 #endif
 }
 
-/* peft_philox in every lane */
-static inline void philox_lanes(uint64_t key, words c[4])
+/* peft_philox in every lane of two sets of counters. */
+ALWAYS_INLINE void philox_lanes(uint64_t key, words c[2][4])
 {
-    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-    for (int round = 0; round < PEFT_PHILOX_ROUNDS; round++, k0 += PEFT_PHILOX_W0, k1 += PEFT_PHILOX_W1) {
-        words p0 = multiply_words(c[0], PEFT_PHILOX_M0), p1 = multiply_words(c[2], PEFT_PHILOX_M1);
-        c[0] = (p1 >> 32) ^ c[1] ^ same_words(k0);
-        c[1] = p1;
-        c[2] = (p0 >> 32) ^ c[3] ^ same_words(k1);
-        c[3] = p0;
-    }
+    words k0 = same_words(key), k1 = same_words(key >> 32);
+    for (int round = 0; round < PEFT_PHILOX_ROUNDS; round++, k0 += PEFT_PHILOX_W0, k1 += PEFT_PHILOX_W1)
+        for (int i = 0; i < 2; i++) {
+            words p0 = multiply_words(c[i][0], PEFT_PHILOX_M0), p1 = multiply_words(c[i][2], PEFT_PHILOX_M1);
+            c[i][0] = (p1 >> 32) ^ c[i][1] ^ k0;
+            c[i][1] = p1;
+            c[i][2] = (p0 >> 32) ^ c[i][3] ^ k1;
+            c[i][3] = p0;
+        }
 }
 
 static inline void mask_bits(uint64_t key, uint64_t row, uint32_t plane, uint32_t counter, uint16_t out[MASK_COLUMNS])
 {
+    words evens = {0}, planes = same_words(plane), row_low = same_words(row), row_high = same_words(row >> 32);
+    for (uint32_t lane = 0; lane < WORD_LANES; lane++) evens[lane] = 2 * lane;
     for (uint32_t b = 0; b < MASK_COUNTERS; b += 2 * WORD_LANES) {
-        words first;
-        for (uint32_t lane = 0; lane < WORD_LANES; lane++) first[lane] = counter + b + 2 * lane;
-        words even[4] = {first, same_words(plane), same_words(row), same_words(row >> 32)};
-        words odd[4] = {first + 1, even[1], even[2], even[3]};
-        philox_lanes(key, even);
-        philox_lanes(key, odd);
+        words first = evens + same_words(counter + b);
+        words c[2][4] = {{first, planes, row_low, row_high}, {first + 1, planes, row_low, row_high}};
+        philox_lanes(key, c);
         for (int w = 0; w < 4; w++) {
-            words both = (even[w] & UINT32_MAX) | (odd[w] << 32);
+            words both = (c[0][w] & UINT32_MAX) | (c[1][w] << 32);
             memcpy(out + 2 * (w * MASK_COUNTERS + b), &both, sizeof both);
         }
     }

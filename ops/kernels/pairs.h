@@ -160,10 +160,4 @@ static inline void pair_product(int64_t m, int64_t n, int64_t pairs, const real 
     pair_put(false, m, n, pairs, c, row_c, column_c, b, row_b, y, row_y);
 }
 
-static inline void pair_update(int64_t m, int64_t n, int64_t pairs, const real *c, int64_t row_c, int64_t column_c,
-                               const real *b, int64_t row_b, real *y, int64_t row_y)
-{
-    pair_put(true, m, n, pairs, c, row_c, column_c, b, row_b, y, row_y);
-}
-
 #endif
