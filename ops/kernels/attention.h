@@ -134,14 +134,22 @@ static inline void prefetch_head(const attention *a, const peft_tensor *x, int64
         for (int64_t j = 0; j < a->head_size * each; j += LINE) __builtin_prefetch(at + j);
 }
 
-/* M of one query for the keys from `block` of the tile on; 1 without dropout. */
-static inline void mask_block(const attention *a, const sequence *s, const tile *t, int64_t row, int64_t block, real *M)
+/* M of two queries for the keys from `first` of the tile on; 1 without dropout. */
+static inline void masks(const attention *a, const sequence *s, const tile *t, int64_t row, int64_t first,
+                         real M[2][MASK_COLUMNS])
 {
     uint64_t token = (uint64_t)(a->first_row + s->query + t->row + row);
+    uint32_t head = (uint32_t)t->head, block = (uint32_t)((t->begin + first) / MASK_COLUMNS);
     if (a->dropout)
-        mask_factors(&a->mask, token, (uint32_t)t->head, (t->begin + block) / MASK_COLUMNS, M);
+        mask_factors(&a->mask, (mask_block[2]){{token, head, block}, {token + 1, head, block}}, M);
     else
-        for (int j = 0; j < MASK_COLUMNS; j++) M[j] = 1;
+        for (int j = 0; j < 2 * MASK_COLUMNS; j++) M[0][j] = 1;
+}
+
+/* Of the two that begin with a row, those that there are. */
+static inline int64_t two_rows(const tile *t, int64_t row)
+{
+    return t->rows - row < 2 ? 1 : 2;
 }
 
 static inline int64_t block_end(const tile *t, int64_t block)
@@ -149,33 +157,33 @@ static inline int64_t block_end(const tile *t, int64_t block)
     return t->width - block < MASK_COLUMNS ? t->width : block + MASK_COLUMNS;
 }
 
-/* P *= M for one query */
-static inline void drop(const attention *a, const sequence *s, const tile *t, int64_t row, real *P)
+/* P *= M */
+static inline void drop(const attention *a, const sequence *s, const tile *t, real *P)
 {
-    for (int64_t block = 0; block < t->width && a->dropout; block += MASK_COLUMNS) {
-        real M[MASK_COLUMNS];
-        mask_block(a, s, t, row, block, M);
-        for (int64_t j = block; j < block_end(t, block); j += LANES) store(P + j, load(P + j) * load(M + (j - block)));
-    }
+    for (int64_t row = 0; row < t->rows && a->dropout; row += 2)
+        for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
+            real M[2][MASK_COLUMNS];
+            masks(a, s, t, row, block, M);
+            for (int64_t i = 0; i < two_rows(t, row); i++) {
+                real *p = P + (row + i) * s->stride;
+                for (int64_t j = block; j < block_end(t, block); j += LANES)
+                    store(p + j, load(p + j) * load(M[i] + (j - block)));
+            }
+        }
 }
 
-/* For one query: scores become probabilities, with a minus where dropout takes them away, and dP becomes M * dP.
- * Returns the sum of P * dP. */
-static inline real weigh_gradient(const attention *a, const sequence *s, const tile *t, int64_t row, real z, real *P,
-                                  real *dP)
+/* Some scores of one query become probabilities, with a minus where dropout takes them away, and dP becomes M * dP.
+ * Returns the sums of P * dP in each lane. */
+static inline vec weigh_gradient(const attention *a, int64_t width, const real *M, real z, real *P, real *dP)
 {
     vec sum = {0};
-    for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
-        real M[MASK_COLUMNS];
-        mask_block(a, s, t, row, block, M);
-        for (int64_t j = block; j < block_end(t, block); j += LANES) {
-            vec m = load(M + (j - block)), p = vec_exp(a->scale * load(P + j) - z), dp = m * load(dP + j);
-            store(P + j, choose_less(broadcast(0), m, p, -p));
-            store(dP + j, dp);
-            sum += p * dp;
-        }
+    for (int64_t j = 0; j < width; j += LANES) {
+        vec m = load(M + j), p = vec_exp(a->scale * load(P + j) - z), dp = m * load(dP + j);
+        store(P + j, choose_less(broadcast(0), m, p, -p));
+        store(dP + j, dp);
+        sum += p * dp;
     }
-    return sum_lanes(sum);
+    return sum;
 }
 
 /* Then P becomes M * P, which dV is made of, and dP becomes c dS, for dQ and dK. */
@@ -207,8 +215,8 @@ static inline void weigh_scores(const peft_node *node, const attention *a, const
     for (int64_t i = 0; i < t->rows; i++) {
         z[i * a->heads] = largest[i] + REAL(log)(sum[i]);
         factor[i] /= sum[i];
-        drop(a, s, t, i, P + i * s->stride);
     }
+    drop(a, s, t, P);
 }
 
 static inline void scale_rows(const attention *a, const tile *t, const real factor[TILE], real *y)
@@ -217,21 +225,25 @@ static inline void scale_rows(const attention *a, const tile *t, const real fact
         for (int64_t d = 0; d < a->head_size; d++) y[i * a->query_row + d] *= factor[i];
 }
 
-/* The same for the rows of a tile. A query that sees nothing has no z. */
+/* The same for the rows of a tile, loop by loop. What a query does not see has the probability 0, and so has all where
+ * it sees nothing: its z is a number. */
 static inline void score_gradients(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *P,
                                    real *dP)
 {
     const real *z = (const real *)node->out[LOG_SUM_EXP]->data + t->first_row;
-    real sum[TILE];
-    for (int64_t i = 0; i < t->rows; i++) {
-        range seen = seen_in_tile(a, s, t, i);
-        bool blind = seen.begin == seen.end;
-        real *row = P + i * s->stride, *d = dP + i * s->stride;
-        set_unseen(row, seen, t->width, blind ? 0 : NOTHING);
-        if (blind) set_unseen(d, seen, t->width, 0);
-        sum[i] = blind ? 0 : weigh_gradient(a, s, t, i, z[i * a->heads], row, d);
-    }
-    for (int64_t i = 0; i < t->rows; i++) score_gradient(a, t, sum[i], P + i * s->stride, dP + i * s->stride);
+    vec sum[TILE] = {{0}};
+    for (int64_t i = 0; i < t->rows; i++) set_unseen(P + i * s->stride, seen_in_tile(a, s, t, i), t->width, NOTHING);
+    for (int64_t row = 0; row < t->rows; row += 2)
+        for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
+            real M[2][MASK_COLUMNS];
+            masks(a, s, t, row, block, M);
+            for (int64_t i = row; i < row + two_rows(t, row); i++) {
+                int64_t at = i * s->stride + block, width = block_end(t, block) - block;
+                sum[i] += weigh_gradient(a, width, M[i - row], z[i * a->heads], P + at, dP + at);
+            }
+        }
+    for (int64_t i = 0; i < t->rows; i++)
+        score_gradient(a, t, sum_lanes(sum[i]), P + i * s->stride, dP + i * s->stride);
 }
 
 /* Gradients of keys and values are sums over tiles. The first sets them, where it sees all keys. */

@@ -130,6 +130,8 @@ ALWAYS_INLINE void update_block(bool add, int64_t m, int64_t n, int64_t k, const
     int64_t i = 0;
     for (; i + BLOCK_ROWS <= m; i += BLOCK_ROWS)
         update_rows(add, BLOCK_ROWS, n, k, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
+    for (; i + 2 <= m; i += 2)
+        update_rows(add, 2, n, k, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
     for (; i < m; i++) update_rows(add, 1, n, k, c + i * row_c, row_c, column_c, b, row_b, y + i * row_y, row_y);
 }
 

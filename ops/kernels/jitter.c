@@ -11,18 +11,21 @@ static void apply(const peft_node *node, const peft_context *ctx, int64_t begin,
                   bool add)
 {
     const peft_jitter_attributes *a = node->attributes;
+    enum { WIDTH = 2 * MASK_COLUMNS };
     const double levels = 65536;
     const real step = (real)(2 * a->spread / levels), lowest = (real)(1 - a->spread + a->spread / levels);
     uint64_t key = peft_random_u64(ctx->seed, a->stream, (uint64_t)ctx->step);
     int64_t columns = peft_columns(node->out[0]);
     for (int64_t t = begin; t < end; t++)
-        for (int64_t c = 0; c < columns; c += MASK_COLUMNS) {
-            uint16_t bits[MASK_COLUMNS];
+        for (int64_t c = 0; c < columns; c += WIDTH) {
+            uint16_t bits[2][MASK_COLUMNS], *drawn = bits[0];
             const real *from = x + t * columns + c;
             real *to = y + t * columns + c;
-            int64_t count = columns - c < MASK_COLUMNS ? columns - c : MASK_COLUMNS;
-            mask_bits(key, (uint64_t)(a->first_row + t), 0, (uint32_t)(c / MASK_COLUMNS) * MASK_COUNTERS, bits);
-            for (int64_t j = 0; j < count; j++) to[j] = (add ? to[j] : 0) + (lowest + step * (real)bits[j]) * from[j];
+            int64_t count = columns - c < WIDTH ? columns - c : WIDTH;
+            uint64_t row = (uint64_t)(a->first_row + t);
+            uint32_t block = (uint32_t)(c / MASK_COLUMNS);
+            mask_bits(key, (mask_block[2]){{row, 0, block}, {row, 0, block + 1}}, bits);
+            for (int64_t j = 0; j < count; j++) to[j] = (add ? to[j] : 0) + (lowest + step * (real)drawn[j]) * from[j];
         }
 }
 

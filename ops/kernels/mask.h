@@ -1,9 +1,9 @@
 /* ops/kernels/mask.h - what dropout multiplies with: 0 with probability p, else 1 / (1 - p).
  *
  * The random bits are those of ops/rng.h: a key for each (seed, stream, step), a counter for each (columns, plane,
- * row). A counter gives eight numbers of 16 bits. MASK_COUNTERS neighbouring ones are computed side by side for
- * MASK_COLUMNS columns of a row; column 32 w + 2 b + h of these has the half h of word w of counter b. p is rounded to
- * 1 / 65536. */
+ * row). A counter gives eight numbers of 16 bits. MASK_COUNTERS neighbouring ones are computed side by side for a block
+ * of MASK_COLUMNS columns of a row; column 32 v + 4 b + 2 u + h of these has the half h of word 2 v + u of counter b. p
+ * is rounded to 1 / 65536. */
 #ifndef PEFT_OPS_KERNELS_MASK_H
 #define PEFT_OPS_KERNELS_MASK_H
 
@@ -14,7 +14,7 @@
 #include "ops/kernels/kernel.h"
 #include "ops/rng.h"
 
-enum { MASK_COUNTERS = 16, MASK_COLUMNS = 8 * MASK_COUNTERS };
+enum { MASK_COUNTERS = 8, MASK_COLUMNS = 8 * MASK_COUNTERS };
 
 typedef struct mask {
     uint64_t key;
@@ -68,29 +68,41 @@ ALWAYS_INLINE void philox_lanes(uint64_t key, words c[2][4])
         }
 }
 
-static inline void mask_bits(uint64_t key, uint64_t row, uint32_t plane, uint32_t counter, uint16_t out[MASK_COLUMNS])
+/* A block of columns of a row. `row` counts in the global batch; `plane` tells several masks of a row apart. */
+typedef struct mask_block {
+    uint64_t row;
+    uint32_t plane, block;
+} mask_block;
+
+/* The random bits of two blocks: so many sums at once keep the CPU busy. */
+static inline void mask_bits(uint64_t key, const mask_block at[2], uint16_t out[2][MASK_COLUMNS])
 {
-    words evens = {0}, planes = same_words(plane), row_low = same_words(row), row_high = same_words(row >> 32);
-    for (uint32_t lane = 0; lane < WORD_LANES; lane++) evens[lane] = 2 * lane;
-    for (uint32_t b = 0; b < MASK_COUNTERS; b += 2 * WORD_LANES) {
-        words first = evens + same_words(counter + b);
-        words c[2][4] = {{first, planes, row_low, row_high}, {first + 1, planes, row_low, row_high}};
-        philox_lanes(key, c);
-        for (int w = 0; w < 4; w++) {
-            words both = (c[0][w] & UINT32_MAX) | (c[1][w] << 32);
-            memcpy(out + 2 * (w * MASK_COUNTERS + b), &both, sizeof both);
+    words lanes = {0}, c[2][4];
+    for (uint32_t lane = 0; lane < WORD_LANES; lane++) lanes[lane] = lane;
+    for (uint32_t b = 0; b < MASK_COUNTERS; b += WORD_LANES) {
+        for (int i = 0; i < 2; i++) {
+            c[i][0] = lanes + same_words(at[i].block * MASK_COUNTERS + b);
+            c[i][1] = same_words(at[i].plane);
+            c[i][2] = same_words(at[i].row);
+            c[i][3] = same_words(at[i].row >> 32);
         }
+        philox_lanes(key, c);
+        for (int i = 0; i < 2; i++)
+            for (int w = 0; w < 4; w += 2) {
+                words both = (c[i][w] & UINT32_MAX) | (c[i][w + 1] << 32);
+                memcpy(out[i] + 4 * (w / 2 * MASK_COUNTERS + b), &both, sizeof both);
+            }
     }
 }
 
-/* The factors of columns block * MASK_COLUMNS and following. `row` counts in the global batch; `plane` tells several
- * masks of a row apart. */
-static inline void mask_factors(const mask *m, uint64_t row, uint32_t plane, int64_t block, real out[MASK_COLUMNS])
+/* The factors of two blocks */
+static inline void mask_factors(const mask *m, const mask_block at[2], real out[2][MASK_COLUMNS])
 {
-    uint16_t bits[MASK_COLUMNS], threshold = m->threshold; /* a copy: compilers read *m in each turn of the loop */
+    uint16_t bits[2][MASK_COLUMNS], threshold = m->threshold; /* a copy: compilers read *m in each turn of the loop */
     real scale = m->scale;
-    mask_bits(m->key, row, plane, (uint32_t)block * MASK_COUNTERS, bits);
-    for (int j = 0; j < MASK_COLUMNS; j++) out[j] = bits[j] < threshold ? 0 : scale;
+    mask_bits(m->key, at, bits);
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < MASK_COLUMNS; j++) out[i][j] = bits[i][j] < threshold ? 0 : scale;
 }
 
 #endif
