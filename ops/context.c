@@ -43,8 +43,9 @@ KERNELS_LIST(DECLARE)
 DECLARE(portable_f64)
 
 /* Instead of these in bf16: kernels whose products have rounded factors. That of `linear` depends on its weight. */
-static const peft_kernel *const kernels_bf16[PEFT_NUM_OPS] = {
-    [PEFT_OP_attention] = &peft_kernel_attention_bf16, [PEFT_OP_low_rank] = &peft_kernel_low_rank_bf16};
+static const peft_kernel *const kernels_bf16[PEFT_NUM_OPS] = {[PEFT_OP_attention] = &peft_kernel_attention_bf16,
+                                                              [PEFT_OP_cast] = &peft_kernel_cast_bf16,
+                                                              [PEFT_OP_low_rank] = &peft_kernel_low_rank_bf16};
 
 typedef struct backend {
     const char *name;

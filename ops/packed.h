@@ -29,6 +29,7 @@ bool peft_packed_serves(const peft_node *node, const peft_dnnl *d);
 extern const peft_kernel peft_kernel_packed_linear;
 
 /* For contexts whose dtype is PEFT_BF16. */
-extern const peft_kernel peft_kernel_attention_bf16, peft_kernel_low_rank_bf16, peft_kernel_low_rank_few;
+extern const peft_kernel peft_kernel_attention_bf16, peft_kernel_cast_bf16, peft_kernel_low_rank_bf16,
+    peft_kernel_low_rank_few;
 
 #endif
