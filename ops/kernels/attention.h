@@ -136,14 +136,14 @@ static inline void prefetch_head(const attention *a, const peft_tensor *x, int64
 
 /* M of two queries for the keys from `first` of the tile on; 1 without dropout. */
 static inline void masks(const attention *a, const sequence *s, const tile *t, int64_t row, int64_t first,
-                         real M[2][MASK_COLUMNS])
+                         real M[2 * MASK_COLUMNS])
 {
     uint64_t token = (uint64_t)(a->first_row + s->query + t->row + row);
     uint32_t head = (uint32_t)t->head, block = (uint32_t)((t->begin + first) / MASK_COLUMNS);
     if (a->dropout)
         mask_factors(&a->mask, (mask_block[2]){{token, head, block}, {token + 1, head, block}}, M);
     else
-        for (int j = 0; j < 2 * MASK_COLUMNS; j++) M[0][j] = 1;
+        for (int j = 0; j < 2 * MASK_COLUMNS; j++) M[j] = 1;
 }
 
 /* Of the two that begin with a row, those that there are. */
@@ -162,12 +162,12 @@ static inline void drop(const attention *a, const sequence *s, const tile *t, re
 {
     for (int64_t row = 0; row < t->rows && a->dropout; row += 2)
         for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
-            real M[2][MASK_COLUMNS];
+            real M[2 * MASK_COLUMNS];
             masks(a, s, t, row, block, M);
             for (int64_t i = 0; i < two_rows(t, row); i++) {
                 real *p = P + (row + i) * s->stride;
                 for (int64_t j = block; j < block_end(t, block); j += LANES)
-                    store(p + j, load(p + j) * load(M[i] + (j - block)));
+                    store(p + j, load(p + j) * load(M + i * MASK_COLUMNS + (j - block)));
             }
         }
 }
@@ -235,11 +235,11 @@ static inline void score_gradients(const peft_node *node, const attention *a, co
     for (int64_t i = 0; i < t->rows; i++) set_unseen(P + i * s->stride, seen_in_tile(a, s, t, i), t->width, NOTHING);
     for (int64_t row = 0; row < t->rows; row += 2)
         for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
-            real M[2][MASK_COLUMNS];
+            real M[2 * MASK_COLUMNS];
             masks(a, s, t, row, block, M);
             for (int64_t i = row; i < row + two_rows(t, row); i++) {
                 int64_t at = i * s->stride + block, width = block_end(t, block) - block;
-                sum[i] += weigh_gradient(a, width, M[i - row], z[i * a->heads], P + at, dP + at);
+                sum[i] += weigh_gradient(a, width, M + (i - row) * MASK_COLUMNS, z[i * a->heads], P + at, dP + at);
             }
         }
     for (int64_t i = 0; i < t->rows; i++)

@@ -20,7 +20,7 @@ static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t b
     int64_t columns = peft_columns(node->out[0]);
     for (int64_t t = begin; t < end; t++)
         for (int64_t c = 0; c < columns; c += WIDTH) {
-            real factors[2][MASK_COLUMNS], *factor = factors[0];
+            real factors[WIDTH];
             const real *from = x + t * columns + c;
             real *to = y + t * columns + c;
             int64_t count = columns - c < WIDTH ? columns - c : WIDTH;
@@ -28,9 +28,9 @@ static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t b
             uint64_t row = a->same_rows ? 0 : (uint64_t)(a->first_row + t);
             uint32_t block = a->same_columns ? 0 : (uint32_t)(c / MASK_COLUMNS);
             mask_factors(&m, (mask_block[2]){{row, 0, block}, {row, 0, block + 1}}, factors);
-            for (int j = 1; a->same_columns && j < WIDTH; j++) factor[j] = factor[0];
+            for (int j = 1; a->same_columns && j < WIDTH; j++) factors[j] = factors[0];
             for (int64_t j = 0; j < count; j += LANES)
-                put_some(to + j, count - j, load(factor + j) * load_some(from + j, count - j, 0), add);
+                put_some(to + j, count - j, load(factors + j) * load_some(from + j, count - j, 0), add);
         }
 }
 

@@ -18,14 +18,14 @@ static void apply(const peft_node *node, const peft_context *ctx, int64_t begin,
     int64_t columns = peft_columns(node->out[0]);
     for (int64_t t = begin; t < end; t++)
         for (int64_t c = 0; c < columns; c += WIDTH) {
-            uint16_t bits[2][MASK_COLUMNS], *drawn = bits[0];
+            uint16_t bits[WIDTH];
             const real *from = x + t * columns + c;
             real *to = y + t * columns + c;
             int64_t count = columns - c < WIDTH ? columns - c : WIDTH;
             uint64_t row = (uint64_t)(a->first_row + t);
             uint32_t block = (uint32_t)(c / MASK_COLUMNS);
             mask_bits(key, (mask_block[2]){{row, 0, block}, {row, 0, block + 1}}, bits);
-            for (int64_t j = 0; j < count; j++) to[j] = (add ? to[j] : 0) + (lowest + step * (real)drawn[j]) * from[j];
+            for (int64_t j = 0; j < count; j++) to[j] = (add ? to[j] : 0) + (lowest + step * (real)bits[j]) * from[j];
         }
 }
 

@@ -75,7 +75,7 @@ typedef struct mask_block {
 } mask_block;
 
 /* The random bits of two blocks: so many sums at once keep the CPU busy. */
-static inline void mask_bits(uint64_t key, const mask_block at[2], uint16_t out[2][MASK_COLUMNS])
+static inline void mask_bits(uint64_t key, const mask_block at[2], uint16_t out[2 * MASK_COLUMNS])
 {
     words lanes = {0}, c[2][4];
     for (uint32_t lane = 0; lane < WORD_LANES; lane++) lanes[lane] = lane;
@@ -90,19 +90,18 @@ static inline void mask_bits(uint64_t key, const mask_block at[2], uint16_t out[
         for (int i = 0; i < 2; i++)
             for (int w = 0; w < 4; w += 2) {
                 words both = (c[i][w] & UINT32_MAX) | (c[i][w + 1] << 32);
-                memcpy(out[i] + 4 * (w / 2 * MASK_COUNTERS + b), &both, sizeof both);
+                memcpy(out + i * MASK_COLUMNS + 4 * (w / 2 * MASK_COUNTERS + b), &both, sizeof both);
             }
     }
 }
 
 /* The factors of two blocks */
-static inline void mask_factors(const mask *m, const mask_block at[2], real out[2][MASK_COLUMNS])
+static inline void mask_factors(const mask *m, const mask_block at[2], real out[2 * MASK_COLUMNS])
 {
-    uint16_t bits[2][MASK_COLUMNS], threshold = m->threshold; /* a copy: compilers read *m in each turn of the loop */
+    uint16_t bits[2 * MASK_COLUMNS], threshold = m->threshold; /* a copy: compilers read *m in each turn of the loop */
     real scale = m->scale;
     mask_bits(m->key, at, bits);
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < MASK_COLUMNS; j++) out[i][j] = bits[i][j] < threshold ? 0 : scale;
+    for (int j = 0; j < 2 * MASK_COLUMNS; j++) out[j] = bits[j] < threshold ? 0 : scale;
 }
 
 #endif
