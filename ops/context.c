@@ -42,7 +42,8 @@
 KERNELS_LIST(DECLARE)
 DECLARE(portable_f64)
 
-/* Instead of these in bf16: kernels whose products have rounded factors. That of `linear` depends on its weight. */
+/* Instead of these in bf16: kernels whose products have rounded factors (that of `linear` depends on its weight), and
+ * one that rounds faster. */
 static const peft_kernel *const kernels_bf16[PEFT_NUM_OPS] = {[PEFT_OP_attention] = &peft_kernel_attention_bf16,
                                                               [PEFT_OP_cast] = &peft_kernel_cast_bf16,
                                                               [PEFT_OP_low_rank] = &peft_kernel_low_rank_bf16};

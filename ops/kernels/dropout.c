@@ -10,11 +10,8 @@
 static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t begin, int64_t end, const real *x,
                        real *y, bool add)
 {
-    enum {
-        WIDTH = 2 * MASK_COLUMNS,
-        AHEAD = 4 * WIDTH
-    }; /* the mask's arithmetic is long; meanwhile the CPU does not look
-          ahead itself */
+    /* The mask's arithmetic is long; meanwhile the CPU does not look ahead itself. */
+    enum { WIDTH = 2 * MASK_COLUMNS, AHEAD = 4 * WIDTH };
     const peft_dropout_attributes *a = node->attributes;
     mask m = mask_of(ctx, a->p, a->stream);
     int64_t columns = peft_columns(node->out[0]);
