@@ -206,7 +206,7 @@ static inline void weigh_scores(const peft_node *node, const attention *a, const
     real *z = (real *)node->out[LOG_SUM_EXP]->data + t->first_row, largest[TILE], sum[TILE];
     for (int64_t i = 0; i < t->rows; i++) {
         range seen = seen_in_tile(a, s, t, i);
-        factor[i] = seen.begin < seen.end;
+        factor[i] = seen.begin < seen.end ? 1 : 0;
         set_unseen(P + i * s->stride, seen, t->width, factor[i] > 0 ? NOTHING : 0);
         largest[i] = largest_of_row(t->width, a->scale, P + i * s->stride);
     }
