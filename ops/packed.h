@@ -29,7 +29,10 @@ bool peft_packed_serves(const peft_node *node, const peft_dnnl *d);
 extern const peft_kernel peft_kernel_packed_linear;
 
 /* For contexts whose dtype is PEFT_BF16. */
-extern const peft_kernel peft_kernel_attention_bf16, peft_kernel_cast_bf16, peft_kernel_low_rank_bf16,
-    peft_kernel_low_rank_few;
+extern const peft_kernel peft_kernel_attention_bf16, peft_kernel_cast_bf16, peft_kernel_low_rank_bf16;
+
+/* What low_rank_bf16 leaves to it: adapters of at most so many ranks. */
+extern const peft_kernel peft_kernel_low_rank_few;
+enum { PEFT_FEW_RANKS = 8 };
 
 #endif

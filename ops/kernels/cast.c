@@ -3,22 +3,16 @@
 #include "ops/bf16.h"
 #include "ops/kernels/elementwise.h"
 
-/* A float as its bits. */
-typedef uint32_t float_bits __attribute__((may_alias));
-
 static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)ctx, (void)scratch;
     const peft_tensor *x = node->in[0], *y = node->out[0];
     if (y->dtype == PEFT_BF16) {
-        const float_bits *from = x->data;
+        const peft_float_bits *from = x->data;
         uint16_t *to = y->data;
         for (int64_t k = begin; k < end; k++) to[k] = peft_bf16_of_bits(from[k]);
-    } else {
-        const uint16_t *from = x->data;
-        float_bits *to = y->data;
-        for (int64_t k = begin; k < end; k++) to[k] = (float_bits)from[k] << 16;
-    }
+    } else
+        peft_bf16_to_float((const uint16_t *)x->data + begin, (float *)y->data + begin, end - begin);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)

@@ -12,9 +12,8 @@ enum { CHUNK = 256 };
 /* They would leave a half of each vector of h and GB empty. */
 static const peft_kernel *few_ranks(const peft_node *node)
 {
-    enum { FEW = 8 };
-    bool few = ((const peft_low_rank_attributes *)node->attributes)->rank <= FEW;
-    return few ? &peft_kernel_low_rank_few : NULL;
+    const peft_low_rank_attributes *a = node->attributes;
+    return a->rank <= PEFT_FEW_RANKS ? &peft_kernel_low_rank_few : NULL;
 }
 
 /* ---- what is made of A and B ---- */

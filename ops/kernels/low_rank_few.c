@@ -7,12 +7,7 @@
 #include "ops/kernels/pairs.h"
 #include "ops/packed.h"
 
-enum { FEW = 8, FEW_PAIRS = FEW / 2 };
-
-ALWAYS_INLINE __m512 pair_sum(__m512 sum, __m512 x, __m512 y)
-{
-    return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)y);
-}
+enum { FEW = PEFT_FEW_RANKS, FEW_PAIRS = FEW / 2 };
 
 /* ---- h = x M^T ---- */
 
@@ -64,8 +59,7 @@ ALWAYS_INLINE void few_down_rows(int rows, int64_t ranks, int64_t features, cons
         _mm256_mask_storeu_ps(h + i * ranks, (__mmask8)some_lanes(ranks), sum_lanes_of_eight(sum[i]));
 }
 
-/* x [tokens, features], M [FEW, features / 2] in pairs, its rows whole vectors and zeros at the end, h [tokens, ranks]
- */
+/* h [tokens, ranks]: x [tokens, features], M [FEW, features / 2] in pairs, rows whole vectors with zeros at the end */
 static inline void few_down(int64_t tokens, int64_t ranks, int64_t features, const real *x, const real *m,
                             int64_t row_m, real *h)
 {
@@ -156,13 +150,14 @@ static inline void few_outer(bool add, int64_t tokens, int64_t ranks, int64_t fe
 /* Forward M is A and N is B^T, backward M is B^T and N is A. Rows are whole vectors, with zeros at the end. */
 typedef struct prepared {
     real *M, *N; /* [FEW, features / 2], in pairs of neighbours in a row; [FEW_PAIRS, features], in a column */
-    int64_t row_M, row_N, used;
+    int64_t features_M, features_N, row_M, row_N, used;
 } prepared;
 
 static prepared read_prepared(const low_rank *l, bool backward, real *memory)
 {
-    int64_t features_M = backward ? l->out : l->in, features_N = backward ? l->in : l->out;
-    prepared p = {.row_M = whole_vectors(num_pairs(features_M)), .row_N = whole_vectors(features_N)};
+    prepared p = {.features_M = backward ? l->out : l->in, .features_N = backward ? l->in : l->out};
+    p.row_M = whole_vectors(num_pairs(p.features_M));
+    p.row_N = whole_vectors(p.features_N);
     p.M = take(memory, &p.used, FEW * p.row_M);
     p.N = take(memory, &p.used, FEW_PAIRS * p.row_N);
     return p;
@@ -199,10 +194,9 @@ static void prepare(const low_rank *l, const factors *f, bool backward)
     real *Bt = read_places(l, f->scratch).Bt;
     transpose(l->out, l->rank, f->B, l->rank, Bt, l->out);
     const real *M = backward ? Bt : f->A, *N = backward ? f->A : Bt;
-    int64_t features_M = backward ? l->out : l->in, features_N = backward ? l->in : l->out;
     memset(f->prepared, 0, (size_t)p.used * sizeof *f->prepared);
-    pair_rows(l->rank, features_M, M, features_M, p.M, p.row_M);
-    pair_columns(l->rank, features_N, N, features_N, p.N, p.row_N);
+    pair_rows(l->rank, p.features_M, M, p.features_M, p.M, p.row_M);
+    pair_columns(l->rank, p.features_N, N, p.features_N, p.N, p.row_N);
 }
 
 /* ---- the products of low_rank.h ---- */
@@ -213,20 +207,24 @@ static void down(const low_rank *l, const factors *f, int64_t tokens, const real
     few_down(tokens, l->rank, l->in, x, p.M, p.row_M, h);
 }
 
+/* out [tokens, features] (+)= C N */
+static void multiply(const low_rank *l, const factors *f, bool backward, bool add, int64_t tokens, const real *C,
+                     real *out)
+{
+    prepared p = read_prepared(l, backward, f->prepared);
+    real *Cr = read_places(l, f->scratch).Cr;
+    few_pairs(tokens, l->rank, C, Cr);
+    few_up(add, tokens, p.features_N, Cr, p.N, p.row_N, out);
+}
+
 static void up(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *c, real *y)
 {
-    prepared p = read_prepared(l, false, f->prepared);
-    real *Cr = read_places(l, f->scratch).Cr;
-    few_pairs(tokens, l->rank, c, Cr);
-    few_up(add, tokens, l->out, Cr, p.N, p.row_N, y);
+    multiply(l, f, false, add, tokens, c, y);
 }
 
 static void input_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, real *dx)
 {
-    prepared p = read_prepared(l, true, f->prepared);
-    real *Cr = read_places(l, f->scratch).Cr;
-    few_pairs(tokens, l->rank, gh, Cr);
-    few_up(add, tokens, l->in, Cr, p.N, p.row_N, dx);
+    multiply(l, f, true, add, tokens, gh, dx);
 }
 
 /* d [R, features] (+)= C^T X */

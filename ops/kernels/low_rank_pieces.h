@@ -1,5 +1,4 @@
-/* ops/kernels/low_rank_pieces.h - the tokens of low_rank in pieces, what each leaves for later, and the sums over all.
- */
+/* ops/kernels/low_rank_pieces.h - the tokens of low_rank in pieces, what each leaves behind, and the sums over all. */
 #ifndef PEFT_OPS_KERNELS_LOW_RANK_PIECES_H
 #define PEFT_OPS_KERNELS_LOW_RANK_PIECES_H
 
@@ -96,9 +95,7 @@ static inline shared read_shared(const low_rank *l, real *memory, bool backward)
     return s;
 }
 
-/* sum [rows, columns] += that part of dA or dB^T [R, features], from `first` on, of an adapter's pieces that have
- * tokens
- */
+/* sum [rows, columns] += that part of dA or dB^T [R, features], from `first` on, of an adapter's pieces with tokens */
 static void add_pieces(const low_rank *l, int64_t adapter, int64_t features, const real *first, int64_t rows,
                        int64_t columns, real *sum)
 {

@@ -22,12 +22,18 @@ static inline __mmask16 some_lanes(int64_t left)
     return (__mmask16)(left >= LANES ? UINT16_MAX : left > 0 ? (1U << left) - 1U : 0);
 }
 
+/* The same of elements of 16 bits. */
+static inline __mmask32 some_halves(int64_t left)
+{
+    return _mm512_kunpackw(some_lanes(left - LANES), some_lanes(left));
+}
+
 static inline __m512 load_left(const real *p, int64_t left)
 {
     return _mm512_maskz_loadu_ps(some_lanes(left), p);
 }
 
-/* Pairs of at most two vectors of a row. */
+/* Pairs of at most two vectors of a row: its elements in bf16, in their order. */
 ALWAYS_INLINE __m512 pair_of_row(int64_t left, const real *from)
 {
     return (__m512)_mm512_cvtne2ps_pbh(load_left(from + LANES, left - LANES), load_left(from, left));
@@ -103,6 +109,11 @@ static inline void copy_columns(int64_t rows, int64_t columns, const uint16_t *i
 /* Enough sums at once for the CPU to be busy while each waits for its last product. */
 enum { PAIR_VECTORS = 4, PAIR_ROWS = 8 };
 
+ALWAYS_INLINE __m512 pair_sum(__m512 sum, __m512 a, __m512 b)
+{
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+}
+
 ALWAYS_INLINE void pair_tile(bool add, int rows, int vectors, __mmask16 last, int64_t pairs, const real *c,
                              int64_t row_c, int64_t column_c, const real *b, int64_t row_b, real *y, int64_t row_y)
 {
@@ -114,9 +125,9 @@ ALWAYS_INLINE void pair_tile(bool add, int rows, int vectors, __mmask16 last, in
         }
     for (int64_t p = 0; p < pairs; p++)
         for (int v = 0; v < vectors; v++) {
-            __m512bh bv = (__m512bh)_mm512_loadu_ps(b + p * row_b + v * LANES);
+            __m512 bv = _mm512_loadu_ps(b + p * row_b + v * LANES);
             for (int i = 0; i < rows; i++)
-                sum[i][v] = _mm512_dpbf16_ps(sum[i][v], (__m512bh)_mm512_set1_ps(c[i * row_c + p * column_c]), bv);
+                sum[i][v] = pair_sum(sum[i][v], _mm512_set1_ps(c[i * row_c + p * column_c]), bv);
         }
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < vectors; v++) {
