@@ -136,6 +136,14 @@ typedef struct chain_loop {
     int64_t rows, tiles;
 } chain_loop;
 
+/* The node as this step runs it. It may be that of two steps of a chain, which runs it again before its backward. */
+static peft_node node_of(const peft_step *step, const peft_context *ctx)
+{
+    peft_node node = *step->node;
+    node.shared = ctx->buffer + step->shared_offset;
+    return node;
+}
+
 /* A node for one tile: its tensors that are local lie where the thread has them. */
 typedef struct tile_node {
     peft_node node;
@@ -155,13 +163,13 @@ static void place_tensor(tile_node *t, peft_tensor **tensor, const chain_loop *l
     *tensor = own;
 }
 
-static void place_node(tile_node *t, const peft_node *node, const chain_loop *l, int64_t begin, const char *memory)
+static void place_node(tile_node *t, const peft_step *step, const chain_loop *l, int64_t begin, const char *memory)
 {
-    t->node = *node;
+    t->node = node_of(step, l->ctx);
     t->num_tensors = 0;
-    for (int32_t i = 0; i < node->num_inputs; i++) place_tensor(t, &t->node.in[i], l, begin, memory);
-    for (int32_t i = 0; i < node->num_inputs; i++) place_tensor(t, &t->node.din[i], l, begin, memory);
-    for (int32_t j = 0; j < node->num_outputs; j++) place_tensor(t, &t->node.out[j], l, begin, memory);
+    for (int32_t i = 0; i < t->node.num_inputs; i++) place_tensor(t, &t->node.in[i], l, begin, memory);
+    for (int32_t i = 0; i < t->node.num_inputs; i++) place_tensor(t, &t->node.din[i], l, begin, memory);
+    for (int32_t j = 0; j < t->node.num_outputs; j++) place_tensor(t, &t->node.out[j], l, begin, memory);
     place_tensor(t, &t->node.dout, l, begin, memory);
 }
 
@@ -181,7 +189,7 @@ static void run_tile(void *argument, int64_t piece, int thread)
         int64_t unit = step->work->elements ? peft_columns(step->node->out[0]) : 1;
         double began = start_clock(l->ctx);
         tile_node t;
-        place_node(&t, step->node, l, begin, memory);
+        place_node(&t, step, l, begin, memory);
         step->work->run(&t.node, l->ctx, begin * unit, end * unit, scratch);
         add_seconds(l->ctx, step, began, l->ctx->threads);
     }
@@ -212,7 +220,8 @@ static void run_part_piece(void *argument, int64_t piece, int thread)
     for (int64_t pieces; piece >= (pieces = pieces_of(step, p->after)); step++) piece -= pieces;
     char *scratch = memory_of(l, thread) + l->g->steps[l->first].local_bytes;
     double began = start_clock(l->ctx);
-    part_of(step, p->after)->run(step->node, l->ctx, piece, piece + 1, scratch);
+    const peft_node node = node_of(step, l->ctx);
+    part_of(step, p->after)->run(&node, l->ctx, piece, piece + 1, scratch);
     add_seconds(l->ctx, step, began, l->ctx->threads);
 }
 
@@ -236,8 +245,9 @@ static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, 
 static void run_alone(const peft_step *step, peft_context *ctx)
 {
     const peft_kernel *kernel = peft_context_kernel(ctx, step->node);
+    const peft_node node = node_of(step, ctx);
     double began = start_clock(ctx);
-    (step->backward ? kernel->backward : kernel->forward)(step->node, ctx);
+    (step->backward ? kernel->backward : kernel->forward)(&node, ctx);
     add_seconds(ctx, step, began, 1);
 }
 
@@ -247,11 +257,7 @@ void peft_chain_run(const peft_graph *g, peft_context *ctx, int32_t first)
     int32_t end = begin->chain_end;
     ctx->scratch = ctx->buffer + begin->scratch_offset;
     ctx->scratch_stride = begin->scratch_stride;
-    for (int32_t k = first; k < end; k++) {
-        const peft_step *step = &g->steps[k];
-        step->node->shared = ctx->buffer + step->shared_offset;
-        if (ctx->profile) count_call(ctx, step);
-    }
+    for (int32_t k = first; k < end && ctx->profile; k++) count_call(ctx, &g->steps[k]);
     if (end == first + 1)
         run_alone(begin, ctx);
     else

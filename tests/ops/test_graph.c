@@ -83,7 +83,7 @@ END_TEST
 /* Graphs of random nodes: every one that differs only in where its tensors lie, in what is computed twice, or in which
  * steps run together, has to give the same bits. Enough rows for several tiles; fewer for central differences. */
 enum { ROWS = 140, FEW_ROWS = 6, COLUMNS = 10, ELEMENTS = ROWS * COLUMNS };
-enum { NUM_LEAVES = 3, RANDOM_NODES = 24, RANDOM_GRAPHS = 60, WIDE = 72, RANK = 4, LAYERS = 4 };
+enum { NUM_LEAVES = 3, RANDOM_NODES = 24, RANDOM_GRAPHS = 60, WIDE = 72, HALF_RANK = 8, LAYERS = 4 };
 
 typedef struct random_choice {
     uint64_t seed, count;
@@ -163,13 +163,16 @@ static peft_tensor *adapted_linear(peft_graph *g, peft_tensor *x, peft_tensor *w
     return peft_low_rank(g, peft_linear(g, x, weight, NULL), dropped, A, B, NULL, NULL, 0.5);
 }
 
-/* What a layer does after its attention. Its weights are parts of the leaves. The first half may be a segment. */
+/* What a layer does after its attention. Its weights are parts of the leaves; ranks of 4 and of 16 have kernels of
+ * their own. The first half may be a segment. */
 static peft_tensor *feed_forward(peft_graph *g, peft_tensor *x, peft_tensor *const leaves[NUM_LEAVES], double dropout,
-                                 bool half)
+                                 bool low, bool half)
 {
     const int32_t turned[] = {1, 0};
     peft_tensor *up = peft_slice(g, leaves[1], 0, 0, WIDE), *down = peft_permute(g, up, turned);
-    peft_tensor *A = peft_slice(g, leaves[1], 0, 3, RANK), *B = peft_slice(g, up, 1, 2, RANK);
+    peft_tensor *A = peft_slice(g, leaves[1], 0, 3, low ? 4 : 2 * HALF_RANK);
+    peft_tensor *halves[] = {peft_slice(g, up, 1, 2, HALF_RANK), peft_slice(g, up, 1, 0, HALF_RANK)};
+    peft_tensor *B = low ? peft_slice(g, up, 1, 2, 4) : peft_concat(g, 1, halves, 2);
     if (half) peft_graph_checkpoint_begin(g);
     peft_tensor *norm = peft_layer_norm(g, x, leaves[2], NULL, 1e-3);
     peft_tensor *wide = adapted_linear(g, norm, up, A, B, dropout, 1);
@@ -187,7 +190,7 @@ static peft_tensor *feed_forwards(peft_graph *g, uint64_t layers, peft_tensor *c
     peft_tensor *x = peft_scale(g, leaves[0], 2);
     for (uint64_t k = 0; k < layers; k++) {
         if (checkpointed && k % 2) peft_graph_checkpoint_begin(g);
-        x = feed_forward(g, x, leaves, k ? 0 : 0.2, checkpointed && k % 2 == 0);
+        x = feed_forward(g, x, leaves, k ? 0 : 0.2, k % 3 == 0, checkpointed && k % 2 == 0);
         if (checkpointed && k % 2) peft_graph_checkpoint_end(g);
     }
     return x;
@@ -200,6 +203,7 @@ typedef peft_tensor *describe_function(peft_graph *g, uint64_t seed, peft_tensor
 typedef struct arrangement {
     bool keeps_all, own_places, checkpointed, unchained, parameters, keeps_bf16;
     int threads; /* 0: 2 */
+    peft_dtype dtype;
 } arrangement;
 
 typedef struct outcome {
@@ -258,7 +262,7 @@ static size_t run(describe_function *describe, uint64_t seed, arrangement how, o
     peft_context *ctx;
     peft_graph *g;
     peft_error error = {0};
-    peft_context_options options = {.threads = how.threads ? how.threads : 2, .seed = seed};
+    peft_context_options options = {.threads = how.threads ? how.threads : 2, .seed = seed, .dtype = how.dtype};
     ck_assert(!peft_context_open(&ctx, &options, &error) && !peft_graph_create(&g, &error));
     float values[NUM_LEAVES][ELEMENTS], dy[ELEMENTS];
     peft_tensor *leaves[NUM_LEAVES];
@@ -294,7 +298,7 @@ static size_t run(describe_function *describe, uint64_t seed, arrangement how, o
     return bytes;
 }
 
-static void check_arrangements(describe_function *describe, uint64_t seed)
+static void check_arrangements(describe_function *describe, uint64_t seed, peft_dtype dtype)
 {
     static const arrangement same_bits[] = {{.keeps_all = true},
                                             {.checkpointed = true},
@@ -304,29 +308,34 @@ static void check_arrangements(describe_function *describe, uint64_t seed)
                                             {.threads = 1},
                                             {.threads = 1, .unchained = true}};
     outcome planned, other;
-    size_t bytes = run(describe, seed, (arrangement){0}, &planned);
+    if (!peft_dtype_available(dtype)) return;
+    size_t bytes = run(describe, seed, (arrangement){.dtype = dtype}, &planned);
     for (int k = 0; k < ELEMENTS; k++) ck_assert(!isnan(planned.y[k]));
-    ck_assert_uint_lt(bytes, run(describe, seed, (arrangement){.own_places = true}, &other));
+    ck_assert_uint_lt(bytes, run(describe, seed, (arrangement){.dtype = dtype, .own_places = true}, &other));
     ck_assert_mem_eq(&planned, &other, sizeof planned);
     for (size_t k = 0; k < sizeof same_bits / sizeof *same_bits; k++) {
-        size_t others = run(describe, seed, same_bits[k], &other);
+        arrangement how = same_bits[k];
+        how.dtype = dtype;
+        size_t others = run(describe, seed, how, &other);
         ck_assert_mem_eq(&planned, &other, sizeof planned);
         if (k == 0) ck_assert_uint_le(bytes, others);
     }
-    run(describe, seed, (arrangement){.parameters = true}, &other); /* 0 + -0 is 0 */
+    run(describe, seed, (arrangement){.dtype = dtype, .parameters = true}, &other); /* 0 + -0 is 0 */
     for (int i = 0; i < NUM_LEAVES; i++)
         for (int k = 0; k < ELEMENTS; k++) ck_assert(planned.dleaves[i][k] == other.dleaves[i][k]);
 }
 
 START_TEST(places_and_recomputation_change_no_bit)
 {
-    check_arrangements(random_graph, (uint64_t)_i);
+    check_arrangements(random_graph, (uint64_t)_i, PEFT_F32);
+    check_arrangements(random_graph, (uint64_t)_i, PEFT_BF16);
 }
 END_TEST
 
 START_TEST(layers_have_the_same_bits)
 {
-    check_arrangements(feed_forwards, 1 + (uint64_t)_i);
+    check_arrangements(feed_forwards, 1 + (uint64_t)_i, PEFT_F32);
+    check_arrangements(feed_forwards, 1 + (uint64_t)_i, PEFT_BF16);
 }
 END_TEST
 
@@ -344,18 +353,19 @@ static double largest_difference(const float *a, const float *b, int count, doub
 /* Forward is as it was. A gradient is made of values that are off by 2^-9 of themselves, through a few layers. */
 START_TEST(layers_kept_in_bf16_have_nearly_the_same_gradients)
 {
-    static const arrangement same_bits[] = {{.keeps_bf16 = true, .own_places = true},
-                                            {.keeps_bf16 = true, .unchained = true},
-                                            {.keeps_bf16 = true, .threads = 1}};
+    if (!peft_dtype_available(PEFT_BF16)) return;
+    static const arrangement same_bits[] = {{.dtype = PEFT_BF16, .keeps_bf16 = true, .own_places = true},
+                                            {.dtype = PEFT_BF16, .keeps_bf16 = true, .unchained = true},
+                                            {.dtype = PEFT_BF16, .keeps_bf16 = true, .threads = 1}};
     uint64_t layers = 1 + (uint64_t)_i;
     outcome exact, rounded, other, segments;
-    size_t bytes = run(feed_forwards, layers, (arrangement){0}, &exact);
-    size_t fewer = run(feed_forwards, layers, (arrangement){.keeps_bf16 = true}, &rounded);
+    size_t bytes = run(feed_forwards, layers, (arrangement){.dtype = PEFT_BF16}, &exact);
+    size_t fewer = run(feed_forwards, layers, (arrangement){.dtype = PEFT_BF16, .keeps_bf16 = true}, &rounded);
     /* The layer whose backward runs has its values in float once more. */
     if (layers > 2) ck_assert_uint_le(fewer + (layers - 2) * ROWS * WIDE * sizeof(uint16_t), bytes);
     ck_assert_mem_eq(exact.y, rounded.y, sizeof exact.y);
     ck_assert_mem_ne(exact.dleaves, rounded.dleaves, sizeof exact.dleaves);
-    run(feed_forwards, layers, (arrangement){.keeps_bf16 = true, .checkpointed = true}, &segments);
+    run(feed_forwards, layers, (arrangement){.dtype = PEFT_BF16, .keeps_bf16 = true, .checkpointed = true}, &segments);
     ck_assert_mem_eq(exact.y, segments.y, sizeof exact.y);
     for (int i = 0; i < NUM_LEAVES; i++) {
         double largest, apart = largest_difference(exact.dleaves[i], rounded.dleaves[i], ELEMENTS, &largest);
@@ -367,7 +377,8 @@ START_TEST(layers_kept_in_bf16_have_nearly_the_same_gradients)
         run(feed_forwards, layers, same_bits[k], &other);
         ck_assert_mem_eq(&rounded, &other, sizeof rounded);
     }
-    run(feed_forwards, layers, (arrangement){.keeps_bf16 = true, .checkpointed = true, .unchained = true}, &other);
+    run(feed_forwards, layers,
+        (arrangement){.dtype = PEFT_BF16, .keeps_bf16 = true, .checkpointed = true, .unchained = true}, &other);
     ck_assert_mem_eq(&segments, &other, sizeof segments);
 }
 END_TEST
@@ -495,7 +506,7 @@ static planned plan_layers(double dropout, bool keeps_all, bool observed)
         leaves[i] =
             peft_variable(g, PEFT_F32, i < 2 ? peft_shape_2(ROWS, COLUMNS) : peft_shape_1(COLUMNS), values, "x");
     peft_tensor *x = peft_scale(g, leaves[0], 2);
-    for (int k = 0; k < LAYERS; k++) x = feed_forward(g, x, leaves, dropout, false);
+    for (int k = 0; k < LAYERS; k++) x = feed_forward(g, x, leaves, dropout, true, false);
     for (int32_t n = 0; n < g->num_nodes; n++)
         if (observed && g->nodes[n]->op == PEFT_OP_activation) peft_graph_keep(g, g->nodes[n]->out[0]);
     g->least_recalled_rows = keeps_all ? INT64_MAX : 0;
