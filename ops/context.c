@@ -43,9 +43,11 @@ KERNELS_LIST(DECLARE)
 DECLARE(portable_f64)
 
 /* Instead of these in bf16: kernels whose products have rounded factors (that of `linear` depends on its weight), and
- * one that rounds faster. */
-static const peft_kernel *const kernels_bf16[PEFT_NUM_OPS] = {[PEFT_OP_attention] = &peft_kernel_attention_bf16,
+ * those that round faster. */
+static const peft_kernel *const kernels_bf16[PEFT_NUM_OPS] = {[PEFT_OP_activation] = &peft_kernel_activation_bf16,
+                                                              [PEFT_OP_attention] = &peft_kernel_attention_bf16,
                                                               [PEFT_OP_cast] = &peft_kernel_cast_bf16,
+                                                              [PEFT_OP_dropout] = &peft_kernel_dropout_bf16,
                                                               [PEFT_OP_low_rank] = &peft_kernel_low_rank_bf16};
 
 typedef struct backend {

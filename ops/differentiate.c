@@ -3,6 +3,7 @@
  * The first contribution to a gradient is written, later ones are added. Where an op passes its gradient on unchanged
  * (a sum, a reshape), both gradients share memory until one of them has to change while the other is still to be
  * read; only then is it copied. */
+#include "ops/narrow.h"
 #include "ops/recall.h"
 
 /* Gradient g is about to change in the backward of node n. Is it also another tensor's that is still to be read, by
@@ -27,7 +28,7 @@ static bool shared_with_the_unread(const peft_graph *g, const peft_tensor *owner
 static peft_tensor *unshare(peft_graph *g, peft_tensor *owner)
 {
     peft_node *copy = peft_graph_new_node(g, PEFT_OP_copy);
-    peft_tensor *own = peft_graph_place(g, owner->dtype, owner->shape);
+    peft_tensor *own = peft_graph_place(g, owner->grad->dtype, owner->shape);
     if (!copy || !own) return NULL;
     copy->num_inputs = copy->num_outputs = 1;
     copy->in[0] = owner->grad;
@@ -45,12 +46,12 @@ static bool contribute(peft_graph *g, int32_t n, int32_t i, peft_node *run)
     peft_tensor *dout = node->out[0]->grad;
     bool first = !t->grad;
     if (first && (op->passes_gradient & PEFT_IN(i)) && peft_shape_count(&t->shape) == peft_shape_count(&dout->shape)) {
-        t->grad = peft_graph_new_tensor(g, t->dtype, t->shape, dout->storage);
+        t->grad = peft_graph_new_tensor(g, dout->dtype, t->shape, dout->storage);
         if (t->grad) t->grad->data = dout->data;
         return t->grad != NULL;
     }
     if (first) {
-        t->grad = peft_graph_place(g, t->dtype, t->shape);
+        t->grad = peft_graph_place(g, peft_gradient_dtype(g, node, i), t->shape);
         if (!t->grad) return false;
     } else {
         bool parameter = t->node < 0 && t->grad->kept;

@@ -84,5 +84,5 @@ void peft_packed_expect(peft_dnnl *d, int64_t rows)
 }
 
 const peft_kernel peft_kernel_packed_linear = {0};
-const peft_kernel peft_kernel_attention_bf16 = {0}, peft_kernel_cast_bf16 = {0}, peft_kernel_low_rank_bf16 = {0},
-                  peft_kernel_low_rank_few = {0};
+const peft_kernel peft_kernel_activation_bf16 = {0}, peft_kernel_attention_bf16 = {0}, peft_kernel_cast_bf16 = {0},
+                  peft_kernel_dropout_bf16 = {0}, peft_kernel_low_rank_bf16 = {0}, peft_kernel_low_rank_few = {0};

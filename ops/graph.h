@@ -65,8 +65,9 @@ PEFT_API void peft_graph_checkpoint_end(peft_graph *g);
 enum { PEFT_LEAST_RECALLED_ROWS = 1024 };
 
 /* From here on, also after a reset, results of PEFT_LEAST_RECALLED_ROWS rows and 64 columns and more are kept for the
- * backward pass in bf16: half of their memory, and gradients of values that are off by 2^-9 of themselves. Attention
- * then runs in contexts of type bf16 alone; it rounds what it reads there anyway. */
+ * backward pass in bf16: half of their memory, and gradients of values that are off by 2^-9 of themselves. Of any
+ * number of rows, values that kernels in bf16 would all round before they read them are written in bf16, without a
+ * change of any bit. Attention, adapters and packed linear layers then run in contexts of type bf16 alone. */
 PEFT_API void peft_graph_keep_bf16(peft_graph *g);
 
 /* Appends the backward pass. `loss` has one element. */

@@ -59,8 +59,10 @@ typedef struct peft_op {
     uint32_t passes_gradient;                 /* PEFT_IN(i): d in[i] is d out[0] itself; no work, no memory */
     uint32_t in_place;                        /* PEFT_IN(i): out[0] may be written over in[i] */
     uint32_t gradient_in_place;               /* PEFT_IN(i): d in[i] may be written over d out[0] */
-    uint32_t takes_bf16;                      /* PEFT_IN(i): kernels of contexts in bf16 take in[i] in bf16, too */
-    bool view;                                /* out[0] is in[0] with another shape */
+    /* Of the kernels of contexts in bf16 (ops/narrow.h): */
+    uint32_t takes_bf16; /* PEFT_IN(i): in[i], PEFT_OUT(0): dL/d out[0] may be bf16, to which they are rounded anyway */
+    uint32_t gives_bf16; /* PEFT_OUT(0): out[0], PEFT_IN(i): dL/d in[i] may be written in bf16, if set, not added to */
+    bool view;           /* out[0] is in[0] with another shape */
     bool cheap; /* backward computes out[0] again, where the inputs are kept anyway, rather than having it kept too */
     bool
         slope; /* y = f(x) by elements: where there is an out[1], forward writes f'(x) to it, and backward reads that */

@@ -37,10 +37,19 @@ size_t peft_packed_bytes(const peft_packed *packed)
     return peft_dnnl_matrix_bytes(packed->forward) + (both ? peft_dnnl_matrix_bytes(packed->backward) : 0);
 }
 
+enum { X, WEIGHT, BIAS };
+
 bool peft_packed_serves(const peft_node *node, const peft_dnnl *d)
 {
-    enum { X, WEIGHT };
     if (!d || node->op != PEFT_OP_linear) return false;
     const peft_packed *packed = node->in[WEIGHT]->packed;
     return packed && packed->owner == d && (packed->backward || !node->din[X]);
+}
+
+/* The gradient of a bias is a sum of floats. */
+bool peft_packed_rounds(const peft_node *node)
+{
+    const peft_packed *packed = node->op == PEFT_OP_linear ? node->in[WEIGHT]->packed : NULL;
+    if (!packed || peft_dnnl_dtype(packed->owner) != PEFT_BF16) return false;
+    return (packed->backward || !node->in[X]->requires_grad) && !(node->in[BIAS] && node->in[BIAS]->requires_grad);
 }

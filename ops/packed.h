@@ -25,11 +25,15 @@ void peft_packed_expect(peft_dnnl *d, int64_t rows);
 /* Can this node of the graph run with what is packed for `d`? */
 bool peft_packed_serves(const peft_node *node, const peft_dnnl *d);
 
+/* Is this node a linear layer that rounds its input, and the gradient of its result, to bf16? */
+bool peft_packed_rounds(const peft_node *node);
+
 /* The op `linear` of such nodes. */
 extern const peft_kernel peft_kernel_packed_linear;
 
 /* For contexts whose dtype is PEFT_BF16. */
-extern const peft_kernel peft_kernel_attention_bf16, peft_kernel_cast_bf16, peft_kernel_low_rank_bf16;
+extern const peft_kernel peft_kernel_activation_bf16, peft_kernel_attention_bf16, peft_kernel_cast_bf16,
+    peft_kernel_dropout_bf16, peft_kernel_low_rank_bf16;
 
 /* What low_rank_bf16 leaves to it: adapters of at most so many ranks. */
 extern const peft_kernel peft_kernel_low_rank_few;

@@ -8,6 +8,7 @@
  *                  Pisarchyk and Lee 2020, arXiv 2001.03288, which comes close to the lower bound) */
 #include "ops/chain.h"
 #include "ops/context_internal.h"
+#include "ops/packed.h"
 #include "ops/tiles.h"
 
 #include <stdlib.h>
@@ -214,22 +215,30 @@ static void resolve_merged(peft_graph *g)
     }
 }
 
-static bool reads_bf16(const peft_node *node)
+static bool reads_bf16(const peft_step *step)
 {
-    for (int32_t i = 0; i < node->num_inputs; i++)
-        if ((peft_ops[node->op].takes_bf16 & PEFT_IN(i)) && node->in[i]->dtype == PEFT_BF16) return true;
+    peft_use uses[PEFT_MAX_USES];
+    int32_t count = peft_step_uses(step, uses);
+    for (int32_t k = 0; k < count && step->node->op != PEFT_OP_cast; k++)
+        if (!uses[k].written && uses[k].tensor->dtype == PEFT_BF16) return true;
     return false;
 }
 
-/* Kernels of other contexts would read bf16 as floats. */
+/* Other kernels would read bf16 as floats. */
 static peft_status check_types(const peft_graph *g, const peft_context *ctx, peft_error *error)
 {
-    if (!g->keeps_bf16 || peft_context_dtype(ctx) == PEFT_BF16) return PEFT_OK;
-    for (int32_t step = 0; step < g->num_steps; step++)
-        if (reads_bf16(g->steps[step].node))
+    for (int32_t k = 0; k < g->num_steps && g->keeps_bf16; k++) {
+        const peft_node *node = g->steps[k].node;
+        if (!reads_bf16(&g->steps[k])) continue;
+        if (peft_context_dtype(ctx) != PEFT_BF16)
             return peft_fail(error, PEFT_ERR_ARGUMENT,
                              "plan: the graph keeps what %s reads in bf16; expected a context of that type, found %s",
-                             peft_ops[g->steps[step].node->op].name, peft_dtype_name(peft_context_dtype(ctx)));
+                             peft_ops[node->op].name, peft_dtype_name(peft_context_dtype(ctx)));
+        if (node->op == PEFT_OP_linear && !peft_packed_serves(node, ctx->dnnl))
+            return peft_fail(error, PEFT_ERR_ARGUMENT,
+                             "plan: %s: its weight was packed for another context; run the graph in that one",
+                             node->in[1]->name ? node->in[1]->name : "linear");
+    }
     return PEFT_OK;
 }
 

@@ -1,5 +1,7 @@
 #include "ops/recall.h"
 
+#include "ops/narrow.h"
+
 enum { KEPT, AGAIN, ROUNDED };
 
 /* Narrower results stay as they are: gates and logits take little memory and decide a lot. */
@@ -90,9 +92,9 @@ static bool reads_input_alone(const peft_graph *g, const peft_node *node)
 /* The run of the node, or of its copy, saves the slope, which takes the input's place in memory. */
 static bool save_slope(peft_graph *g, const peft_node *node, peft_node *run)
 {
-    const peft_tensor *y = node->out[0];
-    if (!peft_ops[node->op].slope || !y->requires_grad || !reads_input_alone(g, node)) return true;
-    run->out[1] = peft_graph_place(g, y->dtype, y->shape);
+    const peft_tensor *x = node->in[0];
+    if (!peft_ops[node->op].slope || !node->out[0]->requires_grad || !reads_input_alone(g, node)) return true;
+    run->out[1] = peft_graph_place(g, x->dtype, x->shape);
     run->num_outputs = 2;
     return run->out[1] != NULL;
 }
@@ -156,7 +158,7 @@ static peft_tensor *push_cast(peft_graph *g, peft_tensor *x, peft_dtype dtype, p
 static peft_tensor *rounded_input(const peft_recall *r, const peft_node *node, int32_t i)
 {
     const peft_node *maker = maker_of(r->g, node->in[i]);
-    bool takes = (peft_ops[node->op].takes_bf16 & PEFT_IN(i)) && maker && maker->out[0] == node->in[i];
+    bool takes = peft_rounds(node, PEFT_IN(i)) && maker && maker->out[0] == node->in[i];
     return takes ? r->rounded[node->in[i]->node] : NULL;
 }
 
@@ -195,6 +197,7 @@ bool peft_recall_begin(peft_recall *r, peft_graph *g)
     bool *needed = peft_arena_take(&g->arena, nodes * sizeof *needed);
     if (!r->manner || !r->copies || !r->rounded || !r->widened || !kept || !needed)
         return peft_graph_fail(g, PEFT_ERR_MEMORY, "differentiate: out of memory");
+    if (g->keeps_bf16) peft_narrow_results(g);
     mark_kept(g, kept);
     mark_entering(g, needed);
     find_again(r, kept, needed);

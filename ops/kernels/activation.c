@@ -63,10 +63,11 @@ typedef vec function_of(vec x, vec *slope);
 ALWAYS_INLINE void put_values(function_of *of, bool saves, const peft_node *node, int64_t begin, int64_t end)
 {
     const real *x = node->in[0]->data;
-    real *y = node->out[Y]->data, *slopes = saves ? node->out[SLOPE]->data : NULL;
+    real *slopes = saves ? node->out[SLOPE]->data : NULL;
+    const target y = target_of(node->out[Y], false);
     for (int64_t k = begin; k < end; k += LANES) {
         vec slope;
-        store_some(y + k, end - k, of(load_some(x + k, end - k, 0), &slope));
+        put_at(y, k, end - k, of(load_some(x + k, end - k, 0), &slope));
         if (saves) store_some(slopes + k, end - k, slope);
     }
 }
@@ -74,12 +75,11 @@ ALWAYS_INLINE void put_values(function_of *of, bool saves, const peft_node *node
 ALWAYS_INLINE void put_gradients(function_of *of, bool saved, const peft_node *node, int64_t begin, int64_t end)
 {
     const real *from = saved ? node->out[SLOPE]->data : node->in[0]->data, *dy = node->dout->data;
-    real *dx = node->din[0]->data;
-    bool add = peft_accumulates(node, 0);
+    const target dx = target_of(node->din[0], peft_accumulates(node, 0));
     for (int64_t k = begin; k < end; k += LANES) {
         vec slope = load_some(from + k, end - k, 0);
         if (!saved) of(slope, &slope);
-        put_some(dx + k, end - k, slope * load_some(dy + k, end - k, 0), add);
+        put_at(dx, k, end - k, slope * load_some(dy + k, end - k, 0));
     }
 }
 

@@ -52,12 +52,14 @@ static void forward_tile(const peft_node *node, const attention *a, const sequen
     weigh_scores(node, a, s, t, at.P, factor);
     block_product(t->rows, a->head_size, t->keys, at.P, s->stride, 1, (const real *)node->in[V]->data + t->first_key,
                   a->key_row, y, a->query_row);
-    scale_rows(a, t, factor, y);
+    scale_rows(a, t, factor, y, a->query_row);
 }
 
 static void begin_backward(const peft_node *node, const attention *a, const sequence *s, real *scratch)
 {
-    clear_key_gradients(node, a, s);
+    for (int input = K; input <= V; input++)
+        if (node->din[input])
+            clear_key_gradient(node, a, s, input, (real *)node->din[input]->data + first_key(a, s), a->key_row);
     begin_forward(node, a, s, scratch);
     transpose_keys(a, s, node->in[V]->data, read_places(a, s, scratch).Vt);
 }
@@ -80,6 +82,11 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
     if (node->din[V])
         block_put(adds_to_keys(node, a, s, t, V), t->keys, a->head_size, t->rows, at.P, 1, s->stride, dy, a->query_row,
                   (real *)node->din[V]->data + t->first_key, a->key_row);
+}
+
+static void end_backward(const peft_node *node, const attention *a, const sequence *s, real *scratch)
+{
+    (void)node, (void)a, (void)s, (void)scratch;
 }
 
 static size_t thread_bytes(const peft_node *node, bool backward)

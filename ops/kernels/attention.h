@@ -219,10 +219,10 @@ static inline void weigh_scores(const peft_node *node, const attention *a, const
     drop(a, s, t, P);
 }
 
-static inline void scale_rows(const attention *a, const tile *t, const real factor[TILE], real *y)
+static inline void scale_rows(const attention *a, const tile *t, const real factor[TILE], real *y, int64_t row_y)
 {
     for (int64_t i = 0; i < t->rows; i++)
-        for (int64_t d = 0; d < a->head_size; d++) y[i * a->query_row + d] *= factor[i];
+        for (int64_t d = 0; d < a->head_size; d++) y[i * row_y + d] *= factor[i];
 }
 
 /* The same for the rows of a tile, loop by loop. What a query does not see has the probability 0, and so has all where
@@ -259,13 +259,11 @@ static inline bool adds_to_keys(const peft_node *node, const attention *a, const
 }
 
 /* Elsewhere each piece clears its own, which then wait in a cache. */
-static inline void clear_key_gradients(const peft_node *node, const attention *a, const sequence *s)
+static inline void clear_key_gradient(const peft_node *node, const attention *a, const sequence *s, int input, real *d,
+                                      int64_t row_d)
 {
-    for (int input = K; input <= V && !first_sets(a, s); input++) {
-        if (!node->din[input] || peft_accumulates(node, input)) continue;
-        real *d = (real *)node->din[input]->data + first_key(a, s);
-        for (int64_t j = 0; j < s->keys; j++) memset(d + j * a->key_row, 0, (size_t)a->head_size * sizeof *d);
-    }
+    if (first_sets(a, s) || peft_accumulates(node, input)) return;
+    for (int64_t j = 0; j < s->keys; j++) memset(d + j * row_d, 0, (size_t)a->head_size * sizeof *d);
 }
 
 /* Of the longest sequence. */
@@ -285,14 +283,15 @@ static inline int64_t head_size_of(const peft_node *node)
 
 /* ---- the kernel: each file has its own products ---- */
 
-/* At the beginning of a sequence, and for each tile of queries; `scratch` is theirs. */
-typedef void begin_function(const peft_node *node, const attention *a, const sequence *s, real *scratch);
+/* At the beginning of a sequence, for each tile of queries, and at the end; `scratch` is theirs. */
+typedef void sequence_function(const peft_node *node, const attention *a, const sequence *s, real *scratch);
 typedef void tile_function(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch);
-static begin_function begin_forward, begin_backward;
+static sequence_function begin_forward, begin_backward, end_backward;
 static tile_function forward_tile, backward_tile;
 
 static inline void run_pieces(const peft_node *node, const peft_context *ctx, int64_t begin, int64_t end,
-                              begin_function *begin_sequence, tile_function *run_tile, real *scratch)
+                              sequence_function *begin_sequence, tile_function *run_tile,
+                              sequence_function *end_sequence, real *scratch)
 {
     attention a = read_node(node, ctx);
     for (int64_t piece = begin; piece < end; piece++) {
@@ -305,17 +304,18 @@ static inline void run_pieces(const peft_node *node, const peft_context *ctx, in
                 tile t = read_tile(&a, &s, head, row);
                 run_tile(node, &a, &s, &t, scratch);
             }
+        if (end_sequence) end_sequence(node, &a, &s, scratch);
     }
 }
 
 static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    run_pieces(node, ctx, begin, end, begin_forward, forward_tile, scratch);
+    run_pieces(node, ctx, begin, end, begin_forward, forward_tile, NULL, scratch);
 }
 
 static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    run_pieces(node, ctx, begin, end, begin_backward, backward_tile, scratch);
+    run_pieces(node, ctx, begin, end, begin_backward, backward_tile, end_backward, scratch);
 }
 
 static void for_pieces(const peft_node *node, peft_context *ctx, peft_rows_function *run)

@@ -11,6 +11,25 @@
 
 #include "ops/kernels/kernel.h"
 
+/* A matrix to read, of floats, or of bf16 where `rounded` is set. */
+typedef struct operand {
+    const void *data;
+    int64_t row; /* elements from one row to the next */
+    bool rounded;
+} operand;
+
+ALWAYS_INLINE operand operand_at(operand m, int64_t i, int64_t j)
+{
+    size_t each = m.rounded ? sizeof(uint16_t) : sizeof(real);
+    m.data = (const char *)m.data + (size_t)(i * m.row + j) * each;
+    return m;
+}
+
+ALWAYS_INLINE operand operand_of(const peft_tensor *t)
+{
+    return (operand){t->data, peft_columns(t), t->dtype == PEFT_BF16};
+}
+
 /* Registers: 32 with AVX-512, 16 without. */
 #if defined(__AVX512F__)
 enum { BLOCK_ROWS = 4, BLOCK_DOTS = 4, BLOCK_VECTORS = 4 };

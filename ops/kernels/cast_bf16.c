@@ -7,7 +7,7 @@
 #include "ops/kernels/pairs.h"
 #include "ops/packed.h"
 
-enum { STEP = 2 * LANES, LINE = STEP * (int)sizeof(uint16_t) };
+enum { LINE = STEP * (int)sizeof(uint16_t) };
 
 static void narrow(const real *x, uint16_t *y, int64_t count)
 {

@@ -8,7 +8,7 @@
 #include "ops/kernels/mask.h"
 
 static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t begin, int64_t end, const real *x,
-                       real *y, bool add)
+                       target y)
 {
     /* The mask's arithmetic is long; meanwhile the CPU does not look ahead itself. */
     enum { WIDTH = 2 * MASK_COLUMNS, AHEAD = 4 * WIDTH };
@@ -19,7 +19,6 @@ static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t b
         for (int64_t c = 0; c < columns; c += WIDTH) {
             real factors[WIDTH];
             const real *from = x + t * columns + c;
-            real *to = y + t * columns + c;
             int64_t count = columns - c < WIDTH ? columns - c : WIDTH;
             for (int64_t j = 0; j < count; j += LANES) __builtin_prefetch(from + AHEAD + j);
             uint64_t row = a->same_rows ? 0 : (uint64_t)(a->first_row + t);
@@ -27,20 +26,20 @@ static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t b
             mask_factors(&m, (mask_block[2]){{row, 0, block}, {row, 0, block + 1}}, factors);
             for (int j = 1; a->same_columns && j < WIDTH; j++) factors[j] = factors[0];
             for (int64_t j = 0; j < count; j += LANES)
-                put_some(to + j, count - j, load(factors + j) * load_some(from + j, count - j, 0), add);
+                put_at(y, t * columns + c + j, count - j, load(factors + j) * load_some(from + j, count - j, 0));
         }
 }
 
 static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)scratch;
-    apply_mask(node, ctx, begin, end, node->in[0]->data, node->out[0]->data, false);
+    apply_mask(node, ctx, begin, end, node->in[0]->data, target_of(node->out[0], false));
 }
 
 static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
     (void)scratch;
-    apply_mask(node, ctx, begin, end, node->dout->data, node->din[0]->data, peft_accumulates(node, 0));
+    apply_mask(node, ctx, begin, end, node->dout->data, target_of(node->din[0], peft_accumulates(node, 0)));
 }
 
 static void forward(const peft_node *node, peft_context *ctx)

@@ -5,7 +5,12 @@
 #ifndef PEFT_OPS_KERNELS_ELEMENTWISE_H
 #define PEFT_OPS_KERNELS_ELEMENTWISE_H
 
+#include "ops/bf16.h"
 #include "ops/kernels/kernel.h"
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
 
 enum { PIECE = 16384 }; /* elements: a few microseconds of work, which is worth a thread */
 
@@ -36,6 +41,45 @@ static inline void store_some(real *p, int64_t count, vec v)
 static inline void put_some(real *p, int64_t count, vec v, bool add)
 {
     store_some(p, count, add ? load_some(p, count, 0) + v : v);
+}
+
+/* p = v in bf16 */
+#if defined(__AVX512BF16__)
+static inline void store_rounded(uint16_t *p, int64_t count, vec v)
+{
+    __mmask16 some = (__mmask16)(count < LANES ? (1U << count) - 1U : UINT16_MAX);
+    _mm256_mask_storeu_epi16(p, some, (__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+#else
+static inline void store_rounded(uint16_t *p, int64_t count, vec v)
+{
+    for (int64_t i = 0; i < count && i < LANES; i++) {
+        float value = (float)v[i];
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        p[i] = peft_bf16_of_bits(bits);
+    }
+}
+#endif
+
+/* Where results go: floats, which may be added to, or bf16. */
+typedef struct target {
+    void *data;
+    bool add, rounded;
+} target;
+
+static inline target target_of(const peft_tensor *t, bool add)
+{
+    return (target){t->data, add, t->dtype == PEFT_BF16};
+}
+
+/* Elements from k on, `count` or a vector of them. */
+static inline void put_at(target y, int64_t k, int64_t count, vec v)
+{
+    if (y.rounded)
+        store_rounded((uint16_t *)y.data + k, count, v);
+    else
+        put_some((real *)y.data + k, count, v, y.add);
 }
 
 /* Elements of a tensor. */

@@ -1,6 +1,5 @@
 /* ops/kernels/low_rank.c - adapters whose products are of floats: see ops/kernels/low_rank.h. */
 #include "ops/kernels/low_rank.h"
-#include "ops/kernels/block.h"
 
 /* Then the columns of h and GB are summed up side by side, in vectors; else in the lanes of one vector each. */
 static bool fills_vectors(const low_rank *l)
@@ -30,16 +29,16 @@ static void prepare(const low_rank *l, const factors *f, bool backward)
 }
 
 /* out [tokens, R] = in M^T, of which the rows M [R, features] and the columns [features, R] are there */
-static void project(const low_rank *l, int64_t tokens, int64_t features, const real *in, const real *rows,
+static void project(const low_rank *l, int64_t tokens, int64_t features, operand in, const real *rows,
                     const real *columns, real *out)
 {
     if (fills_vectors(l))
-        block_product(tokens, l->rank, features, in, features, 1, columns, l->rank, out, l->rank);
+        block_product(tokens, l->rank, features, in.data, in.row, 1, columns, l->rank, out, l->rank);
     else
-        block_dot(tokens, l->rank, features, in, features, rows, features, out, l->rank);
+        block_dot(tokens, l->rank, features, in.data, in.row, rows, features, out, l->rank);
 }
 
-static void down(const low_rank *l, const factors *f, int64_t tokens, const real *x, real *h)
+static void down(const low_rank *l, const factors *f, int64_t tokens, operand x, real *h)
 {
     project(l, tokens, l->in, x, f->A, f->prepared + l->rank * l->out, h);
 }
@@ -49,18 +48,18 @@ static void up(const low_rank *l, const factors *f, bool add, int64_t tokens, co
     block_put(add, tokens, l->out, l->rank, c, l->rank, 1, f->prepared, l->out, y, l->out);
 }
 
-static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *dy, const real *c,
+static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t tokens, operand dy, const real *c,
                          real *GB, real *dBt)
 {
     project(l, tokens, l->out, dy, f->prepared, f->B, GB);
-    if (dBt) block_put(add, l->rank, l->out, tokens, c, 1, l->rank, dy, l->out, dBt, l->out);
+    if (dBt) block_put(add, l->rank, l->out, tokens, c, 1, l->rank, dy.data, dy.row, dBt, l->out);
 }
 
-static void down_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, const real *x,
+static void down_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, operand x,
                           real *dA)
 {
     (void)f;
-    block_put(add, l->rank, l->in, tokens, gh, 1, l->rank, x, l->in, dA, l->in);
+    block_put(add, l->rank, l->in, tokens, gh, 1, l->rank, x.data, x.row, dA, l->in);
 }
 
 static void input_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, real *dx)

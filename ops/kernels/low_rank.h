@@ -11,6 +11,7 @@
 #ifndef PEFT_OPS_KERNELS_LOW_RANK_H
 #define PEFT_OPS_KERNELS_LOW_RANK_H
 
+#include "ops/kernels/block.h"
 #include "ops/kernels/low_rank_pieces.h"
 
 /* ---- the products: each file has its own ---- */
@@ -25,14 +26,14 @@ static int64_t scratch_elements(const low_rank *l);
 static void prepare(const low_rank *l, const factors *f, bool backward);
 
 /* For at most BLOCK tokens of an adapter: h = x A^T, then y (+)= c B^T. */
-static void down(const low_rank *l, const factors *f, int64_t tokens, const real *x, real *h);
+static void down(const low_rank *l, const factors *f, int64_t tokens, operand x, real *h);
 static void up(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *c, real *y);
 
 /* GB = dy B; dBt (+)= c^T dy, unless it is NULL. */
-static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *dy, const real *c,
+static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t tokens, operand dy, const real *c,
                          real *GB, real *dBt);
 /* dA (+)= gh^T x; dx (+)= gh A. */
-static void down_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, const real *x,
+static void down_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, operand x,
                           real *dA);
 static void input_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, real *dx);
 
@@ -152,7 +153,7 @@ static inline void forward_block(const peft_node *node, const low_rank *l, const
                                  const block *b)
 {
     const peft_tensor *y0 = node->in[LOW_RANK_Y0];
-    const real *x = (const real *)node->in[LOW_RANK_X]->data + begin * l->in;
+    operand x = operand_at(operand_of(node->in[LOW_RANK_X]), begin, 0);
     real *h = (real *)node->out[LOW_RANK_H]->data + begin * l->rank;
     real *y = (real *)node->out[LOW_RANK_Y]->data + begin * l->out;
     down(l, f, end - begin, x, h);
@@ -168,8 +169,8 @@ static inline void backward_block(const peft_node *node, const low_rank *l, cons
 {
     int64_t tokens = end - begin, at = index * l->rank;
     shared s = read_shared(l, node->shared, true);
-    const real *dy = (const real *)node->dout->data + begin * l->out;
-    const real *x = (const real *)node->in[LOW_RANK_X]->data + begin * l->in;
+    operand dy = operand_at(operand_of(node->dout), begin, 0),
+            x = operand_at(operand_of(node->in[LOW_RANK_X]), begin, 0);
     const real *h = (const real *)node->out[LOW_RANK_H]->data + begin * l->rank;
     const peft_tensor *dx = node->din[LOW_RANK_X];
     apply_gate(l, begin, end, l->scale, h, b->c);

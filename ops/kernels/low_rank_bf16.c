@@ -70,7 +70,7 @@ static void pair_transposed(int64_t rows, int64_t columns, const real *M, real *
     int64_t pairs = num_pairs(columns);
     for (int64_t i = 0; i < rows; i += BLOCK) {
         int64_t count = rows - i < BLOCK ? rows - i : BLOCK;
-        pair_rows(count, columns, M + i * columns, columns, Mr, pairs);
+        pair_rows(count, columns, floats(M + i * columns, columns), Mr, pairs);
         transpose(count, pairs, Mr, pairs, Mt + i, row_t);
     }
 }
@@ -80,8 +80,8 @@ static void prepare(const low_rank *l, const factors *f, bool backward)
     prepared p = read_prepared(l, backward, f->prepared);
     real *rows = read_places(l, f->scratch).rows;
     if (backward) {
-        pair_columns(l->rank, l->in, f->A, l->in, p.A, p.row_A);
-        pair_columns(l->out, l->rank, f->B, l->rank, p.B, p.row_B);
+        pair_columns(l->rank, l->in, floats(f->A, l->in), p.A, p.row_A);
+        pair_columns(l->out, l->rank, floats(f->B, l->rank), p.B, p.row_B);
     } else {
         pair_transposed(l->rank, l->in, f->A, rows, p.A, p.row_A);
         pair_transposed(l->out, l->rank, f->B, rows, p.B, p.row_B);
@@ -102,13 +102,13 @@ static void sum_chunk(const low_rank *l, const places *at, int64_t tokens, int64
     pair_put(j > 0, tokens, l->rank, num_pairs(width), at->Xr, CHUNK / 2, 1, M + j / 2 * row_M, row_M, out, l->rank);
 }
 
-static void down(const low_rank *l, const factors *f, int64_t tokens, const real *x, real *h)
+static void down(const low_rank *l, const factors *f, int64_t tokens, operand x, real *h)
 {
     places at = read_places(l, f->scratch);
     prepared p = read_prepared(l, false, f->prepared);
     for (int64_t j = 0; j < l->in; j += CHUNK) {
         int64_t width = chunk_of(l->in, j);
-        pair_rows(tokens, width, x + j, l->in, at.Xr, CHUNK / 2);
+        pair_rows(tokens, width, operand_at(x, 0, j), at.Xr, CHUNK / 2);
         sum_chunk(l, &at, tokens, j, width, p.A, p.row_A, h);
     }
 }
@@ -117,7 +117,7 @@ static void down(const low_rank *l, const factors *f, int64_t tokens, const real
 static void multiply(const low_rank *l, const places *at, bool add, int64_t tokens, const real *C, const real *M,
                      int64_t row_M, real *out, int64_t columns)
 {
-    pair_rows(tokens, l->rank, C, l->rank, at->Cr, at->pairs);
+    pair_rows(tokens, l->rank, floats(C, l->rank), at->Cr, at->pairs);
     pair_put(add, tokens, columns, at->pairs, at->Cr, at->pairs, 1, M, row_M, out, columns);
 }
 
@@ -142,29 +142,29 @@ static void add_outer(const low_rank *l, const places *at, bool add, int64_t tok
     pair_put(add, l->rank, width, num_pairs(tokens), at->Cc, 1, at->width, at->Xc, CHUNK, d, columns);
 }
 
-static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *dy, const real *c,
+static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t tokens, operand dy, const real *c,
                          real *GB, real *dBt)
 {
     places at = read_places(l, f->scratch);
     prepared p = read_prepared(l, true, f->prepared);
-    pair_columns(tokens, l->rank, c, l->rank, at.Cc, at.width);
+    pair_columns(tokens, l->rank, floats(c, l->rank), at.Cc, at.width);
     for (int64_t j = 0; j < l->out; j += CHUNK) {
         int64_t width = chunk_of(l->out, j);
-        pair_rows(tokens, width, dy + j, l->out, at.Xr, CHUNK / 2);
-        pair_columns(tokens, width, dy + j, l->out, at.Xc, CHUNK);
+        pair_rows(tokens, width, operand_at(dy, 0, j), at.Xr, CHUNK / 2);
+        pair_columns(tokens, width, operand_at(dy, 0, j), at.Xc, CHUNK);
         sum_chunk(l, &at, tokens, j, width, p.B, p.row_B, GB);
         if (dBt) add_outer(l, &at, add, tokens, width, dBt + j, l->out);
     }
 }
 
-static void down_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, const real *x,
+static void down_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, operand x,
                           real *dA)
 {
     places at = read_places(l, f->scratch);
-    pair_columns(tokens, l->rank, gh, l->rank, at.Cc, at.width);
+    pair_columns(tokens, l->rank, floats(gh, l->rank), at.Cc, at.width);
     for (int64_t j = 0; j < l->in; j += CHUNK) {
         int64_t width = chunk_of(l->in, j);
-        pair_columns(tokens, width, x + j, l->in, at.Xc, CHUNK);
+        pair_columns(tokens, width, operand_at(x, 0, j), at.Xc, CHUNK);
         add_outer(l, &at, add, tokens, width, dA + j, l->in);
     }
 }

@@ -1,8 +1,8 @@
 /* ops/kernels/low_rank_few.c - adapters of at most eight ranks with factors in bf16 and sums in float: low_rank.h.
  *
  * Eight ranks are as many as the registers hold; those that miss are zeros. x, dy, c, gh, A and B are rounded: a row of
- * x or dy where it is read, so that nothing is written on the way, the others beforehand. They lie in pairs
- * (ops/kernels/pairs.h). */
+ * x or dy where it is read, so that nothing is written on the way (or before, by the graph), the others beforehand.
+ * They lie in pairs (ops/kernels/pairs.h). */
 #include "ops/kernels/low_rank.h"
 #include "ops/kernels/pairs.h"
 #include "ops/packed.h"
@@ -32,41 +32,55 @@ ALWAYS_INLINE __m256 sum_lanes_of_eight(const __m512 v[FEW])
     return _mm512_castps512_ps256(_mm512_shuffle_f32x4(all, all, 0x08));
 }
 
-enum { FEW_ROWS = 3, FEW_STEP = 2 * LANES };
+enum { FEW_ROWS = 3 };
 
-ALWAYS_INLINE void few_down_rows(int rows, int64_t ranks, int64_t features, const real *x, int64_t row_x, const real *m,
-                                 int64_t row_m, real *h)
+/* Asks for what row_pairs will read. */
+ALWAYS_INLINE void prefetch_pairs(operand in, int64_t i, int64_t j)
+{
+    __builtin_prefetch(operand_at(in, i, j).data);
+    if (!in.rounded) __builtin_prefetch(operand_at(in, i, j + LANES).data);
+}
+
+ALWAYS_INLINE void few_down_rows(int rows, int64_t ranks, int64_t features, operand x, const real *m, int64_t row_m,
+                                 real *h)
 {
     __m512 sum[FEW_ROWS][FEW], xi[FEW_ROWS];
     for (int i = 0; i < rows; i++)
         for (int r = 0; r < FEW; r++) sum[i][r] = _mm512_setzero_ps();
     int64_t j = 0;
-    for (; j + FEW_STEP <= features; j += FEW_STEP) {
+    for (; j + STEP <= features; j += STEP) {
         for (int i = 0; i < rows; i++) {
-            xi[i] = pair_of_row(FEW_STEP, x + i * row_x + j);
-            __builtin_prefetch(x + (rows + i) * row_x + j); /* the next rows */
-            __builtin_prefetch(x + (rows + i) * row_x + j + LANES);
+            xi[i] = row_pairs(x, i, j, STEP);
+            prefetch_pairs(x, rows + i, j);
         }
         for (int r = 0; r < FEW; r++)
             for (int i = 0; i < rows; i++)
                 sum[i][r] = pair_sum(sum[i][r], xi[i], _mm512_loadu_ps(m + r * row_m + j / 2));
     }
     for (int i = 0; i < rows && j < features; i++) {
-        xi[i] = pair_of_row(features - j, x + i * row_x + j);
+        xi[i] = row_pairs(x, i, j, features - j);
         for (int r = 0; r < FEW; r++) sum[i][r] = pair_sum(sum[i][r], xi[i], _mm512_loadu_ps(m + r * row_m + j / 2));
     }
     for (int i = 0; i < rows; i++)
         _mm256_mask_storeu_ps(h + i * ranks, (__mmask8)some_lanes(ranks), sum_lanes_of_eight(sum[i]));
 }
 
-/* h [tokens, ranks]: x [tokens, features], M [FEW, features / 2] in pairs, rows whole vectors with zeros at the end */
-static inline void few_down(int64_t tokens, int64_t ranks, int64_t features, const real *x, const real *m,
-                            int64_t row_m, real *h)
+ALWAYS_INLINE void few_down_all(int64_t tokens, int64_t ranks, int64_t features, operand x, const real *m,
+                                int64_t row_m, real *h)
 {
     int64_t t = 0;
     for (; t + FEW_ROWS <= tokens; t += FEW_ROWS)
-        few_down_rows(FEW_ROWS, ranks, features, x + t * features, features, m, row_m, h + t * ranks);
-    for (; t < tokens; t++) few_down_rows(1, ranks, features, x + t * features, features, m, row_m, h + t * ranks);
+        few_down_rows(FEW_ROWS, ranks, features, operand_at(x, t, 0), m, row_m, h + t * ranks);
+    for (; t < tokens; t++) few_down_rows(1, ranks, features, operand_at(x, t, 0), m, row_m, h + t * ranks);
+}
+
+/* h [tokens, ranks]: x [tokens, features], M [FEW, features / 2] in pairs, rows whole vectors with zeros at the end */
+static void few_down(int64_t tokens, int64_t ranks, int64_t features, operand x, const real *m, int64_t row_m, real *h)
+{
+    if (x.rounded)
+        few_down_all(tokens, ranks, features, (operand){x.data, x.row, true}, m, row_m, h);
+    else
+        few_down_all(tokens, ranks, features, floats(x.data, x.row), m, row_m, h);
 }
 
 /* ---- y (+)= c M ---- */
@@ -113,36 +127,42 @@ static inline void few_up(bool add, int64_t tokens, int64_t features, const real
 
 /* ---- d (+)= c^T x ---- */
 
-enum { OUTER_VECTORS = 2 };
-
-/* For at most OUTER_VECTORS of columns */
-ALWAYS_INLINE void few_outer_columns(bool add, int64_t left, int64_t tokens, int64_t ranks, const real *c,
-                                     int64_t row_c, const real *x, real *d, int64_t features)
+/* For at most two vectors of columns, from j on */
+ALWAYS_INLINE void few_outer_columns(bool add, int64_t j, int64_t left, int64_t tokens, int64_t ranks, const real *c,
+                                     int64_t row_c, operand x, real *d, int64_t features)
 {
-    __m512 sum[FEW][OUTER_VECTORS];
+    __m512 sum[FEW][2], pairs[2];
     for (int r = 0; r < FEW; r++)
-        for (int v = 0; v < OUTER_VECTORS; v++)
+        for (int v = 0; v < 2; v++)
             sum[r][v] =
                 add && r < ranks ? load_left(d + r * features + v * LANES, left - v * LANES) : _mm512_setzero_ps();
-    for (int64_t t = 0; t < tokens; t += 2, c += row_c, x += 2 * features)
-        for (int v = 0; v < OUTER_VECTORS; v++) {
-            __m512 pairs = pair_of_rows(t + 1 < tokens, left - v * LANES, x + v * LANES, features);
-            for (int r = 0; r < FEW; r++) sum[r][v] = pair_sum(sum[r][v], _mm512_set1_ps(c[r]), pairs);
-        }
+    for (int64_t t = 0; t < tokens; t += 2, c += row_c) {
+        column_pairs(t + 1 < tokens, x, t, j, left, pairs);
+        for (int v = 0; v < 2; v++)
+            for (int r = 0; r < FEW; r++) sum[r][v] = pair_sum(sum[r][v], _mm512_set1_ps(c[r]), pairs[v]);
+    }
     for (int r = 0; r < FEW; r++)
-        for (int v = 0; v < OUTER_VECTORS && r < ranks; v++)
+        for (int v = 0; v < 2 && r < ranks; v++)
             _mm512_mask_storeu_ps(d + r * features + v * LANES, some_lanes(left - v * LANES), sum[r][v]);
 }
 
-/* c [tokens / 2, ranks] in pairs of its columns, with zeros up to FEW, x [tokens, features], d [ranks, features] */
-static inline void few_outer(bool add, int64_t tokens, int64_t ranks, int64_t features, const real *c, int64_t row_c,
-                             const real *x, real *d)
+ALWAYS_INLINE void few_outer_all(bool add, int64_t tokens, int64_t ranks, int64_t features, const real *c,
+                                 int64_t row_c, operand x, real *d)
 {
-    enum { WIDTH = OUTER_VECTORS * LANES };
     int64_t j = 0;
-    for (; j + WIDTH <= features; j += WIDTH)
-        few_outer_columns(add, WIDTH, tokens, ranks, c, row_c, x + j, d + j, features);
-    if (j < features) few_outer_columns(add, features - j, tokens, ranks, c, row_c, x + j, d + j, features);
+    for (; j + STEP <= features; j += STEP)
+        few_outer_columns(add, j, STEP, tokens, ranks, c, row_c, x, d + j, features);
+    if (j < features) few_outer_columns(add, j, features - j, tokens, ranks, c, row_c, x, d + j, features);
+}
+
+/* c [tokens / 2, ranks] in pairs of its columns, with zeros up to FEW, x [tokens, features], d [ranks, features] */
+static void few_outer(bool add, int64_t tokens, int64_t ranks, int64_t features, const real *c, int64_t row_c,
+                      operand x, real *d)
+{
+    if (x.rounded)
+        few_outer_all(add, tokens, ranks, features, c, row_c, (operand){x.data, x.row, true}, d);
+    else
+        few_outer_all(add, tokens, ranks, features, c, row_c, floats(x.data, x.row), d);
 }
 
 /* ---- what is made of A and B ---- */
@@ -195,13 +215,13 @@ static void prepare(const low_rank *l, const factors *f, bool backward)
     transpose(l->out, l->rank, f->B, l->rank, Bt, l->out);
     const real *M = backward ? Bt : f->A, *N = backward ? f->A : Bt;
     memset(f->prepared, 0, (size_t)p.used * sizeof *f->prepared);
-    pair_rows(l->rank, p.features_M, M, p.features_M, p.M, p.row_M);
-    pair_columns(l->rank, p.features_N, N, p.features_N, p.N, p.row_N);
+    pair_rows(l->rank, p.features_M, floats(M, p.features_M), p.M, p.row_M);
+    pair_columns(l->rank, p.features_N, floats(N, p.features_N), p.N, p.row_N);
 }
 
 /* ---- the products of low_rank.h ---- */
 
-static void down(const low_rank *l, const factors *f, int64_t tokens, const real *x, real *h)
+static void down(const low_rank *l, const factors *f, int64_t tokens, operand x, real *h)
 {
     prepared p = read_prepared(l, false, f->prepared);
     few_down(tokens, l->rank, l->in, x, p.M, p.row_M, h);
@@ -228,15 +248,15 @@ static void input_gradient(const low_rank *l, const factors *f, bool add, int64_
 }
 
 /* d [R, features] (+)= C^T X */
-static void add_outer(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *C, const real *X,
+static void add_outer(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *C, operand X,
                       int64_t features, real *d)
 {
     real *Cc = read_places(l, f->scratch).Cc;
-    pair_columns(tokens, l->rank, C, l->rank, Cc, LANES);
+    pair_columns(tokens, l->rank, floats(C, l->rank), Cc, LANES);
     few_outer(add, tokens, l->rank, features, Cc, LANES, X, d);
 }
 
-static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *dy, const real *c,
+static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t tokens, operand dy, const real *c,
                          real *GB, real *dBt)
 {
     prepared p = read_prepared(l, true, f->prepared);
@@ -244,7 +264,7 @@ static void up_gradients(const low_rank *l, const factors *f, bool add, int64_t 
     if (dBt) add_outer(l, f, add, tokens, c, dy, l->out, dBt);
 }
 
-static void down_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, const real *x,
+static void down_gradient(const low_rank *l, const factors *f, bool add, int64_t tokens, const real *gh, operand x,
                           real *dA)
 {
     add_outer(l, f, add, tokens, gh, x, l->in, dA);

@@ -4,7 +4,7 @@
  *
  * Rows are cut into tiles (ops/tiles.h), and a tile into products of heights that there is code for: one, and one more
  * for what the last tile has beyond whole units. In bf16, x and dy are rounded in scratch memory, to the nearest, ties
- * to even; W was rounded when it was packed; products are summed in float. */
+ * to even, unless they are in bf16 already; W was rounded when it was packed; products are summed in float. */
 #include <immintrin.h>
 
 #include "ops/kernels/bias.h"
@@ -19,7 +19,8 @@ typedef struct packed_product {
     const peft_dnnl_matrix *b;
     peft_dnnl_form form;
     int64_t k, n;
-    const float *a, *bias;
+    const peft_tensor *a;
+    const float *bias;
     float *c;
 } packed_product;
 
@@ -43,22 +44,23 @@ static int thread_of(const peft_context *ctx, const char *scratch)
 }
 
 /* Scratch memory of a thread: rows of A in bf16, then the library's. */
-static size_t a_bytes(const peft_dnnl_matrix *b, int64_t rows, int64_t k)
+static size_t a_bytes(const peft_dnnl_matrix *b, const peft_tensor *a, int64_t rows)
 {
     enum { ALIGNMENT = 64 };
-    if (peft_dnnl_dtype(peft_dnnl_matrix_owner(b)) != PEFT_BF16) return 0;
+    int64_t k = peft_columns(a);
+    if (peft_dnnl_dtype(peft_dnnl_matrix_owner(b)) == a->dtype) return 0;
     return ((size_t)(rows * k) * sizeof(uint16_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
 static void multiply(const packed_product *p, int64_t begin, int64_t rows, char *scratch)
 {
-    const float *a = p->a + begin * p->k;
-    size_t rounded = a_bytes(p->b, rows, p->k);
-    if (rounded) round_to_bf16(a, rows * p->k, (uint16_t *)(void *)scratch);
+    const char *a = (const char *)p->a->data + (size_t)(begin * p->k) * peft_dtype_bytes(p->a->dtype);
+    size_t rounded = a_bytes(p->b, p->a, rows);
+    if (rounded) round_to_bf16((const void *)a, rows * p->k, (uint16_t *)(void *)scratch);
     const peft_dnnl_call call = {.form = p->form,
                                  .rows = rows,
                                  .thread = thread_of(p->ctx, scratch),
-                                 .a = rounded ? (const void *)scratch : a,
+                                 .a = rounded ? scratch : a,
                                  .bias = p->bias,
                                  .c = p->c + begin * p->n,
                                  .scratch = scratch + rounded};
@@ -83,9 +85,9 @@ void peft_packed_expect(peft_dnnl *d, int64_t rows)
 }
 
 /* The bytes of scratch memory for products with so many rows of A, whose code is then there. */
-static size_t prepare(const peft_dnnl_matrix *b, peft_dnnl_form form, int64_t rows, int64_t k)
+static size_t prepare(const peft_dnnl_matrix *b, peft_dnnl_form form, const peft_tensor *a)
 {
-    return a_bytes(b, peft_tile_rows(rows), k) + peft_dnnl_prepare(b, form);
+    return a_bytes(b, a, peft_tile_rows(peft_rows(a))) + peft_dnnl_prepare(b, form);
 }
 
 /* ---- forward and backward ---- */
@@ -108,7 +110,7 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
                                     .form = forward_form(node),
                                     .k = peft_columns(node->in[X]),
                                     .n = peft_rows(node->in[WEIGHT]),
-                                    .a = node->in[X]->data,
+                                    .a = node->in[X],
                                     .bias = bias ? bias->data : NULL,
                                     .c = node->out[0]->data};
     multiply_rows(&product, begin, end, scratch);
@@ -121,7 +123,7 @@ static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
                                     .form = backward_form(node),
                                     .k = peft_rows(node->in[WEIGHT]),
                                     .n = peft_columns(node->in[X]),
-                                    .a = node->dout->data,
+                                    .a = node->dout,
                                     .c = node->din[X]->data};
     multiply_rows(&product, begin, end, scratch);
 }
@@ -170,10 +172,9 @@ static void backward(const peft_node *node, peft_context *ctx)
 static size_t thread_bytes(const peft_node *node, bool backward_pass)
 {
     const peft_packed *packed = node->in[WEIGHT]->packed;
-    int64_t rows = peft_rows(node->in[X]), in = peft_columns(node->in[X]), out = peft_rows(node->in[WEIGHT]);
-    peft_packed_expect(packed->owner, rows);
-    if (!backward_pass) return prepare(packed->forward, forward_form(node), rows, in);
-    return node->din[X] ? prepare(packed->backward, backward_form(node), rows, out) : 0;
+    peft_packed_expect(packed->owner, peft_rows(node->in[X]));
+    if (!backward_pass) return prepare(packed->forward, forward_form(node), node->in[X]);
+    return node->din[X] ? prepare(packed->backward, backward_form(node), node->dout) : 0;
 }
 
 static size_t shared_bytes(const peft_node *node, bool backward_pass)

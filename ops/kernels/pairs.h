@@ -33,40 +33,63 @@ static inline __m512 load_left(const real *p, int64_t left)
     return _mm512_maskz_loadu_ps(some_lanes(left), p);
 }
 
-/* Pairs of at most two vectors of a row: its elements in bf16, in their order. */
+static inline operand floats(const real *data, int64_t row)
+{
+    return (operand){data, row, false};
+}
+
+/* ---- neighbours in a row: the elements in bf16, in their order ---- */
+
+/* Of at most two vectors. */
 ALWAYS_INLINE __m512 pair_of_row(int64_t left, const real *from)
 {
     return (__m512)_mm512_cvtne2ps_pbh(load_left(from + LANES, left - LANES), load_left(from, left));
 }
 
-ALWAYS_INLINE void pair_row(int64_t left, const real *from, real *to)
+/* Of a row of `in`, from column j on. */
+ALWAYS_INLINE __m512 row_pairs(operand in, int64_t i, int64_t j, int64_t left)
 {
-    _mm512_mask_storeu_ps(to, some_lanes(num_pairs(left)), pair_of_row(left, from));
+    const void *from = operand_at(in, i, j).data;
+    return in.rounded ? (__m512)_mm512_maskz_loadu_epi16(some_halves(left), from) : pair_of_row(left, from);
 }
 
-/* out [rows, columns / 2]: (in[i][2 p], in[i][2 p + 1]) */
-static inline void pair_rows(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out, int64_t row_out)
+ALWAYS_INLINE void put_row_pairs(operand in, int64_t i, int64_t j, int64_t left, real *out)
 {
-    enum { STEP = 2 * LANES };
-    for (int64_t i = 0; i < rows; i++, in += row_in, out += row_out) {
+    _mm512_mask_storeu_ps(out, some_lanes(num_pairs(left)), row_pairs(in, i, j, left));
+}
+
+enum { STEP = 2 * LANES };
+
+ALWAYS_INLINE void pair_all_rows(int64_t rows, int64_t columns, operand in, real *out, int64_t row_out)
+{
+    for (int64_t i = 0; i < rows; i++, out += row_out) {
         int64_t j = 0;
-        for (; j + STEP <= columns; j += STEP) pair_row(STEP, in + j, out + j / 2);
-        if (j < columns) pair_row(columns - j, in + j, out + j / 2);
+        for (; j + STEP <= columns; j += STEP) put_row_pairs(in, i, j, STEP, out + j / 2);
+        if (j < columns) put_row_pairs(in, i, j, columns - j, out + j / 2);
     }
 }
 
-/* The same of numbers that are bf16 already. */
-static inline void copy_rows(int64_t rows, int64_t columns, const uint16_t *in, int64_t row_in, real *out,
-                             int64_t row_out)
+/* out [rows, columns / 2]: (in[i][2 p], in[i][2 p + 1]) */
+static inline void pair_rows(int64_t rows, int64_t columns, operand in, real *out, int64_t row_out)
 {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j += LANES) {
-            __m256i numbers = _mm256_maskz_loadu_epi16(some_lanes(columns - j), in + i * row_in + j);
-            _mm256_mask_storeu_epi32(out + i * row_out + j / 2, (__mmask8)some_lanes(num_pairs(columns - j)), numbers);
-        }
+    if (in.rounded)
+        pair_all_rows(rows, columns, (operand){in.data, in.row, true}, out, row_out);
+    else
+        pair_all_rows(rows, columns, floats(in.data, in.row), out, row_out);
 }
 
-/* Pairs of at most a vector of two rows, or of one and zeros. */
+/* out [rows, columns] in bf16 */
+static inline void round_rows(int64_t rows, int64_t columns, const real *in, int64_t row_in, uint16_t *out,
+                              int64_t row_out)
+{
+    for (int64_t i = 0; i < rows; i++, in += row_in, out += row_out)
+        for (int64_t j = 0; j < columns; j += STEP)
+            _mm512_mask_storeu_epi16(out + j, some_halves(columns - j), (__m512i)pair_of_row(columns - j, in + j));
+}
+
+/* ---- neighbours in a column ---- */
+
+/* Of at most a vector of two rows, or of one and zeros. */
 ALWAYS_INLINE __m512 pair_of_rows(bool both, int64_t left, const real *from, int64_t row)
 {
     const __m512i alternate = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
@@ -76,35 +99,53 @@ ALWAYS_INLINE __m512 pair_of_rows(bool both, int64_t left, const real *from, int
     return (__m512)_mm512_permutexvar_epi16(alternate, pairs);
 }
 
-/* out [rows / 2, columns]: (in[2 p][j], in[2 p + 1][j]); rows of out are whole vectors */
-static inline void pair_columns(int64_t rows, int64_t columns, const real *in, int64_t row_in, real *out,
-                                int64_t row_out)
+/* Of at most two vectors of rows i and i + 1 of `in`. */
+ALWAYS_INLINE void column_pairs(bool both, operand in, int64_t i, int64_t j, int64_t left, __m512 out[2])
 {
-    for (int64_t i = 0; i < rows; i += 2, in += 2 * row_in, out += row_out) {
-        bool both = i + 1 < rows;
-        int64_t j = 0;
-        for (; both && j + LANES <= columns; j += LANES)
-            _mm512_storeu_ps(out + j, pair_of_rows(true, LANES, in + j, row_in));
-        for (; j < columns; j += LANES) _mm512_storeu_ps(out + j, pair_of_rows(both, columns - j, in + j, row_in));
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                           37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i second = _mm512_or_si512(first, _mm512_set1_epi16(LANES));
+    const void *from = operand_at(in, i, j).data, *next = operand_at(in, i + 1, j).data;
+    if (in.rounded) {
+        __m512i even = _mm512_maskz_loadu_epi16(some_halves(left), from);
+        __m512i odd = both ? _mm512_maskz_loadu_epi16(some_halves(left), next) : _mm512_setzero_si512();
+        out[0] = (__m512)_mm512_permutex2var_epi16(even, first, odd);
+        out[1] = (__m512)_mm512_permutex2var_epi16(even, second, odd);
+    } else {
+        out[0] = pair_of_rows(both, left, from, in.row);
+        out[1] = pair_of_rows(both, left - LANES, (const real *)from + LANES, in.row);
     }
 }
 
-static inline __m512i widen_left(const uint16_t *p, int64_t left)
+ALWAYS_INLINE void pair_all_columns(int64_t rows, int64_t columns, operand in, real *out, int64_t row_out)
 {
-    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some_lanes(left), p));
+    for (int64_t i = 0; i < rows; i += 2, out += row_out) {
+        bool both = i + 1 < rows;
+        int64_t j = 0;
+        __m512 pairs[2];
+        for (; both && j + STEP <= columns; j += STEP) {
+            column_pairs(true, in, i, j, STEP, pairs);
+            _mm512_storeu_ps(out + j, pairs[0]);
+            _mm512_storeu_ps(out + j + LANES, pairs[1]);
+        }
+        for (; j < columns; j += STEP) {
+            column_pairs(both, in, i, j, columns - j, pairs);
+            _mm512_storeu_ps(out + j, pairs[0]);
+            if (columns - j > LANES) _mm512_storeu_ps(out + j + LANES, pairs[1]);
+        }
+    }
 }
 
-static inline void copy_columns(int64_t rows, int64_t columns, const uint16_t *in, int64_t row_in, real *out,
-                                int64_t row_out)
+/* out [rows / 2, columns]: (in[2 p][j], in[2 p + 1][j]); rows of out are whole vectors */
+static inline void pair_columns(int64_t rows, int64_t columns, operand in, real *out, int64_t row_out)
 {
-    for (int64_t i = 0; i < rows; i += 2)
-        for (int64_t j = 0; j < columns; j += LANES) {
-            const uint16_t *from = in + i * row_in + j;
-            __m512i even = widen_left(from, columns - j);
-            __m512i odd = i + 1 < rows ? widen_left(from + row_in, columns - j) : _mm512_setzero_si512();
-            _mm512_storeu_si512(out + i / 2 * row_out + j, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
-        }
+    if (in.rounded)
+        pair_all_columns(rows, columns, (operand){in.data, in.row, true}, out, row_out);
+    else
+        pair_all_columns(rows, columns, floats(in.data, in.row), out, row_out);
 }
+
+/* ---- products ---- */
 
 /* Enough sums at once for the CPU to be busy while each waits for its last product. */
 enum { PAIR_VECTORS = 4, PAIR_ROWS = 8 };
