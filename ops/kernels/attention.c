@@ -84,11 +84,6 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
                   (real *)node->din[V]->data + t->first_key, a->key_row);
 }
 
-static void end_backward(const peft_node *node, const attention *a, const sequence *s, real *scratch)
-{
-    (void)node, (void)a, (void)s, (void)scratch;
-}
-
 static size_t thread_bytes(const peft_node *node, bool backward)
 {
     return (size_t)((head_size_of(node) + TILE) * (backward ? 2 : 1) * widest_scores(node)) * sizeof(real);

@@ -283,15 +283,14 @@ static inline int64_t head_size_of(const peft_node *node)
 
 /* ---- the kernel: each file has its own products ---- */
 
-/* At the beginning of a sequence, for each tile of queries, and at the end; `scratch` is theirs. */
-typedef void sequence_function(const peft_node *node, const attention *a, const sequence *s, real *scratch);
+/* At the beginning of a sequence, and for each tile of queries; `scratch` is theirs. */
+typedef void begin_function(const peft_node *node, const attention *a, const sequence *s, real *scratch);
 typedef void tile_function(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch);
-static sequence_function begin_forward, begin_backward, end_backward;
+static begin_function begin_forward, begin_backward;
 static tile_function forward_tile, backward_tile;
 
 static inline void run_pieces(const peft_node *node, const peft_context *ctx, int64_t begin, int64_t end,
-                              sequence_function *begin_sequence, tile_function *run_tile,
-                              sequence_function *end_sequence, real *scratch)
+                              begin_function *begin_sequence, tile_function *run_tile, real *scratch)
 {
     attention a = read_node(node, ctx);
     for (int64_t piece = begin; piece < end; piece++) {
@@ -304,25 +303,32 @@ static inline void run_pieces(const peft_node *node, const peft_context *ctx, in
                 tile t = read_tile(&a, &s, head, row);
                 run_tile(node, &a, &s, &t, scratch);
             }
-        if (end_sequence) end_sequence(node, &a, &s, scratch);
     }
 }
 
 static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    run_pieces(node, ctx, begin, end, begin_forward, forward_tile, NULL, scratch);
+    run_pieces(node, ctx, begin, end, begin_forward, forward_tile, scratch);
 }
 
 static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
 {
-    run_pieces(node, ctx, begin, end, begin_backward, backward_tile, end_backward, scratch);
+    run_pieces(node, ctx, begin, end, begin_backward, backward_tile, scratch);
+}
+
+/* So many pieces of a usual sequence that a thread computes enough scores for what it costs to take them. */
+static inline int64_t pieces_at_once(const peft_node *node, int64_t sequences)
+{
+    enum { SCORES = 1 << 13 };
+    int64_t keys = peft_rows(node->in[K]) / sequences + 1;
+    return keys * keys < SCORES ? SCORES / (keys * keys) : 1;
 }
 
 static void for_pieces(const peft_node *node, peft_context *ctx, peft_rows_function *run)
 {
     const peft_attention_options *o = node->attributes;
     int64_t sequences = node->in[QUERY_STARTS]->shape.size[0] - 1;
-    peft_for_rows(node, ctx, sequences * o->num_key_value_heads, 1, run);
+    peft_for_rows(node, ctx, sequences * o->num_key_value_heads, pieces_at_once(node, sequences), run);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)

@@ -154,6 +154,12 @@ static void update_keys(bool add, const attention *a, const sequence *s, const t
              d.row);
 }
 
+/* Gradients of keys and values are whole with the last tile. */
+static bool is_last(const attention *a, const sequence *s, const tile *t)
+{
+    return t->head == s->head + a->group - 1 && t->row + t->rows == s->queries;
+}
+
 static void backward_tile(const peft_node *node, const attention *a, const sequence *s, const tile *t, real *scratch)
 {
     places at = backward_places(a->head_size, s->stride, scratch);
@@ -177,12 +183,7 @@ static void backward_tile(const peft_node *node, const attention *a, const seque
         update_keys(adds_to_keys(node, a, s, t, V), a, s, t, at.Pc, node->dout, at.width, at.dYc,
                     key_sums(node, a, s, &at, V));
     }
-}
-
-static void end_backward(const peft_node *node, const attention *a, const sequence *s, real *scratch)
-{
-    places at = backward_places(a->head_size, s->stride, scratch);
-    for (int input = K; input <= V; input++)
+    for (int input = K; input <= V && is_last(a, s, t); input++)
         if (node->din[input]) put_sums(a, node->din[input], first_key(a, s), s->keys, key_sums(node, a, s, &at, input));
 }
 

@@ -13,7 +13,7 @@ enum { NUM_LINEARS = 6, NUM_FACTORS = 2 * NUM_LINEARS };
 
 /* A layer of an encoder: sizes that fill no vector, ranks of both kernels, sequences of several tiles. */
 typedef struct sizes {
-    int64_t tokens, heads, head_size, wide, rank;
+    int64_t tokens, heads, key_heads, head_size, wide, rank;
     int32_t num_starts;
     int32_t starts[6];
     peft_mask mask;
@@ -22,11 +22,11 @@ typedef struct sizes {
 } sizes;
 
 static const sizes table[] = {
-    {40, 2, 32, 96, 8, 3, {0, 7, 40}, PEFT_MASK_NONE, 0.1, false},
-    {701, 3, 11, 70, 3, 6, {0, 1, 200, 201, 331, 701}, PEFT_MASK_NONE, 0.1, false},
-    {701, 3, 11, 70, 8, 6, {0, 1, 200, 201, 331, 701}, PEFT_MASK_CAUSAL, 0.2, true},
-    {519, 1, 64, 33, 16, 5, {0, 1, 130, 300, 519}, PEFT_MASK_NONE, 0, false},
-    {519, 5, 16, 160, 9, 4, {0, 64, 129, 519}, PEFT_MASK_CAUSAL, 0, false},
+    {40, 2, 2, 32, 96, 8, 3, {0, 7, 40}, PEFT_MASK_NONE, 0.1, false},
+    {701, 3, 3, 11, 70, 3, 6, {0, 1, 200, 201, 331, 701}, PEFT_MASK_NONE, 0.1, false},
+    {701, 3, 3, 11, 70, 8, 6, {0, 1, 200, 201, 331, 701}, PEFT_MASK_CAUSAL, 0.2, true},
+    {519, 1, 1, 64, 33, 16, 5, {0, 1, 130, 300, 519}, PEFT_MASK_NONE, 0, false},
+    {519, 4, 2, 16, 160, 9, 4, {0, 64, 129, 519}, PEFT_MASK_CAUSAL, 0, false},
 };
 enum { NUM_SIZES = sizeof table / sizeof *table };
 
@@ -53,7 +53,8 @@ static void make(layer *l, const sizes *s)
     int64_t d = s->heads * s->head_size;
     *l = (layer){.s = s, .width = d};
     for (int k = 0; k < NUM_LINEARS; k++) {
-        int64_t in = k == 5 ? s->wide : d, out = k == 4 ? s->wide : d;
+        bool key = k == 1 || k == 2;
+        int64_t in = k == 5 ? s->wide : d, out = k == 4 ? s->wide : key ? s->key_heads * s->head_size : d;
         uint64_t from = (uint64_t)(k + 1) << 24;
         l->values[k] = noise(out * in, from, 0.3);
         l->weights[k] = (peft_weight){.name = "W", .shape = peft_shape_2(out, in), .data = l->values[k]};
@@ -97,8 +98,11 @@ static peft_tensor *dropped_sum(peft_graph *g, const layer *l, peft_tensor *x, p
 static peft_tensor *describe(peft_graph *g, layer *l)
 {
     const sizes *s = l->s;
-    const peft_attention_options options = {
-        .num_heads = (int32_t)s->heads, .mask = s->mask, .dropout = s->dropout, .dropout_stream = 1};
+    const peft_attention_options options = {.num_heads = (int32_t)s->heads,
+                                            .num_key_value_heads = (int32_t)s->key_heads,
+                                            .mask = s->mask,
+                                            .dropout = s->dropout,
+                                            .dropout_stream = 1};
     peft_tensor *x = peft_parameter(g, PEFT_F32, peft_shape_2(s->tokens, l->width), l->x, l->dx, "x");
     peft_tensor *starts = peft_constant(g, PEFT_I32, peft_shape_1(s->num_starts), s->starts, "starts");
     peft_tensor *ones = peft_constant(g, PEFT_F32, peft_shape_1(l->width), l->ones, "ones");
