@@ -56,7 +56,8 @@ settings=$(jq -nc --arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | 
 
 six=query,key,value,attention.output.dense,intermediate.dense,output.dense
 
-# run MODEL WORK TYPE WHO COMMAND...: adds the line of this round, unless it is there
+# run MODEL WORK TYPE WHO COMMAND...: adds the line of this round, unless it is there. Full batches are alike: there, the
+# rate is that of the median step, on text that of all steps.
 run() {
     local key name="$1, $2, $3, $4"
     [[ $name =~ $only ]] || return 0
@@ -65,8 +66,9 @@ run() {
     ! grep -qF "${key%\}}," "$out" || return 0
     echo "round $round of $rounds: $name" >&2
     sleep 1 # until the system has taken back the memory of the run before
-    "$@" | jq -c --argjson key "$key" '$key + {data, flops_per_token, peak_gflops: .limits.peak_gflops, peak_memory_bytes,
-        tokens_per_second: .tokens_per_second_mean, start_seconds: .start_seconds.total,
+    "$@" | jq -c --argjson key "$key" --arg rate "$rate" '$key + {data, flops_per_token,
+        peak_gflops: .limits.peak_gflops, peak_memory_bytes, tokens_per_second: .[$rate],
+        start_seconds: .start_seconds.total,
         begin_seconds: (.start_seconds | if .first_step then .total - .first_step else null end)}' >> "$out"
 }
 
@@ -77,7 +79,8 @@ ours() {
 
 # full MODEL FOLDER SEQUENCES LENGTH LAYERS TARGETS STEPS: full batches
 full() {
-    local work="$3 x $4, $5" dtype options=(--sequences "$3" --length "$4" --target-modules "$6" --steps "$7")
+    local rate=tokens_per_second work="$3 x $4, $5" dtype
+    local options=(--sequences "$3" --length "$4" --target-modules "$6" --steps "$7")
     for dtype in f32 bf16; do
         run "$1" "$work" $dtype libpeft ours "$2" $dtype "${options[@]}"
         run "$1" "$work" $dtype PEFT "$python" "$here/peer_step.py" "$2" "$3" "$4" "$6" "$7" "$threads" $dtype
@@ -87,7 +90,8 @@ full() {
 
 # text TASK NAME: real text as it is
 text() {
-    local work="$2, six linears" dtype options=(--task "$1" --data "$data" --target-modules "$six" --steps "$text_steps")
+    local rate=tokens_per_second_mean work="$2, six linears" dtype
+    local options=(--task "$1" --data "$data" --target-modules "$six" --steps "$text_steps")
     for dtype in f32 bf16; do
         run MiniLM "$work" $dtype libpeft ours "$minilm" $dtype --sequences 32 --length 128 "${options[@]}"
         run MiniLM "$work" $dtype PEFT "$python" "$here/peer_glue.py" "$minilm" "$data" "$1" 0 3 "$text_steps" $dtype
