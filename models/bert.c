@@ -7,7 +7,9 @@
  *     y   = classifier(p)
  *
  * with dropout after the first norm, on the attention's probabilities, on both outputs and on p. As the head reads
- * first tokens, the last layer has their queries alone, and what follows from these. */
+ * first tokens, the last layer has their queries alone, and what follows from these; then keys and values are not made
+ * either (models/absorbed.h), if their adapters allow that. */
+#include "models/absorbed.h"
 #include "models/model_internal.h"
 
 #include <inttypes.h>
@@ -281,11 +283,13 @@ static peft_tensor *self_attention(const forward *f, const forward *read, const 
     /* One after another: the order of the nodes is the order in which gradients are summed, and C leaves that of
      * arguments to the compiler. */
     peft_tensor *q = linear(read, l->query, rows);
+    peft_tensor *query_starts = peft_batch_starts(f->g, read->batch), *starts = peft_batch_starts(f->g, f->batch);
+    peft_tensor *key = read == f ? NULL : peft_absorbed_weight(f->g, l->key, f->batch);
+    peft_tensor *value = key ? peft_absorbed_weight(f->g, l->value, f->batch) : NULL;
+    if (value) return peft_absorbed_attention(f->g, q, x, key, value, starts, &options);
     peft_tensor *k = linear(f, l->key, x);
     peft_tensor *v = linear(f, l->value, x);
-    peft_tensor *starts = peft_batch_starts(f->g, f->batch);
-    if (read == f) return peft_attention(f->g, q, k, v, starts, NULL, &options);
-    return peft_attention(f->g, q, k, v, peft_batch_starts(f->g, read->batch), starts, &options);
+    return peft_attention(f->g, q, k, v, query_starts, starts, &options);
 }
 
 /* `read`: f, or the pooled batch, where of the result only first tokens are read. */

@@ -124,8 +124,11 @@ PEFT_API peft_tensor *peft_shift(peft_graph *g, peft_tensor *x, double offset); 
 /* y = x^exponent, as pow has it. For an exponent below 1 the gradient at 0 is taken as 0, as that of a norm is. */
 PEFT_API peft_tensor *peft_power(peft_graph *g, peft_tensor *x, double exponent);
 
-/* The constant with ones on the diagonal and zeros elsewhere, [size, size] of a real type; the graph holds it. */
+/* Constants that the graph holds: 0, step, 2 step, ... [count] (PEFT_I32); and of a real type ones on the diagonal and
+ * zeros elsewhere [size, size], and ones [rows, columns]. */
+PEFT_API peft_tensor *peft_arange(peft_graph *g, int64_t count, int64_t step);
 PEFT_API peft_tensor *peft_identity(peft_graph *g, peft_dtype dtype, int64_t size);
+PEFT_API peft_tensor *peft_ones(peft_graph *g, peft_dtype dtype, int64_t rows, int64_t columns);
 
 /* The same elements in another shape; no copy. */
 PEFT_API peft_tensor *peft_reshape(peft_graph *g, peft_tensor *x, peft_shape shape);

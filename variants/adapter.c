@@ -68,6 +68,17 @@ bool peft_adapter_by_token(const peft_adapter *adapter)
     return !adapter || adapter->all->variant->by_token;
 }
 
+peft_tensor *peft_adapter_weight(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
+                                 const peft_batch *batch)
+{
+    if (!adapter) return peft_weight_leaf(g, base->weight);
+    const peft_variant *variant = adapter->all->variant;
+    if (!variant->weight || !peft_check_bound(g, adapter, batch) || peft_adapter_differs(g, adapter)) return NULL;
+    const peft_common_options *options = adapter->all->options;
+    bool drops = batch->training && options->dropout > 0;
+    return drops ? NULL : variant->weight(g, adapter, base, batch);
+}
+
 peft_tensor *peft_value_leaf(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch)
 {
     peft_tensor *bound = peft_graph_bound(g, value);

@@ -79,6 +79,11 @@ PEFT_API peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *ad
  * same. NULL, the plain layer: they may. */
 PEFT_API bool peft_adapter_by_token(const peft_adapter *adapter);
 
+/* The weight V [out, in] of the adapted layer y = V x + b, or the plain one where adapter is NULL. NULL: it cannot be
+ * had, or the graph has failed. */
+PEFT_API peft_tensor *peft_adapter_weight(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
+                                          const peft_batch *batch);
+
 /* For forward functions: a value as it counts in this graph: what is bound to it, else a leaf, which is a parameter
  * while a trained value trains. */
 peft_tensor *peft_value_leaf(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch);

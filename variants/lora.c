@@ -65,6 +65,13 @@ peft_tensor *lora_forward(peft_graph *g, const peft_adapter *a, const peft_base_
     return peft_low_rank(g, lora_rest_forward(g, a, base, x, batch), dropped, A, B, NULL, starts, a->scaling);
 }
 
+peft_tensor *lora_weight(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, const peft_batch *batch)
+{
+    peft_tensor *A = peft_value_leaf(g, &a->values[LORA_A], batch);
+    peft_tensor *B = peft_value_leaf(g, &a->values[LORA_B], batch);
+    return lora_add_product(g, lora_rest_weight(g, a, base, batch), A, B, a->scaling);
+}
+
 peft_status lora_to_lora(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
 {
     if (lora_start_of(a->all)->subtracts) return lora_rest_to_lora(a, factors, error);
@@ -94,6 +101,7 @@ const peft_variant peft_variant_lora = {
     .layer_values = lora_layer_values,
     .forward = lora_forward,
     .by_token = true,
+    .weight = lora_weight,
     .init = lora_init,
     .trace_wish = lora_trace_wish,
     .init_from_trace = lora_init_from_trace,

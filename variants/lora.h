@@ -112,6 +112,9 @@ extern const peft_json_field lora_json_fields[];
 int32_t lora_layer_values(const peft_adapter *adapter, peft_value_spec *specs);
 peft_tensor *lora_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
                           const peft_batch *batch);
+/* W + s B A, or W - s B0 A0 + s B A. */
+peft_tensor *lora_weight(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
+                         const peft_batch *batch);
 peft_status lora_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
 peft_status lora_compact(const peft_adapters *all, peft_adapters **plain, peft_error *error);
 

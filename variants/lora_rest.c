@@ -33,6 +33,21 @@ peft_tensor *lora_rest_forward(peft_graph *g, const peft_adapter *a, const peft_
     return peft_low_rank(g, y0, x, A0, B0, NULL, NULL, -a->scaling);
 }
 
+peft_tensor *lora_add_product(peft_graph *g, peft_tensor *W, peft_tensor *A, peft_tensor *B, double scale)
+{
+    return peft_add(g, W, peft_scale(g, peft_matmul(g, B, false, A, false), scale));
+}
+
+peft_tensor *lora_rest_weight(peft_graph *g, const peft_adapter *a, const peft_base_linear *base,
+                              const peft_batch *batch)
+{
+    peft_tensor *W = peft_weight_leaf(g, base->weight);
+    if (!lora_start_of(a->all)->subtracts) return W;
+    peft_tensor *A0 = peft_value_leaf(g, &a->values[LORA_A0], batch);
+    peft_tensor *B0 = peft_value_leaf(g, &a->values[LORA_B0], batch);
+    return lora_add_product(g, W, A0, B0, -a->scaling);
+}
+
 /* Read without its model, a layer does not know what was subtracted. */
 static peft_status check_known(const peft_adapter *a, peft_error *error)
 {

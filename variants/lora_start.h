@@ -61,6 +61,11 @@ void lora_rest_begin(peft_adapter *adapter);
 /* W x + b - s B0 A0 x; W x + b where nothing is subtracted. */
 peft_tensor *lora_rest_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
                                const peft_batch *batch);
+/* W - s B0 A0; W where nothing is subtracted. */
+peft_tensor *lora_rest_weight(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
+                              const peft_batch *batch);
+/* W + scale B A */
+peft_tensor *lora_add_product(peft_graph *g, peft_tensor *W, peft_tensor *A, peft_tensor *B, double scale);
 /* [A; A0] and [B, -B0]. PEFT_ERR_UNSUPPORTED: what is subtracted is not known, since there was no base weight. */
 peft_status lora_rest_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
 

@@ -27,6 +27,7 @@ const peft_variant peft_variant_rslora = {
     .layer_values = lora_layer_values,
     .forward = lora_forward,
     .by_token = true,
+    .weight = lora_weight,
     .init = lora_init,
     .trace_wish = lora_trace_wish,
     .init_from_trace = lora_init_from_trace,

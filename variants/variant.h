@@ -268,6 +268,10 @@ struct peft_variant {
     /* A token's output depends on its own input alone, and no loss or observation is made of tokens: the model may
      * leave out those whose output nobody reads. */
     bool by_token;
+    /* Optional, for a layer y = V x + b that adds no loss or observation: V [out, in], for who computes something else
+     * with it than y. It is not called while dropout acts, nor where sequences have adapters of their own. */
+    peft_tensor *(*weight)(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
+                           const peft_batch *batch);
 
     /* Optional: start values that depend on the base weight or that one distribution cannot say. */
     peft_status (*init)(peft_adapter *adapter, const peft_base_linear *base, uint64_t seed, peft_error *error);

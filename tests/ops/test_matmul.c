@@ -81,6 +81,24 @@ static peft_tensor *times_identity(peft_graph *g, peft_tensor *const *in)
     return peft_matmul(g, in[0], false, peft_identity(g, in[0]->dtype, 7), false);
 }
 
+START_TEST(constants_are_what_they_say)
+{
+    peft_error error = {0};
+    peft_graph *g;
+    ck_assert(!peft_graph_create(&g, &error));
+    const double *ones = peft_ones(g, PEFT_F64, 2, 3)->data;
+    for (int k = 0; k < 6; k++) ck_assert_double_eq(ones[k], 1);
+    const int32_t *numbers = peft_arange(g, 4, 12)->data;
+    for (int k = 0; k < 4; k++) ck_assert_int_eq(numbers[k], 12 * k);
+    ck_assert_int_eq(peft_arange(g, 0, 1)->shape.size[0], 0);
+    ck_assert_ptr_null(peft_arange(g, 1 << 20, 1 << 11));
+    ck_assert_int_eq(peft_graph_status(g, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_str_eq(error.message, "arange: expected numbers of 32 bits, found 1048576 steps of 2048");
+    ck_assert_ptr_null(peft_ones(g, PEFT_F32, 1, 1)); /* a graph that has failed stays so */
+    peft_graph_free(g);
+}
+END_TEST
+
 START_TEST(the_identity_changes_no_bit)
 {
     static const op_case times = {"A I", times_identity, {SHAPE2(5, 7)}, 0};
@@ -93,7 +111,7 @@ START_TEST(the_identity_changes_no_bit)
     ck_assert_int_eq(peft_identity(g, PEFT_F64, 0)->shape.size[0], 0);
     ck_assert_ptr_null(peft_identity(g, PEFT_I32, 3));
     ck_assert_int_eq(peft_graph_status(g, &error), PEFT_ERR_ARGUMENT);
-    ck_assert_str_eq(error.message, "identity: expected a real type and a size, found I32 and 3");
+    ck_assert_str_eq(error.message, "identity: expected a real type and sizes, found I32, 3 and 3");
     peft_graph_free(g);
 }
 END_TEST
@@ -112,5 +130,5 @@ START_TEST(wrong_shapes_are_refused)
 END_TEST
 
 TEST_MAIN("matmul", tcase_add_loop_test(tc, matmul_is_right, 0, sizeof cases / sizeof *cases);
-          tcase_add_test(tc, the_identity_changes_no_bit); tcase_add_test(tc, matmul_agrees_with_linear);
-          tcase_add_test(tc, wrong_shapes_are_refused))
+          tcase_add_test(tc, constants_are_what_they_say); tcase_add_test(tc, the_identity_changes_no_bit);
+          tcase_add_test(tc, matmul_agrees_with_linear); tcase_add_test(tc, wrong_shapes_are_refused))

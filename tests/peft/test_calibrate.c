@@ -127,7 +127,7 @@ static const peft_file_tensor *find(const char *prefix, const char *module, cons
 /* ---- PEFT's values ---- */
 
 static const char three_kinds[] = ".*(query|value|intermediate\\.dense)", all_six[] = "bert\\.encoder\\..*",
-                  six_but_keys[] = "bert\\.encoder\\..*(query|value|dense)";
+                  six_but_keys[] = "bert\\.encoder\\..*(query|value|dense)", keys_and_values[] = ".*(key|value)";
 
 static double dot(const float *a, const float *b, int64_t count, int64_t stride)
 {
@@ -206,14 +206,16 @@ END_TEST
 
 /* ---- what is true of all ---- */
 
-static const char *const starts[] = {"eva", "corda", "lora_ga"};
-enum { NUM_STARTS = 3 };
+static const char *const starts[] = {"eva", "corda", "lora_ga"}, *const kinds[] = {"lora", "rslora"};
+static const char *const some_layers[] = {all_six, keys_and_values};
+enum { NUM_STARTS = 3, NUM_KINDS = 2, NUM_TARGETS = 2 };
 
 START_TEST(the_model_starts_as_it_is)
 {
     float before[TINY_LOGITS], after[TINY_LOGITS];
     tiny_logits(model, before);
-    begin(&(request){_i % 2 ? "rslora" : "lora", starts[_i / 2], all_six, NULL, NULL, EXAMPLES, 0, 1});
+    const char *kind = kinds[_i % NUM_KINDS], *layers = some_layers[_i / NUM_KINDS % NUM_TARGETS];
+    begin(&(request){kind, starts[_i / NUM_KINDS / NUM_TARGETS], layers, NULL, NULL, EXAMPLES, 0, 1});
     tiny_logits(model, after);
     for (int k = 0; k < TINY_LOGITS; k++) ck_assert_double_eq_tol((double)after[k], (double)before[k], 1e-5);
 }
@@ -367,7 +369,7 @@ END_TEST
 TEST_MAIN("calibrate", tcase_add_checked_fixture(tc, setup, teardown); tcase_add_test(tc, lora_ga_is_that_of_peft);
           tcase_add_loop_test(tc, corda_takes_what_peft_takes, 0, 2);
           tcase_add_test(tc, eva_finds_the_principal_axes_and_hands_out_ranks);
-          tcase_add_loop_test(tc, the_model_starts_as_it_is, 0, 2 * NUM_STARTS);
+          tcase_add_loop_test(tc, the_model_starts_as_it_is, 0, NUM_STARTS *NUM_KINDS *NUM_TARGETS);
           tcase_add_loop_test(tc, threads_and_passes_change_no_bit, 0, NUM_STARTS);
           tcase_add_loop_test(tc, files_are_right_on_the_unchanged_model, 0, NUM_STARTS);
           tcase_add_test(tc, eva_may_leave_ranks_alone); tcase_add_test(tc, the_scale_does_not_change_with_the_rank);

@@ -158,11 +158,20 @@ peft_tensor *layer_forward(peft_graph *g, const adapted_layer *l)
     return peft_adapter_forward(g, l->adapter, &l->base, x, &l->batch);
 }
 
-float *layer_output(const adapted_layer *l, int threads)
+peft_tensor *layer_by_weight(peft_graph *g, const adapted_layer *l)
+{
+    peft_tensor *V = peft_adapter_weight(g, l->adapter, &l->base, &l->batch);
+    peft_shape inputs = peft_shape_2(l->sizes.tokens, l->sizes.in_features);
+    return V ? peft_linear(g, peft_constant(g, PEFT_F32, inputs, l->x, "x"), V, peft_weight_leaf(g, l->base.bias))
+             : NULL;
+}
+
+static float *output_of(const adapted_layer *l, int threads,
+                        peft_tensor *(*describe)(peft_graph *g, const adapted_layer *l))
 {
     peft_context *ctx = open_context(threads, NULL);
     peft_graph *g = open_graph();
-    peft_tensor *y = peft_graph_keep(g, layer_forward(g, l));
+    peft_tensor *y = peft_graph_keep(g, describe(g, l));
     run(g, ctx);
     size_t bytes = (size_t)(l->sizes.tokens * l->sizes.out_features) * sizeof(float);
     float *output = malloc(bytes);
@@ -171,6 +180,16 @@ float *layer_output(const adapted_layer *l, int threads)
     peft_graph_free(g);
     peft_context_close(ctx);
     return output;
+}
+
+float *layer_output(const adapted_layer *l, int threads)
+{
+    return output_of(l, threads, layer_forward);
+}
+
+float *layer_output_by_weight(const adapted_layer *l)
+{
+    return output_of(l, 1, layer_by_weight);
 }
 
 /* ---- in double ---- */

@@ -44,6 +44,10 @@ peft_tensor *layer_forward(peft_graph *g, const adapted_layer *layer);
 /* Output [tokens, out] of the float kernels; the caller frees it. */
 float *layer_output(const adapted_layer *layer, int threads);
 
+/* The same as x V^T + b, V being the adapted layer's weight; its graph is NULL where that cannot be had. */
+peft_tensor *layer_by_weight(peft_graph *g, const adapted_layer *layer);
+float *layer_output_by_weight(const adapted_layer *layer);
+
 /* The loss, mean squared error of the output plus all losses that the variant adds, in double, at the trained values
  * and x as they are moved: entry `index` of all of them in one row, by `step`. */
 double layer_loss_at(const adapted_layer *layer, int64_t index, double step);

@@ -97,6 +97,11 @@ START_TEST(merged_weights_give_the_adapted_output)
     layer_shake(&l);
     l.batch.training = false;
     float *expected = layer_output(&l, 1);
+    if (l.all->variant->weight) {
+        float *by_weight = layer_output_by_weight(&l);
+        check_close("the output of the weight", by_weight, expected, outputs_of(&l));
+        free(by_weight);
+    }
     ck_assert_msg(!peft_adapter_merge(l.adapter, l.weight_data, l.bias_data, &error), "%s", error.message);
     float *y = base_output(&l);
     check_close("the merged output", y, expected, outputs_of(&l));

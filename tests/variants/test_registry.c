@@ -109,6 +109,33 @@ START_TEST(merged_weights_give_the_adapted_output)
 }
 END_TEST
 
+/* That is no error: forward is there. */
+static void check_no_weight(const adapted_layer *l)
+{
+    peft_graph *g;
+    ck_assert(!peft_graph_create(&g, NULL));
+    ck_assert_ptr_null(layer_by_weight(g, l));
+    ck_assert(!peft_graph_status(g, NULL));
+    peft_graph_free(g);
+}
+
+START_TEST(the_weight_gives_the_adapted_output)
+{
+    adapted_layer l;
+    layer_open(&l, variant_of(_i), *case_of(_i), NULL);
+    layer_shake(&l);
+    if (variant_of(_i)->weight) {
+        float *y = layer_output_by_weight(&l), *expected = layer_output(&l, 1);
+        check_close(variant_of(_i)->name, "the output of the weight", y, expected, outputs_of(&l));
+        free(y);
+        free(expected);
+    } else {
+        check_no_weight(&l);
+    }
+    layer_close(&l);
+}
+END_TEST
+
 /* A LoRA made of the exported factors, put in place of the adapter. */
 static float *exported_output(adapted_layer *l, const peft_lora_factors *f)
 {
@@ -276,6 +303,7 @@ START_TEST(each_sequence_may_have_its_own_adapter)
     adapted_layer *l = &t.layer;
     float *first = output_with(l, t.snapshots[0]), *second = output_with(l, t.snapshots[1]);
     bind_both(t.g, l, t.snapshots, t.data, t.gradients);
+    ck_assert_ptr_null(layer_by_weight(t.g, l));
     peft_tensor *y = peft_graph_keep(t.g, layer_forward(t.g, l));
     ck_assert_msg(!peft_graph_run(t.g, t.ctx, &error), "%s: %s", variant_of(_i)->name, error.message);
     int64_t split = l->starts[1] * l->sizes.out_features;
@@ -588,6 +616,7 @@ TEST_MAIN("registry", int n = num_variants(); int pairs = n * NUM_CASES;
           tcase_add_loop_test(tc, a_new_adapter_changes_no_output, 0, pairs);
           tcase_add_loop_test(tc, backward_is_the_adjoint_of_forward, 0, pairs);
           tcase_add_loop_test(tc, merged_weights_give_the_adapted_output, 0, pairs);
+          tcase_add_loop_test(tc, the_weight_gives_the_adapted_output, 0, pairs);
           tcase_add_loop_test(tc, the_exported_lora_gives_the_same_output, 0, pairs);
           tcase_add_loop_test(tc, twice_the_alpha_is_twice_the_update, 0, pairs);
           tcase_add_loop_test(tc, each_sequence_may_have_its_own_adapter, 0, pairs);
