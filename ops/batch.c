@@ -15,16 +15,15 @@ const peft_batch *peft_batch_pooled(peft_graph *g, const peft_batch *batch)
 {
     int64_t sequences = batch->num_sequences;
     peft_batch *pooled = peft_arena_take(&g->arena, sizeof *pooled);
-    int32_t *starts = peft_arena_take(&g->arena, (size_t)(sequences + 1) * sizeof *starts);
+    const peft_tensor *starts = peft_arange(g, sequences + 1, 1);
     if (!pooled || !starts) {
         peft_graph_fail(g, PEFT_ERR_MEMORY, "batch: out of memory for %lld sequences", (long long)sequences);
         return batch;
     }
-    for (int64_t s = 0; s <= sequences; s++) starts[s] = (int32_t)s;
     *pooled = *batch;
     pooled->num_tokens = sequences;
     pooled->first_token = batch->first_sequence;
-    pooled->starts = starts;
+    pooled->starts = starts->data;
     pooled->prompt_lengths = NULL;
     pooled->pooled_from = batch;
     return pooled;

@@ -208,7 +208,7 @@ END_TEST
 
 static const char *const starts[] = {"eva", "corda", "lora_ga"}, *const kinds[] = {"lora", "rslora"};
 static const char *const some_layers[] = {all_six, keys_and_values};
-enum { NUM_STARTS = 3, NUM_KINDS = 2, NUM_TARGETS = 2 };
+enum { NUM_STARTS = 3, NUM_KINDS = 2, NUM_TARGETS = 2, NUM_ALL = NUM_STARTS * NUM_KINDS * NUM_TARGETS };
 
 START_TEST(the_model_starts_as_it_is)
 {
@@ -369,7 +369,7 @@ END_TEST
 TEST_MAIN("calibrate", tcase_add_checked_fixture(tc, setup, teardown); tcase_add_test(tc, lora_ga_is_that_of_peft);
           tcase_add_loop_test(tc, corda_takes_what_peft_takes, 0, 2);
           tcase_add_test(tc, eva_finds_the_principal_axes_and_hands_out_ranks);
-          tcase_add_loop_test(tc, the_model_starts_as_it_is, 0, NUM_STARTS *NUM_KINDS *NUM_TARGETS);
+          tcase_add_loop_test(tc, the_model_starts_as_it_is, 0, NUM_ALL);
           tcase_add_loop_test(tc, threads_and_passes_change_no_bit, 0, NUM_STARTS);
           tcase_add_loop_test(tc, files_are_right_on_the_unchanged_model, 0, NUM_STARTS);
           tcase_add_test(tc, eva_may_leave_ranks_alone); tcase_add_test(tc, the_scale_does_not_change_with_the_rank);

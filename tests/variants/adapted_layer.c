@@ -158,12 +158,20 @@ peft_tensor *layer_forward(peft_graph *g, const adapted_layer *l)
     return peft_adapter_forward(g, l->adapter, &l->base, x, &l->batch);
 }
 
-peft_tensor *layer_by_weight(peft_graph *g, const adapted_layer *l)
+bool layer_has_weight(const adapted_layer *l)
+{
+    peft_graph *g = open_graph();
+    bool has = peft_adapter_weight(g, l->adapter, &l->base, &l->batch) != NULL;
+    ck_assert(!peft_graph_status(g, NULL));
+    peft_graph_free(g);
+    return has;
+}
+
+static peft_tensor *by_weight(peft_graph *g, const adapted_layer *l)
 {
     peft_tensor *V = peft_adapter_weight(g, l->adapter, &l->base, &l->batch);
-    peft_shape inputs = peft_shape_2(l->sizes.tokens, l->sizes.in_features);
-    return V ? peft_linear(g, peft_constant(g, PEFT_F32, inputs, l->x, "x"), V, peft_weight_leaf(g, l->base.bias))
-             : NULL;
+    peft_tensor *x = peft_constant(g, PEFT_F32, peft_shape_2(l->sizes.tokens, l->sizes.in_features), l->x, "x");
+    return peft_linear(g, x, V, peft_weight_leaf(g, l->base.bias));
 }
 
 static float *output_of(const adapted_layer *l, int threads,
@@ -189,7 +197,7 @@ float *layer_output(const adapted_layer *l, int threads)
 
 float *layer_output_by_weight(const adapted_layer *l)
 {
-    return output_of(l, 1, layer_by_weight);
+    return output_of(l, 1, by_weight);
 }
 
 /* ---- in double ---- */

@@ -44,8 +44,8 @@ peft_tensor *layer_forward(peft_graph *g, const adapted_layer *layer);
 /* Output [tokens, out] of the float kernels; the caller frees it. */
 float *layer_output(const adapted_layer *layer, int threads);
 
-/* The same as x V^T + b, V being the adapted layer's weight; its graph is NULL where that cannot be had. */
-peft_tensor *layer_by_weight(peft_graph *g, const adapted_layer *layer);
+/* Can its weight V be had (peft_adapter_weight)? If not, that is no error. And the output as x V^T + b. */
+bool layer_has_weight(const adapted_layer *layer);
 float *layer_output_by_weight(const adapted_layer *layer);
 
 /* The loss, mean squared error of the output plus all losses that the variant adds, in double, at the trained values
