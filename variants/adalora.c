@@ -25,7 +25,7 @@ static const peft_option options[] = {PEFT_BUDGET_OPTION_ROWS("12", "16", "0.5")
 static const peft_json_field json_fields[] = {{"alpha_pattern", "{}", PEFT_FIELD_IGNORE},
                                               {"init_lora_weights", "true", PEFT_FIELD_IGNORE},
                                               {"r", "8", PEFT_FIELD_IGNORE},
-                                              LORA_JSON_FIELD_ROWS,
+                                              PEFT_LORA_JSON_FIELD_ROWS,
                                               {0}};
 
 static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)

@@ -27,11 +27,11 @@
 #include "variants/lora.h"
 
 typedef struct dora_options {
-    lora_options lora;
+    peft_lora_options lora;
     char *norm_gradient;
 } dora_options;
 
-enum { MAGNITUDE = LORA_VALUES, SQUARES, VALUES };
+enum { MAGNITUDE = PEFT_LORA_VALUES, SQUARES, VALUES };
 
 /* Added to squares, so that a row of zeros has a length to divide by. Too small to show in any other. */
 static const double SMALLEST_SQUARE = 1e-30;
@@ -39,7 +39,7 @@ static const double SMALLEST_SQUARE = 1e-30;
 static const char full[] = "full";
 static const char *const norm_gradients[] = {"detached", full, NULL};
 
-static const peft_option option_table[] = {LORA_OPTION_ROWS,
+static const peft_option option_table[] = {PEFT_LORA_OPTION_ROWS,
                                            {.name = "norm_gradient",
                                             .type = PEFT_OPTION_STRING,
                                             .offset = offsetof(dora_options, norm_gradient),
@@ -50,7 +50,7 @@ static const peft_option option_table[] = {LORA_OPTION_ROWS,
                                             .group = "Adapter"},
                                            {0}};
 
-static const peft_json_name json_names[] = {LORA_JSON_NAME_ROWS, {.option = "norm_gradient"}, {0}};
+static const peft_json_name json_names[] = {PEFT_LORA_JSON_NAME_ROWS, {.option = "norm_gradient"}, {0}};
 
 static double scaling(const peft_adapter *a)
 {
@@ -59,7 +59,7 @@ static double scaling(const peft_adapter *a)
 
 static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
-    lora_layer_values(a, specs);
+    peft_lora_layer_values(a, specs);
     specs[MAGNITUDE] = (peft_value_spec){.name = "lora_magnitude_vector", .shape = peft_shape_1(a->out_features)};
     specs[SQUARES] =
         (peft_value_spec){.name = "squares_of_base", .shape = peft_shape_1(a->out_features), .kind = PEFT_VALUE_STATE};
@@ -78,7 +78,7 @@ static double square_of_row(const float *row, int64_t count)
 /* The magnitudes are computed as the graph computes N, so that m / N is exactly 1 where B A starts as zero. */
 static peft_status init(peft_adapter *a, const peft_base_linear *base, uint64_t seed, peft_error *error)
 {
-    peft_status status = lora_init(a, base, seed, error);
+    peft_status status = peft_lora_init(a, base, seed, error);
     if (status) return status;
     const float *W = peft_weight_values(base->weight);
     float *squares = a->values[SQUARES].data, *magnitude = a->values[MAGNITUDE].data;
@@ -92,10 +92,10 @@ static peft_status init(peft_adapter *a, const peft_base_linear *base, uint64_t 
 static peft_status check(const void *options, peft_error *error)
 {
     const peft_adapters all = {.options = (void *)(uintptr_t)options}; /* only read */
-    if (!lora_start_of(&all)->subtracts) return PEFT_OK;
+    if (!peft_lora_start_of(&all)->subtracts) return PEFT_OK;
     return peft_fail(error, PEFT_ERR_UNSUPPORTED,
                      "dora: init: \"%s\" takes its start from the weight whose rows keep their lengths here",
-                     ((const lora_options *)options)->init);
+                     ((const peft_lora_options *)options)->init);
 }
 
 /* (2) */
@@ -126,8 +126,8 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
 {
     const dora_options *options = a->all->options;
     bool through_norm = strcmp(options->norm_gradient, full) == 0;
-    peft_tensor *A = peft_value_leaf(g, &a->values[LORA_A], batch);
-    peft_tensor *B = peft_value_leaf(g, &a->values[LORA_B], batch);
+    peft_tensor *A = peft_value_leaf(g, &a->values[PEFT_LORA_A], batch);
+    peft_tensor *B = peft_value_leaf(g, &a->values[PEFT_LORA_B], batch);
     peft_tensor *m = peft_value_leaf(g, &a->values[MAGNITUDE], batch);
     peft_tensor *N = lengths(g, a, base, through_norm ? A : peft_stop_gradient(g, A),
                              through_norm ? B : peft_stop_gradient(g, B), batch);
@@ -149,7 +149,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
 /* Row k of W + s B A, in double. */
 static void add_update(const peft_adapter *a, int64_t k, const float *W, double *row)
 {
-    const float *A = a->values[LORA_A].data, *B = a->values[LORA_B].data + k * a->rank;
+    const float *A = a->values[PEFT_LORA_A].data, *B = a->values[PEFT_LORA_B].data + k * a->rank;
     for (int64_t i = 0; i < a->in_features; i++) row[i] = (double)W[i];
     for (int64_t r = 0; r < a->rank; r++)
         for (int64_t i = 0; i < a->in_features; i++)
@@ -183,7 +183,7 @@ const peft_variant peft_variant_dora = {
     .options_bytes = sizeof(dora_options),
     .options = option_table,
     .json_names = json_names,
-    .json_fields = lora_json_fields,
+    .json_fields = peft_lora_json_fields,
     .check = check,
     .scaling = scaling,
     .layer_values = layer_values,
@@ -191,7 +191,7 @@ const peft_variant peft_variant_dora = {
     .one_at_a_time = true,
     .by_token = true,
     .init = init,
-    .trace_wish = lora_trace_wish,
-    .init_from_trace = lora_init_from_trace,
+    .trace_wish = peft_lora_trace_wish,
+    .init_from_trace = peft_lora_init_from_trace,
     .merge = merge,
 };

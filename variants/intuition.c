@@ -11,16 +11,17 @@
 enum { ROUTER, OMEGA, MAIN };
 enum { CENTROIDS }; /* of the model */
 
-const char *const intuition_sources[] = {"embeddings", "vectors", NULL};
-const char *const intuition_centroids[] = {"trained", "kmeans", NULL};
+const char *const peft_intuition_sources[] = {"embeddings", "vectors", NULL};
+const char *const peft_intuition_centroids[] = {"trained", "kmeans", NULL};
 
 static const double STEEPNESS = 100;
 
 /* ---- values ---- */
 
-int32_t intuition_layer_values(const peft_adapter *a, const intuition_names *names, int64_t n, peft_value_spec *specs)
+int32_t peft_intuition_layer_values(const peft_adapter *a, const peft_intuition_names *names, int64_t n,
+                                    peft_value_spec *specs)
 {
-    const intuition_options *o = a->all->options;
+    const peft_intuition_options *o = a->all->options;
     specs[ROUTER] = (peft_value_spec){
         .name = names->router, .shape = peft_shape_2(n, a->in_features), .role = PEFT_ROLE_ROUTER, .shared = true};
     const peft_value_spec scalar = {.shape = peft_shape_1(1),
@@ -31,12 +32,12 @@ int32_t intuition_layer_values(const peft_adapter *a, const intuition_names *nam
     specs[OMEGA] = specs[MAIN] = scalar;
     specs[OMEGA].name = names->omega;
     specs[MAIN].name = names->main;
-    return INTUITION_VALUES;
+    return PEFT_INTUITION_VALUES;
 }
 
 static int64_t vector_size(const peft_adapters *all)
 {
-    int64_t size = ((const intuition_options *)all->options)->vector_size;
+    int64_t size = ((const peft_intuition_options *)all->options)->vector_size;
     if (size > 0) return size;
     size = all->layers[0].in_features;
     for (int64_t i = 1; i < all->num_layers; i++)
@@ -45,10 +46,10 @@ static int64_t vector_size(const peft_adapters *all)
 }
 
 /* Drawn with rows of about length one. */
-int32_t intuition_model_values(const peft_adapters *all, const intuition_names *names, int64_t n,
-                               peft_value_spec *specs)
+int32_t peft_intuition_model_values(const peft_adapters *all, const peft_intuition_names *names, int64_t n,
+                                    peft_value_spec *specs)
 {
-    const intuition_options *o = all->options;
+    const peft_intuition_options *o = all->options;
     int64_t size = vector_size(all);
     specs[CENTROIDS] = (peft_value_spec){
         .name = names->centroids,
@@ -62,13 +63,14 @@ int32_t intuition_model_values(const peft_adapters *all, const intuition_names *
     return 1;
 }
 
-int64_t intuition_fit_size(const peft_adapters *all)
+int64_t peft_intuition_fit_size(const peft_adapters *all)
 {
     bool wanted = all->num_values > 0 && all->values[CENTROIDS].spec.kind == PEFT_VALUE_FROZEN;
     return wanted ? all->values[CENTROIDS].spec.shape.size[1] : 0;
 }
 
-peft_status intuition_fit(peft_adapters *all, const float *vectors, int64_t count, uint64_t seed, peft_error *error)
+peft_status peft_intuition_fit(peft_adapters *all, const float *vectors, int64_t count, uint64_t seed,
+                               peft_error *error)
 {
     const peft_adapter_value *centroids = &all->values[CENTROIDS];
     const int64_t *size = centroids->spec.shape.size;
@@ -79,7 +81,7 @@ peft_status intuition_fit(peft_adapters *all, const float *vectors, int64_t coun
 
 static peft_tensor *vectors(peft_graph *g, const peft_adapters *all, const peft_batch *batch)
 {
-    const intuition_options *o = all->options;
+    const peft_intuition_options *o = all->options;
     bool given = strcmp(o->intuition, "vectors") == 0;
     peft_tensor *e = given ? peft_batch_vectors(g, batch) : peft_batch_embedding_means(g, batch);
     if (!e)
@@ -110,10 +112,10 @@ static peft_tensor *sigmoid(peft_graph *g, peft_tensor *w, double steepness)
     return peft_activation(g, peft_scale(g, w, steepness), PEFT_ACTIVATION_sigmoid);
 }
 
-peft_tensor *intuition_gate(peft_graph *g, const peft_adapter *a, const peft_adapter_value *values, peft_tensor *x,
-                            const peft_batch *batch)
+peft_tensor *peft_intuition_gate(peft_graph *g, const peft_adapter *a, const peft_adapter_value *values, peft_tensor *x,
+                                 const peft_batch *batch)
 {
-    const intuition_options *o = a->all->options;
+    const peft_intuition_options *o = a->all->options;
     double n = (double)values[ROUTER].spec.shape.size[0];
     peft_tensor *w = peft_value_leaf(g, &values[OMEGA], batch);
     peft_tensor *omega = sigmoid(g, w, STEEPNESS), *rest = sigmoid(g, w, -STEEPNESS); /* 1 - omega */

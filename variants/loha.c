@@ -17,8 +17,8 @@
 
 enum { A1, B1, A2, B2, VALUES };
 
-static const peft_option option_table[] = {LYCORIS_OPTION_ROWS, {0}};
-static const peft_json_name json_names[] = {LYCORIS_JSON_NAME_ROWS, {0}};
+static const peft_option option_table[] = {PEFT_LYCORIS_OPTION_ROWS, {0}};
+static const peft_json_name json_names[] = {PEFT_LYCORIS_JSON_NAME_ROWS, {0}};
 static const peft_json_field json_fields[] = {
     {"init_weights", "true", PEFT_FIELD_IGNORE}, {"use_effective_conv2d", "false", PEFT_FIELD_REFUSE}, {0}};
 
@@ -46,7 +46,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
     for (int32_t v = 0; v < VALUES; v++) value[v] = peft_value_leaf(g, &a->values[v], batch);
     peft_tensor *first = peft_matmul(g, peft_scale(g, value[A1], a->scaling), false, value[B1], false);
     peft_tensor *update = peft_mul(g, first, peft_matmul(g, value[A2], false, value[B2], false));
-    update = lycoris_dropout(g, a, update, false, true, batch);
+    update = peft_lycoris_dropout(g, a, update, false, true, batch);
     peft_tensor *weight = peft_add(g, peft_weight_leaf(g, base->weight), update);
     return peft_linear(g, x, weight, base->bias ? peft_weight_leaf(g, base->bias) : NULL);
 }
@@ -106,12 +106,12 @@ const peft_variant peft_variant_loha = {
     .source = "Hyeon-Woo et al. 2021, arXiv 2108.06098, proposition 1",
     .summary = "the element-wise product of two low-rank matrices, of rank up to r^2",
     .peft_type = "LOHA",
-    .options_bytes = sizeof(lycoris_options),
+    .options_bytes = sizeof(peft_lycoris_options),
     .options = option_table,
     .json_names = json_names,
     .json_fields = json_fields,
-    .absent_fields = lycoris_absent_fields,
-    .scaling = lycoris_scaling,
+    .absent_fields = peft_lycoris_absent_fields,
+    .scaling = peft_lycoris_scaling,
     .layer_values = layer_values,
     .forward = forward,
     .one_at_a_time = true,

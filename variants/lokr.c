@@ -14,7 +14,7 @@
 #include "variants/lycoris.h"
 
 typedef struct lokr_options {
-    lycoris_options lycoris;
+    peft_lycoris_options lycoris;
     bool decompose_both, rank_dropout_scale;
     int64_t decompose_factor;
     char *init;
@@ -24,7 +24,7 @@ static const char lycoris[] = "lycoris";
 static const char *const init_choices[] = {"peft", lycoris, NULL};
 
 static const peft_option option_table[] = {
-    LYCORIS_OPTION_ROWS,
+    PEFT_LYCORIS_OPTION_ROWS,
     {.name = "decompose_factor",
      .type = PEFT_OPTION_INT,
      .offset = offsetof(lokr_options, decompose_factor),
@@ -60,7 +60,7 @@ static const struct peft_json_value init_json_values[] = {
     {"peft", "true"}, {lycoris, "\"lycoris\""}, {"peft", "false"}, {0}};
 
 static const peft_json_name json_names[] = {
-    LYCORIS_JSON_NAME_ROWS, {.option = "init", .json = "init_weights", .values = init_json_values}, {0}};
+    PEFT_LYCORIS_JSON_NAME_ROWS, {.option = "init", .json = "init_weights", .values = init_json_values}, {0}};
 
 static const peft_json_field json_fields[] = {{"use_effective_conv2d", "false", PEFT_FIELD_REFUSE}, {0}};
 
@@ -163,7 +163,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
     peft_tensor *DXt = apply(g, D, &p.D, x, tokens, p.C.columns); /* [T, b, c] */
     peft_tensor *CXDt = apply(g, C, &p.C, DXt, tokens, p.D.rows); /* [T, a, b] */
     peft_tensor *update = peft_reshape(g, CXDt, peft_shape_2(tokens, a->out_features));
-    update = lycoris_dropout(g, a, update, true, options->rank_dropout_scale, batch);
+    update = peft_lycoris_dropout(g, a, update, true, options->rank_dropout_scale, batch);
     return peft_add(g, peft_base_forward(g, base, x), update);
 }
 
@@ -223,8 +223,8 @@ const peft_variant peft_variant_lokr = {
     .options = option_table,
     .json_names = json_names,
     .json_fields = json_fields,
-    .absent_fields = lycoris_absent_fields,
-    .scaling = lycoris_scaling,
+    .absent_fields = peft_lycoris_absent_fields,
+    .scaling = peft_lycoris_scaling,
     .layer_values = layer_values,
     .forward = forward,
     .one_at_a_time = true,

@@ -4,7 +4,7 @@
  *
  * A [r, in], B [out, r]. B starts at zero, so the adapted layer starts as the base layer. The paper draws A from a
  * Gaussian; the authors' program and Hugging Face draw it as torch.nn.Linear does, U(-1/sqrt(in), 1/sqrt(in)), which
- * is the default here. Other starts take B A from W (lora_start.h): then the layer is
+ * is the default here. Other starts take B A from W (peft_lora_start.h): then the layer is
  *
  *     y = W x + b - s B0 A0 x + s B A x
  *
@@ -20,25 +20,25 @@
 
 /* Of PEFT's words for start values those that leave the base as it is, and those that can be had again from it. The
  * first of each text is what is written. MiCA's A starts at zero, and trains beside a B that is in the file. */
-const struct peft_json_value lora_init_json_values[] = {{"kaiming", "true"},
-                                                        {"gaussian", "\"gaussian\""},
-                                                        {"kaiming", "false"},
-                                                        {"orthogonal", "\"orthogonal\""},
-                                                        {"eva", "\"eva\""},
-                                                        {"kaiming", "\"mica\""},
-                                                        {"pissa", "\"pissa\""},
-                                                        {"olora", "\"olora\""},
-                                                        {0}};
+const struct peft_json_value peft_lora_init_json_values[] = {{"kaiming", "true"},
+                                                             {"gaussian", "\"gaussian\""},
+                                                             {"kaiming", "false"},
+                                                             {"orthogonal", "\"orthogonal\""},
+                                                             {"eva", "\"eva\""},
+                                                             {"kaiming", "\"mica\""},
+                                                             {"pissa", "\"pissa\""},
+                                                             {"olora", "\"olora\""},
+                                                             {0}};
 
-const peft_option lora_option_table[] = {LORA_OPTION_ROWS, {0}};
-const peft_json_name lora_json_names[] = {LORA_JSON_NAME_ROWS, {0}};
-const peft_json_field lora_json_fields[] = {LORA_JSON_FIELD_ROWS, {0}};
+const peft_option peft_lora_option_table[] = {PEFT_LORA_OPTION_ROWS, {0}};
+const peft_json_name peft_lora_json_names[] = {PEFT_LORA_JSON_NAME_ROWS, {0}};
+const peft_json_field peft_lora_json_fields[] = {PEFT_LORA_JSON_FIELD_ROWS, {0}};
 
-int32_t lora_layer_values(const peft_adapter *a, peft_value_spec *specs)
+int32_t peft_lora_layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
-    const lora_options *options = a->all->options;
-    const lora_start *start = lora_start_of(a->all);
-    specs[LORA_A] = (peft_value_spec){
+    const peft_lora_options *options = a->all->options;
+    const peft_lora_start *start = peft_lora_start_of(a->all);
+    specs[PEFT_LORA_A] = (peft_value_spec){
         .name = "lora_A.weight",
         .shape = peft_shape_2(a->rank, a->in_features),
         .kind = options->freeze_a ? PEFT_VALUE_FROZEN : PEFT_VALUE_TRAINED,
@@ -46,39 +46,40 @@ int32_t lora_layer_values(const peft_adapter *a, peft_value_spec *specs)
         .spread = start->normal ? 1.0 / (double)a->rank : 1.0 / sqrt((double)a->in_features),
         .role = PEFT_ROLE_DOWN,
     };
-    specs[LORA_B] = (peft_value_spec){
+    specs[PEFT_LORA_B] = (peft_value_spec){
         .name = "lora_B.weight",
         .shape = peft_shape_2(a->out_features, a->rank),
         .start = PEFT_START_ZERO,
         .role = PEFT_ROLE_UP,
     };
-    return start->subtracts ? lora_rest_values(specs) : LORA_VALUES;
+    return start->subtracts ? peft_lora_rest_values(specs) : PEFT_LORA_VALUES;
 }
 
-peft_tensor *lora_forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
-                          const peft_batch *batch)
+peft_tensor *peft_lora_forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
+                               const peft_batch *batch)
 {
-    peft_tensor *A = peft_value_leaf(g, &a->values[LORA_A], batch);
-    peft_tensor *B = peft_value_leaf(g, &a->values[LORA_B], batch);
+    peft_tensor *A = peft_value_leaf(g, &a->values[PEFT_LORA_A], batch);
+    peft_tensor *B = peft_value_leaf(g, &a->values[PEFT_LORA_B], batch);
     peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
-    peft_tensor *starts = peft_value_starts(g, &a->values[LORA_A], batch);
-    return peft_low_rank(g, lora_rest_forward(g, a, base, x, batch), dropped, A, B, NULL, starts, a->scaling);
+    peft_tensor *starts = peft_value_starts(g, &a->values[PEFT_LORA_A], batch);
+    return peft_low_rank(g, peft_lora_rest_forward(g, a, base, x, batch), dropped, A, B, NULL, starts, a->scaling);
 }
 
-peft_tensor *lora_weight(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, const peft_batch *batch)
+peft_tensor *peft_lora_weight(peft_graph *g, const peft_adapter *a, const peft_base_linear *base,
+                              const peft_batch *batch)
 {
-    peft_tensor *A = peft_value_leaf(g, &a->values[LORA_A], batch);
-    peft_tensor *B = peft_value_leaf(g, &a->values[LORA_B], batch);
-    return lora_add_product(g, lora_rest_weight(g, a, base, batch), A, B, a->scaling);
+    peft_tensor *A = peft_value_leaf(g, &a->values[PEFT_LORA_A], batch);
+    peft_tensor *B = peft_value_leaf(g, &a->values[PEFT_LORA_B], batch);
+    return peft_lora_add_product(g, peft_lora_rest_weight(g, a, base, batch), A, B, a->scaling);
 }
 
-peft_status lora_to_lora(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
+peft_status peft_lora_to_lora(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
 {
-    if (lora_start_of(a->all)->subtracts) return lora_rest_to_lora(a, factors, error);
+    if (peft_lora_start_of(a->all)->subtracts) return peft_lora_rest_to_lora(a, factors, error);
     peft_status status = peft_lora_factors_allocate(a, a->rank, factors, error);
     if (status) return status;
-    memcpy(factors->A, a->values[LORA_A].data, (size_t)(a->rank * a->in_features) * sizeof(float));
-    memcpy(factors->B, a->values[LORA_B].data, (size_t)(a->rank * a->out_features) * sizeof(float));
+    memcpy(factors->A, a->values[PEFT_LORA_A].data, (size_t)(a->rank * a->in_features) * sizeof(float));
+    memcpy(factors->B, a->values[PEFT_LORA_B].data, (size_t)(a->rank * a->out_features) * sizeof(float));
     return PEFT_OK;
 }
 
@@ -93,18 +94,18 @@ const peft_variant peft_variant_lora = {
     .source = "Hu et al. 2021, arXiv 2106.09685, eq. (3)",
     .summary = "a low-rank update beside each frozen weight",
     .peft_type = "LORA",
-    .options_bytes = sizeof(lora_options),
-    .options = lora_option_table,
-    .json_names = lora_json_names,
-    .json_fields = lora_json_fields,
+    .options_bytes = sizeof(peft_lora_options),
+    .options = peft_lora_option_table,
+    .json_names = peft_lora_json_names,
+    .json_fields = peft_lora_json_fields,
     .scaling = scaling,
-    .layer_values = lora_layer_values,
-    .forward = lora_forward,
+    .layer_values = peft_lora_layer_values,
+    .forward = peft_lora_forward,
     .by_token = true,
-    .weight = lora_weight,
-    .init = lora_init,
-    .trace_wish = lora_trace_wish,
-    .init_from_trace = lora_init_from_trace,
-    .compact = lora_compact,
-    .to_lora = lora_to_lora,
+    .weight = peft_lora_weight,
+    .init = peft_lora_init,
+    .trace_wish = peft_lora_trace_wish,
+    .init_from_trace = peft_lora_init_from_trace,
+    .compact = peft_lora_compact,
+    .to_lora = peft_lora_to_lora,
 };

@@ -4,42 +4,42 @@
 
 #include "variants/lora_start.h"
 
-typedef struct lora_options {
+typedef struct peft_lora_options {
     peft_common_options common;
     char *init;
     bool freeze_a;
     int64_t init_batches; /* of training data that eva, corda and lora_ga look at */
     double eva_rho;
     char *corda_method;
-} lora_options;
+} peft_lora_options;
 
-extern const struct peft_json_value lora_init_json_values[];
+extern const struct peft_json_value peft_lora_init_json_values[];
 
 /* What to do about a file whose start values cannot be had. */
-#define LORA_INIT_ADVICE                                                                                               \
+#define PEFT_LORA_INIT_ADVICE                                                                                          \
     "it was trained on weights that this start had changed; write it again in PEFT, by save_pretrained with "          \
     "path_initial_model_for_weight_conversion, which makes it right on the unchanged model"
 
-/* Rows of the tables of a variant whose options begin with a lora_options. */
+/* Rows of the tables of a variant whose options begin with a peft_lora_options. */
 /* clang-format off */
-#define LORA_OPTION_ROWS                                                                                               \
+#define PEFT_LORA_OPTION_ROWS                                                                                               \
     PEFT_COMMON_OPTION_ROWS("8", "16"),                                                                                \
     {.name = "init",                                                                                                   \
      .elsewhere = "init_lora_weights", \
      .type = PEFT_OPTION_STRING,                                                                                       \
-     .offset = offsetof(lora_options, init),                                                                           \
+     .offset = offsetof(peft_lora_options, init),                                                                           \
      .initial = "kaiming",                                                                                             \
-     .choices = lora_start_names,                                                                                      \
+     .choices = peft_lora_start_names,                                                                                      \
      .placeholder = "NAME",                                                                                            \
      .help = "start values of A and B",                                                                                \
      .group = "Adapter"},                                                                                              \
     {                                                                                                                  \
-        .name = "freeze_a", .type = PEFT_OPTION_BOOL, .offset = offsetof(lora_options, freeze_a), .initial = "false",  \
+        .name = "freeze_a", .type = PEFT_OPTION_BOOL, .offset = offsetof(peft_lora_options, freeze_a), .initial = "false",  \
         .help = "LoRA-FA: train B alone", .group = "Adapter"                                                           \
     },                                                                                                                 \
     {.name = "init_batches",                                                                                           \
      .type = PEFT_OPTION_INT,                                                                                          \
-     .offset = offsetof(lora_options, init_batches),                                                                   \
+     .offset = offsetof(peft_lora_options, init_batches),                                                                   \
      .initial = "8",                                                                                                   \
      .min = 1,                                                                                                         \
      .max = 1 << 20,                                                                                                   \
@@ -48,7 +48,7 @@ extern const struct peft_json_value lora_init_json_values[];
      .group = "Adapter"},                                                                                              \
     {.name = "eva_rho",                                                                                                \
      .type = PEFT_OPTION_FLOAT,                                                                                        \
-     .offset = offsetof(lora_options, eva_rho),                                                                        \
+     .offset = offsetof(peft_lora_options, eva_rho),                                                                        \
      .initial = "2",                                                                                                   \
      .min = 1,                                                                                                         \
      .max = 1000,                                                                                                      \
@@ -56,16 +56,16 @@ extern const struct peft_json_value lora_init_json_values[];
      .help = "how many times its rank a layer may get where eva hands out the ranks; 1: it keeps its own",             \
      .group = "Adapter"},                                                                                              \
     {                                                                                                                  \
-        .name = "corda_method", .type = PEFT_OPTION_STRING, .offset = offsetof(lora_options, corda_method),            \
-        .initial = "ipm", .choices = lora_corda_methods, .placeholder = "NAME",                                        \
+        .name = "corda_method", .type = PEFT_OPTION_STRING, .offset = offsetof(peft_lora_options, corda_method),            \
+        .initial = "ipm", .choices = peft_lora_corda_methods, .placeholder = "NAME",                                        \
         .help = "what corda trains: the largest components (ipm) or the smallest (kpm)", .group = "Adapter"            \
     }
 
-#define LORA_JSON_NAME_ROWS                                                                                            \
+#define PEFT_LORA_JSON_NAME_ROWS                                                                                            \
     {.option = "rank", .json = "r"},                                                                                   \
     {.option = "alpha", .json = "lora_alpha", .initial = "8"},                                                         \
     {.option = "dropout", .json = "lora_dropout"},                                                                     \
-    {.option = "init", .json = "init_lora_weights", .values = lora_init_json_values, .advice = LORA_INIT_ADVICE},      \
+    {.option = "init", .json = "init_lora_weights", .values = peft_lora_init_json_values, .advice = PEFT_LORA_INIT_ADVICE},      \
     {.option = "freeze_a"},                                                                                            \
     {.option = "init_batches"},                                                                                        \
     {.option = "eva_rho"},                                                                                             \
@@ -77,7 +77,7 @@ extern const struct peft_json_value lora_init_json_values[];
 /* Fields of adapter_config.json that all of PEFT's kinds of LoRA have. qalora_group_size means nothing without
  * use_qalora. */
 /* clang-format off */
-#define LORA_JSON_FIELD_ROWS                                                                                           \
+#define PEFT_LORA_JSON_FIELD_ROWS                                                                                           \
     {"alora_invocation_tokens", "null", PEFT_FIELD_REFUSE},                                                            \
     {"arrow_config", "null", PEFT_FIELD_REFUSE},                                                                       \
     {"corda_config", "null", PEFT_FIELD_IGNORE},                                                                       \
@@ -103,19 +103,19 @@ extern const struct peft_json_value lora_init_json_values[];
 /* clang-format on */
 
 /* A0 and B0 are there where the start is subtracted; a variant that has more values than these offers no such start. */
-enum { LORA_A, LORA_B, LORA_VALUES, LORA_A0 = LORA_VALUES, LORA_B0 };
+enum { PEFT_LORA_A, PEFT_LORA_B, PEFT_LORA_VALUES, PEFT_LORA_A0 = PEFT_LORA_VALUES, PEFT_LORA_B0 };
 
-extern const peft_option lora_option_table[];
-extern const peft_json_name lora_json_names[];
-extern const peft_json_field lora_json_fields[];
+extern const peft_option peft_lora_option_table[];
+extern const peft_json_name peft_lora_json_names[];
+extern const peft_json_field peft_lora_json_fields[];
 
-int32_t lora_layer_values(const peft_adapter *adapter, peft_value_spec *specs);
-peft_tensor *lora_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
-                          const peft_batch *batch);
+int32_t peft_lora_layer_values(const peft_adapter *adapter, peft_value_spec *specs);
+peft_tensor *peft_lora_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
+                               const peft_batch *batch);
 /* W + s B A, or W - s B0 A0 + s B A. */
-peft_tensor *lora_weight(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
-                         const peft_batch *batch);
-peft_status lora_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
-peft_status lora_compact(const peft_adapters *all, peft_adapters **plain, peft_error *error);
+peft_tensor *peft_lora_weight(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
+                              const peft_batch *batch);
+peft_status peft_lora_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
+peft_status peft_lora_compact(const peft_adapters *all, peft_adapters **plain, peft_error *error);
 
 #endif

@@ -6,7 +6,7 @@
  * 2407.05000)
  *
  * C is the mean of x x^T over the inputs x, in units of its mean diagonal, and a hundredth of the unit matrix. The last
- * two are subtracted from W, as those of lora_start.c. */
+ * two are subtracted from W, as those of peft_lora_start.c. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #include "ops/linear_algebra.h"
 #include "variants/lora.h"
 
-const char *const lora_corda_methods[] = {"ipm", "kpm", NULL};
+const char *const peft_lora_corda_methods[] = {"ipm", "kpm", NULL};
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -41,10 +41,10 @@ static double sign_of(const double *axis, int64_t count)
     return largest < 0 ? -1 : 1;
 }
 
-peft_status lora_start_eva(const lora_start_case *x, peft_error *error)
+peft_status peft_lora_start_eva(const peft_lora_start_case *x, peft_error *error)
 {
     const int64_t in = x->adapter->in_features, rank = x->adapter->rank;
-    double *axes = lora_start_allocate(in * in + in, error);
+    double *axes = peft_lora_start_allocate(in * in + in, error);
     if (!axes) return PEFT_ERR_MEMORY;
     double *variances = axes + in * in, total = 0;
     find_covariance(x->trace, in, axes);
@@ -52,7 +52,7 @@ peft_status lora_start_eva(const lora_start_case *x, peft_error *error)
     peft_status status = peft_eigen(in, axes, variances, error);
     for (int64_t j = 0; j < rank && status == PEFT_OK; j++) {
         x->worth[j] = j < in && total > 0 ? variances[j] / total : 0;
-        if (j < in) lora_start_row(x, j, sign_of(axes + j * in, in), axes + j * in);
+        if (j < in) peft_lora_start_row(x, j, sign_of(axes + j * in, in), axes + j * in);
     }
     free(axes);
     return status;
@@ -82,10 +82,10 @@ typedef struct corda_parts {
     double *Vt, *rows;   /* [k, in]; rows: Vt C^-1 */
 } corda_parts;
 
-static peft_status open_parts(corda_parts *p, const lora_start_case *x, int64_t k, peft_error *error)
+static peft_status open_parts(corda_parts *p, const peft_lora_start_case *x, int64_t k, peft_error *error)
 {
     int64_t in = x->adapter->in_features, out = x->adapter->out_features;
-    p->memory = lora_start_allocate(2 * in * in + 2 * out * in + (out + 1 + 2 * in) * k, error);
+    p->memory = peft_lora_start_allocate(2 * in * in + 2 * out * in + (out + 1 + 2 * in) * k, error);
     if (!p->memory) return PEFT_ERR_MEMORY;
     p->C = p->memory;
     p->inverse = p->C + in * in;
@@ -100,19 +100,19 @@ static peft_status open_parts(corda_parts *p, const lora_start_case *x, int64_t 
 }
 
 /* The r largest components, or the r smallest. */
-static int64_t first_component(const lora_start_case *x, int64_t k)
+static int64_t first_component(const peft_lora_start_case *x, int64_t k)
 {
-    const lora_options *options = x->adapter->all->options;
+    const peft_lora_options *options = x->adapter->all->options;
     bool smallest = options->corda_method && strcmp(options->corda_method, "kpm") == 0;
     return smallest ? k - smaller(x->adapter->rank, k) : 0;
 }
 
-peft_status lora_start_corda(const lora_start_case *x, peft_error *error)
+peft_status peft_lora_start_corda(const peft_lora_start_case *x, peft_error *error)
 {
     corda_parts p;
     const peft_adapter *a = x->adapter;
     int64_t in = a->in_features, out = a->out_features, k = smaller(in, out);
-    peft_status status = lora_start_check_scale(a, error);
+    peft_status status = peft_lora_start_check_scale(a, error);
     if (status == PEFT_OK) status = open_parts(&p, x, k, error);
     if (status) return status;
     status = find_moments(x->trace, in, p.C, p.inverse, error);
@@ -124,8 +124,8 @@ peft_status lora_start_corda(const lora_start_case *x, peft_error *error)
         peft_product(k, in, in, p.Vt, false, p.inverse, false, 0, p.rows);
         for (int64_t j = 0, c = first_component(x, k); c < k && j < a->rank; j++, c++) {
             double root = sqrt(p.S[c] / a->scaling);
-            lora_start_row(x, j, root, p.rows + c * in);
-            lora_start_column(x, j, root, p.U + c, k);
+            peft_lora_start_row(x, j, root, p.rows + c * in);
+            peft_lora_start_column(x, j, root, p.U + c, k);
         }
     }
     free(p.memory);
@@ -134,19 +134,19 @@ peft_status lora_start_corda(const lora_start_case *x, peft_error *error)
 
 /* ---- lora_ga ---- */
 
-peft_status lora_start_ga(const lora_start_case *x, peft_error *error)
+peft_status peft_lora_start_ga(const peft_lora_start_case *x, peft_error *error)
 {
     const double gamma = 16;
     const peft_adapter *a = x->adapter;
     int64_t in = a->in_features, out = a->out_features, k = smaller(in, out);
-    double *gradient = lora_start_allocate(in * out + (in + out + 1) * k, error);
+    double *gradient = peft_lora_start_allocate(in * out + (in + out + 1) * k, error);
     if (!gradient) return PEFT_ERR_MEMORY;
     double *U = gradient + in * out, *S = U + out * k, *Vt = S + k;
     for (int64_t e = 0; e < in * out; e++) gradient[e] = (double)x->trace->gradient[e];
     peft_status status = peft_svd(out, in, gradient, U, S, Vt, error);
-    for (int64_t j = 0; j < smaller(a->rank, k) && status == PEFT_OK; j++) lora_start_row(x, j, 1, Vt + j * in);
+    for (int64_t j = 0; j < smaller(a->rank, k) && status == PEFT_OK; j++) peft_lora_start_row(x, j, 1, Vt + j * in);
     for (int64_t j = 0, c = a->rank; c < k && j < a->rank && status == PEFT_OK; j++, c++)
-        lora_start_column(x, j, S[c] * pow((double)out, 0.25) / sqrt(gamma), U + c, k);
+        peft_lora_start_column(x, j, S[c] * pow((double)out, 0.25) / sqrt(gamma), U + c, k);
     free(gradient);
     return status;
 }

@@ -3,9 +3,9 @@
 #include "ops/ops.h"
 #include "variants/values.h"
 
-const char *const lycoris_absent_fields[] = {"bias", NULL};
+const char *const peft_lycoris_absent_fields[] = {"bias", NULL};
 
-double lycoris_scaling(const peft_adapter *a)
+double peft_lycoris_scaling(const peft_adapter *a)
 {
     return a->alpha / (double)a->rank;
 }
@@ -17,10 +17,10 @@ static peft_tensor *drop(peft_graph *g, peft_tensor *x, peft_dropout_unit unit, 
     return mean_kept || p == 0 ? dropped : peft_scale(g, dropped, 1 - p);
 }
 
-peft_tensor *lycoris_dropout(peft_graph *g, const peft_adapter *a, peft_tensor *update, bool applied, bool mean_kept,
-                             const peft_batch *batch)
+peft_tensor *peft_lycoris_dropout(peft_graph *g, const peft_adapter *a, peft_tensor *update, bool applied,
+                                  bool mean_kept, const peft_batch *batch)
 {
-    const lycoris_options *options = a->all->options;
+    const peft_lycoris_options *options = a->all->options;
     if (!batch->training) return update;
     peft_dropout_unit outputs = applied ? PEFT_DROP_COLUMNS : PEFT_DROP_ROWS;
     update = drop(g, update, outputs, options->rank_dropout, mean_kept, a->dropout_stream);

@@ -16,7 +16,7 @@
 #include "variants/molora.h"
 
 typedef struct mola_options {
-    router_options router;
+    peft_router_options router;
     json_t *allocation;
 } mola_options;
 
@@ -29,7 +29,7 @@ static const peft_option option_table[] = {
      .placeholder = "LIST",
      .help = "experts from the first layers to the last, as 2-4-6-8, 8-6-4-2, 8-2-2-8, 5-5-5-5 or a list",
      .group = "Adapter"},
-    ROUTER_OPTION_ROWS("2"),
+    PEFT_ROUTER_OPTION_ROWS("2"),
     {0}};
 
 /* ---- the list ---- */
@@ -84,7 +84,7 @@ static peft_status check(const void *options, peft_error *error)
         return peft_fail(error, PEFT_ERR_ARGUMENT,
                          "allocation: expected numbers of experts from 1 to %d, as \"2-4-6-8\" or [2, 4, 6, 8]",
                          PEFT_MAX_EXPERTS);
-    return router_check(options, error);
+    return peft_router_check(options, error);
 }
 
 /* ---- where a module stands ---- */
@@ -144,7 +144,8 @@ static peft_status arrange(peft_adapters *all, peft_error *error)
 
 static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
-    return molora_layer_values_from(a, (molora_start){PEFT_START_UNIFORM, 1 / sqrt((double)a->in_features)}, specs);
+    return peft_molora_layer_values_from(a, (peft_molora_start){PEFT_START_UNIFORM, 1 / sqrt((double)a->in_features)},
+                                         specs);
 }
 
 const peft_variant peft_variant_mola = {
@@ -158,8 +159,8 @@ const peft_variant peft_variant_mola = {
     .options = option_table,
     .check = check,
     .arrange = arrange,
-    .scaling = molora_scaling,
+    .scaling = peft_molora_scaling,
     .layer_values = layer_values,
-    .forward = molora_forward,
-    .expert_to_lora = molora_expert_to_lora,
+    .forward = peft_molora_forward,
+    .expert_to_lora = peft_molora_expert_to_lora,
 };

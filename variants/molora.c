@@ -18,29 +18,29 @@
 #include "variants/factors.h"
 
 static const peft_option option_table[] = {
-    PEFT_COMMON_OPTION_ROWS("4", "16"), ROUTER_NUM_EXPERTS_ROW("4"), ROUTER_OPTION_ROWS("0"), {0}};
+    PEFT_COMMON_OPTION_ROWS("4", "16"), PEFT_ROUTER_NUM_EXPERTS_ROW("4"), PEFT_ROUTER_OPTION_ROWS("0"), {0}};
 
-double molora_scaling(const peft_adapter *a)
+double peft_molora_scaling(const peft_adapter *a)
 {
     return a->alpha / (double)a->rank;
 }
 
-int32_t molora_layer_values_from(const peft_adapter *a, molora_start start, peft_value_spec *specs)
+int32_t peft_molora_layer_values_from(const peft_adapter *a, peft_molora_start start, peft_value_spec *specs)
 {
-    const router_spec router = {"molora_router.weight", "molora_router.bias", start.start, start.spread};
-    specs[MOLORA_A] = (peft_value_spec){.name = "molora_A",
-                                        .shape = peft_shape_3(a->form, a->rank, a->in_features),
-                                        .start = start.start,
-                                        .spread = start.spread,
-                                        .role = PEFT_ROLE_DOWN};
-    specs[MOLORA_B] = (peft_value_spec){
+    const peft_router_spec router = {"molora_router.weight", "molora_router.bias", start.start, start.spread};
+    specs[PEFT_MOLORA_A] = (peft_value_spec){.name = "molora_A",
+                                             .shape = peft_shape_3(a->form, a->rank, a->in_features),
+                                             .start = start.start,
+                                             .spread = start.spread,
+                                             .role = PEFT_ROLE_DOWN};
+    specs[PEFT_MOLORA_B] = (peft_value_spec){
         .name = "molora_B", .shape = peft_shape_3(a->form, a->out_features, a->rank), .role = PEFT_ROLE_UP};
-    return MOLORA_ROUTER + router_values(a, &router, specs + MOLORA_ROUTER);
+    return PEFT_MOLORA_ROUTER + peft_router_values(a, &router, specs + PEFT_MOLORA_ROUTER);
 }
 
 static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
-    return molora_layer_values_from(a, (molora_start){PEFT_START_NORMAL, 0.02}, specs);
+    return peft_molora_layer_values_from(a, (peft_molora_start){PEFT_START_NORMAL, 0.02}, specs);
 }
 
 /* [E, r, in] -> [E r, in], or for each sequence */
@@ -64,24 +64,25 @@ static peft_tensor *side_by_side_B(peft_graph *g, const peft_adapter *a, peft_te
                                      : peft_shape_2(a->out_features, columns));
 }
 
-peft_tensor *molora_forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
-                            const peft_batch *batch)
+peft_tensor *peft_molora_forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
+                                 const peft_batch *batch)
 {
-    peft_tensor *A = side_by_side_A(g, a, peft_value_leaf(g, &a->values[MOLORA_A], batch));
-    peft_tensor *B = side_by_side_B(g, a, peft_value_leaf(g, &a->values[MOLORA_B], batch));
-    peft_tensor *gate = router_gate(g, a, &a->values[MOLORA_ROUTER], x, batch);
+    peft_tensor *A = side_by_side_A(g, a, peft_value_leaf(g, &a->values[PEFT_MOLORA_A], batch));
+    peft_tensor *B = side_by_side_B(g, a, peft_value_leaf(g, &a->values[PEFT_MOLORA_B], batch));
+    peft_tensor *gate = peft_router_gate(g, a, &a->values[PEFT_MOLORA_ROUTER], x, batch);
     peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
-    peft_tensor *starts = peft_value_starts(g, &a->values[MOLORA_A], batch);
+    peft_tensor *starts = peft_value_starts(g, &a->values[PEFT_MOLORA_A], batch);
     return peft_low_rank(g, peft_base_forward(g, base, x), dropped, A, B, gate, starts, a->scaling);
 }
 
-peft_status molora_expert_to_lora(const peft_adapter *a, int64_t expert, peft_lora_factors *factors, peft_error *error)
+peft_status peft_molora_expert_to_lora(const peft_adapter *a, int64_t expert, peft_lora_factors *factors,
+                                       peft_error *error)
 {
     int64_t size_A = a->rank * a->in_features, size_B = a->rank * a->out_features;
     peft_status status = peft_lora_factors_allocate(a, a->rank, factors, error);
     if (status) return status;
-    memcpy(factors->A, a->values[MOLORA_A].data + expert * size_A, (size_t)size_A * sizeof(float));
-    memcpy(factors->B, a->values[MOLORA_B].data + expert * size_B, (size_t)size_B * sizeof(float));
+    memcpy(factors->A, a->values[PEFT_MOLORA_A].data + expert * size_A, (size_t)size_A * sizeof(float));
+    memcpy(factors->B, a->values[PEFT_MOLORA_B].data + expert * size_B, (size_t)size_B * sizeof(float));
     return PEFT_OK;
 }
 
@@ -92,12 +93,12 @@ const peft_variant peft_variant_molora = {
     .summary = "several LoRAs in each layer, mixed for each token by a router",
     .peft_type = "MOLORA",
     .own_format = "1",
-    .options_bytes = sizeof(router_options),
+    .options_bytes = sizeof(peft_router_options),
     .options = option_table,
-    .check = router_check,
-    .arrange = router_arrange,
-    .scaling = molora_scaling,
+    .check = peft_router_check,
+    .arrange = peft_router_arrange,
+    .scaling = peft_molora_scaling,
     .layer_values = layer_values,
-    .forward = molora_forward,
-    .expert_to_lora = molora_expert_to_lora,
+    .forward = peft_molora_forward,
+    .expert_to_lora = peft_molora_expert_to_lora,
 };

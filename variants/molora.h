@@ -4,20 +4,20 @@
 
 #include "variants/router.h"
 
-enum { MOLORA_A, MOLORA_B, MOLORA_ROUTER, MOLORA_MAX_VALUES = MOLORA_ROUTER + 2 };
+enum { PEFT_MOLORA_A, PEFT_MOLORA_B, PEFT_MOLORA_ROUTER, PEFT_MOLORA_MAX_VALUES = PEFT_MOLORA_ROUTER + 2 };
 
 /* How A and the router are drawn. */
-typedef struct molora_start {
+typedef struct peft_molora_start {
     peft_start start;
     double spread;
-} molora_start;
+} peft_molora_start;
 
-double molora_scaling(const peft_adapter *adapter); /* alpha / rank of an expert */
-int32_t molora_layer_values_from(const peft_adapter *adapter, molora_start start, peft_value_spec *specs);
-peft_tensor *molora_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
-                            const peft_batch *batch);
+double peft_molora_scaling(const peft_adapter *adapter); /* alpha / rank of an expert */
+int32_t peft_molora_layer_values_from(const peft_adapter *adapter, peft_molora_start start, peft_value_spec *specs);
+peft_tensor *peft_molora_forward(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base,
+                                 peft_tensor *x, const peft_batch *batch);
 
-peft_status molora_expert_to_lora(const peft_adapter *adapter, int64_t expert, peft_lora_factors *factors,
-                                  peft_error *error);
+peft_status peft_molora_expert_to_lora(const peft_adapter *adapter, int64_t expert, peft_lora_factors *factors,
+                                       peft_error *error);
 
 #endif

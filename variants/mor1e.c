@@ -20,7 +20,7 @@
 #include "variants/intuition.h"
 
 typedef struct mor1e_options {
-    intuition_options intuition;
+    peft_intuition_options intuition;
     int64_t num_experts, gate_size;
     char *gate;
 } mor1e_options;
@@ -57,7 +57,7 @@ static const peft_option option_table[] = {
      .placeholder = "N",
      .help = "hidden units of the gate of sequences",
      .group = "Adapter"},
-    INTUITION_OPTION_ROWS,
+    PEFT_INTUITION_OPTION_ROWS,
     {0}};
 
 static bool by_sequence(const peft_adapters *all)
@@ -67,7 +67,7 @@ static bool by_sequence(const peft_adapters *all)
 
 /* ---- values ---- */
 
-static const intuition_names names = {"mor1e_router.weight", "mor1e_omega", "mor1e_main", "mor1e_centroids"};
+static const peft_intuition_names names = {"mor1e_router.weight", "mor1e_omega", "mor1e_main", "mor1e_centroids"};
 
 /* Of the gate of sequences. */
 enum { FC1, FC1_BIAS, LN, LN_BIAS, FC2, FC2_BIAS, PROJ, PROJ_BIAS, SEQUENCE_GATE_VALUES };
@@ -109,13 +109,13 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
     specs[B] =
         (peft_value_spec){.name = "mor1e_B", .shape = peft_shape_2(a->out_features, a->rank), .role = PEFT_ROLE_UP};
     return GATE + (by_sequence(a->all) ? sequence_gate_values(a, specs + GATE)
-                                       : intuition_layer_values(a, &names, a->rank, specs + GATE));
+                                       : peft_intuition_layer_values(a, &names, a->rank, specs + GATE));
 }
 
 static int32_t model_values(const peft_adapters *all, peft_value_spec *specs)
 {
     if (by_sequence(all)) return 0;
-    return intuition_model_values(all, &names, ((const mor1e_options *)all->options)->num_experts, specs);
+    return peft_intuition_model_values(all, &names, ((const mor1e_options *)all->options)->num_experts, specs);
 }
 
 static peft_status layer_rank(const peft_adapters *all, const char *module, int64_t *rank, peft_error *error)
@@ -157,7 +157,8 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
 {
     bool sequence = by_sequence(a->all);
     peft_tensor *leaf_A = peft_value_leaf(g, &a->values[A], batch), *leaf_B = peft_value_leaf(g, &a->values[B], batch);
-    peft_tensor *gate = sequence ? sequence_gate(g, a, x, batch) : intuition_gate(g, a, &a->values[GATE], x, batch);
+    peft_tensor *gate =
+        sequence ? sequence_gate(g, a, x, batch) : peft_intuition_gate(g, a, &a->values[GATE], x, batch);
     peft_tensor *starts = sequence ? peft_batch_starts(g, batch) : peft_value_starts(g, &a->values[A], batch);
     peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
     return peft_low_rank(g, peft_base_forward(g, base, x), dropped, leaf_A, leaf_B, gate, starts, a->scaling);
@@ -176,7 +177,7 @@ const peft_variant peft_variant_mor1e = {
     .scaling = scaling,
     .layer_values = layer_values,
     .model_values = model_values,
-    .fit = intuition_fit,
-    .fit_size = intuition_fit_size,
+    .fit = peft_intuition_fit,
+    .fit_size = peft_intuition_fit_size,
     .forward = forward,
 };

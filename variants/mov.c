@@ -11,7 +11,7 @@
 
 enum { L, ROUTER };
 
-static const peft_option option_table[] = {ROUTER_NUM_EXPERTS_ROW("30"), ROUTER_OPTION_ROWS("0"), {0}};
+static const peft_option option_table[] = {PEFT_ROUTER_NUM_EXPERTS_ROW("30"), PEFT_ROUTER_OPTION_ROWS("0"), {0}};
 
 static double scaling(const peft_adapter *a)
 {
@@ -21,20 +21,20 @@ static double scaling(const peft_adapter *a)
 
 static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
-    static const router_spec router = {"mov_router.weight", "mov_router.bias", PEFT_START_NORMAL, 0.02};
+    static const peft_router_spec router = {"mov_router.weight", "mov_router.bias", PEFT_START_NORMAL, 0.02};
     specs[L] = (peft_value_spec){.name = "mov_l",
                                  .shape = peft_shape_2(a->form, a->out_features),
                                  .start = PEFT_START_ONE,
                                  .role = PEFT_ROLE_GATE,
                                  .shared = true};
-    return ROUTER + router_values(a, &router, specs + ROUTER);
+    return ROUTER + peft_router_values(a, &router, specs + ROUTER);
 }
 
 static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
                             const peft_batch *batch)
 {
     peft_tensor *l = peft_value_leaf(g, &a->values[L], batch);
-    peft_tensor *gate = router_gate(g, a, &a->values[ROUTER], x, batch);
+    peft_tensor *gate = peft_router_gate(g, a, &a->values[ROUTER], x, batch);
     peft_tensor *change = peft_matmul(g, gate, false, peft_shift(g, l, -1), false);
     peft_tensor *f = peft_base_forward(g, base, x);
     return peft_add(g, f, peft_mul(g, change, f));
@@ -47,10 +47,10 @@ const peft_variant peft_variant_mov = {
     .summary = "several vectors of factors on each layer's outputs, mixed for each token by a router",
     .peft_type = "MOV",
     .own_format = "1",
-    .options_bytes = sizeof(router_options),
+    .options_bytes = sizeof(peft_router_options),
     .options = option_table,
-    .check = router_check,
-    .arrange = router_arrange,
+    .check = peft_router_check,
+    .arrange = peft_router_arrange,
     .scaling = scaling,
     .layer_values = layer_values,
     .forward = forward,

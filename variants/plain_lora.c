@@ -88,15 +88,16 @@ static double most_frequent(const conversion *c, const number_field *field)
     return best;
 }
 
-static peft_status set_new(lora_options *options, const char *option, json_t *value, peft_error *error)
+static peft_status set_new(peft_lora_options *options, const char *option, json_t *value, peft_error *error)
 {
-    peft_status status = value ? peft_options_set_json(lora_option_table, options, option, value, error)
+    peft_status status = value ? peft_options_set_json(peft_lora_option_table, options, option, value, error)
                                : peft_fail(error, PEFT_ERR_MEMORY, "plain LoRAs: out of memory");
     json_decref(value);
     return status;
 }
 
-static peft_status set_field(const conversion *c, const number_field *field, lora_options *options, peft_error *error)
+static peft_status set_field(const conversion *c, const number_field *field, peft_lora_options *options,
+                             peft_error *error)
 {
     double usual = most_frequent(c, field);
     json_t *pattern = json_object();
@@ -108,14 +109,14 @@ static peft_status set_field(const conversion *c, const number_field *field, lor
     peft_status status = complete ? set_new(options, field->option, peft_pattern_number_json(usual), error)
                                   : peft_fail(error, PEFT_ERR_MEMORY, "plain LoRAs: out of memory");
     if (status == PEFT_OK && json_object_size(pattern) > 0)
-        status = peft_options_set_json(lora_option_table, options, field->pattern, pattern, error);
+        status = peft_options_set_json(peft_lora_option_table, options, field->pattern, pattern, error);
     json_decref(pattern);
     return status;
 }
 
-static peft_status fill_options(const conversion *c, lora_options *options, peft_error *error)
+static peft_status fill_options(const conversion *c, peft_lora_options *options, peft_error *error)
 {
-    peft_status status = peft_options_init(lora_option_table, options, error);
+    peft_status status = peft_options_init(peft_lora_option_table, options, error);
     for (size_t k = 0; k < sizeof number_fields / sizeof *number_fields && status == PEFT_OK; k++)
         status = set_field(c, &number_fields[k], options, error);
     options->common.dropout = ((const peft_common_options *)c->all->options)->dropout;
@@ -126,7 +127,7 @@ static peft_status fill_options(const conversion *c, lora_options *options, peft
 
 static peft_status create(const conversion *c, peft_adapters **plain, peft_error *error)
 {
-    lora_options options = {0};
+    peft_lora_options options = {0};
     peft_layer *layers = calloc((size_t)c->count, sizeof *layers);
     peft_status status =
         layers ? fill_options(c, &options, error) : peft_fail(error, PEFT_ERR_MEMORY, "plain LoRAs: out of memory");
@@ -136,7 +137,7 @@ static peft_status create(const conversion *c, peft_adapters **plain, peft_error
     }
     if (status == PEFT_OK)
         status = peft_adapters_create(plain, peft_variant_find("lora"), &options, layers, c->count, 0, error);
-    peft_options_free(lora_option_table, &options);
+    peft_options_free(peft_lora_option_table, &options);
     free(layers);
     return status;
 }
@@ -146,8 +147,8 @@ static void copy_values(const conversion *c, peft_adapters *plain)
     for (int64_t i = 0; i < c->count; i++) {
         const peft_lora_factors *f = &c->layers[i].factors;
         peft_adapter *a = &plain->layers[i];
-        memcpy(a->values[LORA_A].data, f->A, (size_t)(f->rank * a->in_features) * sizeof(float));
-        memcpy(a->values[LORA_B].data, f->B, (size_t)(f->rank * a->out_features) * sizeof(float));
+        memcpy(a->values[PEFT_LORA_A].data, f->A, (size_t)(f->rank * a->in_features) * sizeof(float));
+        memcpy(a->values[PEFT_LORA_B].data, f->B, (size_t)(f->rank * a->out_features) * sizeof(float));
     }
 }
 

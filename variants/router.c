@@ -10,16 +10,16 @@
 
 enum { WEIGHT, BIAS };
 
-const char *const router_balance_losses[] = {"none", "entropy", "switch", NULL};
+const char *const peft_router_balance_losses[] = {"none", "entropy", "switch", NULL};
 
-static bool has_loss(const router_options *o, const char *name)
+static bool has_loss(const peft_router_options *o, const char *name)
 {
     return strcmp(o->balance_loss, name) == 0;
 }
 
-peft_status router_check(const void *options, peft_error *error)
+peft_status peft_router_check(const void *options, peft_error *error)
 {
-    const router_options *o = options;
+    const peft_router_options *o = options;
     if (o->top_k == 1 && o->renormalize)
         return peft_fail(error, PEFT_ERR_ARGUMENT,
                          "top_k: one expert with renormalised probabilities always counts 1, and the router would "
@@ -31,9 +31,9 @@ peft_status router_check(const void *options, peft_error *error)
     return PEFT_OK;
 }
 
-peft_status router_arrange(peft_adapters *all, peft_error *error)
+peft_status peft_router_arrange(peft_adapters *all, peft_error *error)
 {
-    const router_options *o = all->options;
+    const peft_router_options *o = all->options;
     if (o->top_k > o->num_experts)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "top_k: expected at most num_experts, %" PRId64 ", found %" PRId64,
                          o->num_experts, o->top_k);
@@ -41,9 +41,9 @@ peft_status router_arrange(peft_adapters *all, peft_error *error)
     return PEFT_OK;
 }
 
-int32_t router_values(const peft_adapter *a, const router_spec *router, peft_value_spec *specs)
+int32_t peft_router_values(const peft_adapter *a, const peft_router_spec *router, peft_value_spec *specs)
 {
-    const router_options *o = a->all->options;
+    const peft_router_options *o = a->all->options;
     specs[WEIGHT] = (peft_value_spec){.name = router->weight,
                                       .shape = peft_shape_2(a->form, a->in_features),
                                       .start = router->start,
@@ -61,7 +61,7 @@ int32_t router_values(const peft_adapter *a, const router_spec *router, peft_val
 typedef struct routing {
     peft_graph *g;
     const peft_adapter *adapter;
-    const router_options *options;
+    const peft_router_options *options;
     int64_t experts, k;
     peft_tensor *z, *p;  /* [T, E] */
     peft_tensor *picked; /* [T, E], 1 or 0; NULL: all count */
@@ -70,7 +70,7 @@ typedef struct routing {
 static peft_tensor *scores(peft_graph *g, const peft_adapter *a, const peft_adapter_value *values, peft_tensor *x,
                            const peft_batch *batch)
 {
-    const router_options *o = a->all->options;
+    const peft_router_options *o = a->all->options;
     uint64_t stream = peft_random_u64(a->dropout_stream, peft_stream("jitter"), 0);
     if (batch->training) x = peft_jitter(g, x, o->jitter, stream, batch->first_token);
     peft_tensor *bias = o->router_bias ? peft_value_leaf(g, &values[BIAS], batch) : NULL;
@@ -79,7 +79,7 @@ static peft_tensor *scores(peft_graph *g, const peft_adapter *a, const peft_adap
 
 static routing route(peft_graph *g, const peft_adapter *a, peft_tensor *z)
 {
-    const router_options *o = a->all->options;
+    const peft_router_options *o = a->all->options;
     routing r = {.g = g, .adapter = a, .options = o, .experts = a->form, .k = o->top_k, .z = z};
     if (r.k == 0 || r.k > r.experts) r.k = r.experts;
     r.p = peft_softmax(g, z);
@@ -110,7 +110,7 @@ static void add_losses(const routing *r)
 {
     peft_graph *g = r->g;
     const char *module = r->adapter->module;
-    const router_options *o = r->options;
+    const peft_router_options *o = r->options;
     if (has_loss(o, "entropy"))
         peft_graph_add_loss(g, module, "balance", peft_scale(g, peft_entropy(g, mean_probability(r)), -1),
                             o->balance_coef);
@@ -133,8 +133,8 @@ static void observe(const routing *r)
     peft_graph_observe(g, module, "router_entropy", peft_mean(g, peft_entropy(g, r->p), PEFT_ALL_DIMS));
 }
 
-peft_tensor *router_gate(peft_graph *g, const peft_adapter *a, const peft_adapter_value *values, peft_tensor *x,
-                         const peft_batch *batch)
+peft_tensor *peft_router_gate(peft_graph *g, const peft_adapter *a, const peft_adapter_value *values, peft_tensor *x,
+                              const peft_batch *batch)
 {
     routing r = route(g, a, scores(g, a, values, x, batch));
     if (batch->training) {

@@ -21,7 +21,7 @@
 #include "variants/adapter.h"
 
 /* What a variant's options begin with. */
-typedef struct router_options {
+typedef struct peft_router_options {
     peft_common_options common;
     int64_t num_experts; /* of every layer; unless the variant says otherwise */
     int64_t top_k;       /* 0: all experts */
@@ -29,24 +29,24 @@ typedef struct router_options {
     double jitter;
     char *balance_loss;
     double balance_coef, z_loss_coef;
-} router_options;
+} peft_router_options;
 
 enum { PEFT_MAX_EXPERTS = 4096 };
 
-extern const char *const router_balance_losses[]; /* none, entropy, switch */
+extern const char *const peft_router_balance_losses[]; /* none, entropy, switch */
 
-#define ROUTER_NUM_EXPERTS_ROW(initial_text)                                                                           \
+#define PEFT_ROUTER_NUM_EXPERTS_ROW(initial_text)                                                                      \
     {                                                                                                                  \
-        .name = "num_experts", .type = PEFT_OPTION_INT, .offset = offsetof(router_options, num_experts),               \
+        .name = "num_experts", .type = PEFT_OPTION_INT, .offset = offsetof(peft_router_options, num_experts),          \
         .initial = (initial_text), .min = 1, .max = PEFT_MAX_EXPERTS, .placeholder = "N",                              \
         .help = "experts of each layer", .group = "Adapter"                                                            \
     }
 
 /* Rows of an option table for the rest. */
-#define ROUTER_OPTION_ROWS(top_k_text)                                                                                 \
+#define PEFT_ROUTER_OPTION_ROWS(top_k_text)                                                                            \
     {.name = "top_k",                                                                                                  \
      .type = PEFT_OPTION_INT,                                                                                          \
-     .offset = offsetof(router_options, top_k),                                                                        \
+     .offset = offsetof(peft_router_options, top_k),                                                                   \
      .initial = (top_k_text),                                                                                          \
      .max = PEFT_MAX_EXPERTS,                                                                                          \
      .placeholder = "N",                                                                                               \
@@ -54,64 +54,64 @@ extern const char *const router_balance_losses[]; /* none, entropy, switch */
      .group = "Adapter"},                                                                                              \
         {.name = "renormalize",                                                                                        \
          .type = PEFT_OPTION_BOOL,                                                                                     \
-         .offset = offsetof(router_options, renormalize),                                                              \
+         .offset = offsetof(peft_router_options, renormalize),                                                         \
          .initial = "true",                                                                                            \
          .help = "probabilities of the experts that count add up to one",                                              \
          .group = "Adapter"},                                                                                          \
         {.name = "router_bias",                                                                                        \
          .type = PEFT_OPTION_BOOL,                                                                                     \
-         .offset = offsetof(router_options, router_bias),                                                              \
+         .offset = offsetof(peft_router_options, router_bias),                                                         \
          .help = "router with a bias",                                                                                 \
          .group = "Adapter"},                                                                                          \
         {.name = "jitter",                                                                                             \
          .type = PEFT_OPTION_FLOAT,                                                                                    \
-         .offset = offsetof(router_options, jitter),                                                                   \
+         .offset = offsetof(peft_router_options, jitter),                                                              \
          .max = 0.999,                                                                                                 \
          .placeholder = "X",                                                                                           \
          .help = "while training, factors from 1 - X to 1 + X on the router's input",                                  \
          .group = "Adapter"},                                                                                          \
         {.name = "balance_loss",                                                                                       \
          .type = PEFT_OPTION_STRING,                                                                                   \
-         .offset = offsetof(router_options, balance_loss),                                                             \
+         .offset = offsetof(peft_router_options, balance_loss),                                                        \
          .initial = "none",                                                                                            \
-         .choices = router_balance_losses,                                                                             \
+         .choices = peft_router_balance_losses,                                                                        \
          .placeholder = "NAME",                                                                                        \
          .help = "loss that keeps all experts in use",                                                                 \
          .group = "Adapter"},                                                                                          \
         {.name = "balance_coef",                                                                                       \
          .type = PEFT_OPTION_FLOAT,                                                                                    \
-         .offset = offsetof(router_options, balance_coef),                                                             \
+         .offset = offsetof(peft_router_options, balance_coef),                                                        \
          .initial = "0.01",                                                                                            \
          .max = HUGE_VAL,                                                                                              \
          .placeholder = "X",                                                                                           \
          .help = "weight of that loss, in each layer",                                                                 \
          .group = "Adapter"},                                                                                          \
     {                                                                                                                  \
-        .name = "z_loss_coef", .type = PEFT_OPTION_FLOAT, .offset = offsetof(router_options, z_loss_coef),             \
+        .name = "z_loss_coef", .type = PEFT_OPTION_FLOAT, .offset = offsetof(peft_router_options, z_loss_coef),        \
         .max = HUGE_VAL, .placeholder = "X", .help = "weight of the loss that keeps the router's scores small",        \
         .group = "Adapter"                                                                                             \
     }
 
 /* A variant's check and arrange: refuses options that leave a router without a gradient, and gives every layer
  * `num_experts` experts as its form. */
-peft_status router_check(const void *options, peft_error *error);
-peft_status router_arrange(peft_adapters *all, peft_error *error);
+peft_status peft_router_check(const void *options, peft_error *error);
+peft_status peft_router_arrange(peft_adapters *all, peft_error *error);
 
 /* Names and start values of a variant's router. */
-typedef struct router_spec {
+typedef struct peft_router_spec {
     const char *weight, *bias;
     peft_start start;
     double spread;
-} router_spec;
+} peft_router_spec;
 
 /* Writes the specs of the router's values, weight and maybe bias, and returns their number. The layer's form is the
  * number of its experts. */
-int32_t router_values(const peft_adapter *adapter, const router_spec *router, peft_value_spec *specs);
+int32_t peft_router_values(const peft_adapter *adapter, const peft_router_spec *router, peft_value_spec *specs);
 
 /* The gate [T, E] for x [T, in]; `values` are the layer's of the specs above. While training it adds the losses, and
  * observes "load", each expert's share of the picks (of p, where all count) [E], and "router_entropy" [1], the mean
  * over tokens of the entropy of p. */
-peft_tensor *router_gate(peft_graph *g, const peft_adapter *adapter, const peft_adapter_value *values, peft_tensor *x,
-                         const peft_batch *batch);
+peft_tensor *peft_router_gate(peft_graph *g, const peft_adapter *adapter, const peft_adapter_value *values,
+                              peft_tensor *x, const peft_batch *batch);
 
 #endif

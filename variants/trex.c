@@ -12,7 +12,7 @@
 #include "variants/intuition.h"
 
 typedef struct trex_options {
-    intuition_options intuition;
+    peft_intuition_options intuition;
     int64_t r1, r2;
 } trex_options;
 
@@ -26,10 +26,10 @@ enum { A, B, GATE };
 
 static const peft_option option_table[] = {RANK_ROW(r1, "4", "vectors that take the input down"),
                                            RANK_ROW(r2, "8", "vectors that take it up; each pair is an expert"),
-                                           INTUITION_OPTION_ROWS,
+                                           PEFT_INTUITION_OPTION_ROWS,
                                            {0}};
 
-static const intuition_names names = {"trex_router.weight", "trex_omega", "trex_main", "trex_centroids"};
+static const peft_intuition_names names = {"trex_router.weight", "trex_omega", "trex_main", "trex_centroids"};
 
 static int64_t num_experts(const peft_adapters *all)
 {
@@ -48,12 +48,12 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
                                  .shared = true};
     specs[B] = (peft_value_spec){
         .name = "trex_B", .shape = peft_shape_2(a->out_features, o->r2), .role = PEFT_ROLE_UP, .shared = true};
-    return GATE + intuition_layer_values(a, &names, num_experts(a->all), specs + GATE);
+    return GATE + peft_intuition_layer_values(a, &names, num_experts(a->all), specs + GATE);
 }
 
 static int32_t model_values(const peft_adapters *all, peft_value_spec *specs)
 {
-    return intuition_model_values(all, &names, num_experts(all), specs);
+    return peft_intuition_model_values(all, &names, num_experts(all), specs);
 }
 
 /* No update of a token has a larger one. */
@@ -76,7 +76,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
 {
     const trex_options *o = a->all->options;
     int64_t tokens = batch->num_tokens;
-    peft_tensor *gate = intuition_gate(g, a, &a->values[GATE], x, batch);
+    peft_tensor *gate = peft_intuition_gate(g, a, &a->values[GATE], x, batch);
     peft_tensor *G = peft_reshape(g, gate, peft_shape_3(tokens, o->r1, o->r2));
     peft_tensor *h =
         peft_linear(g, peft_adapter_dropout(g, a, x, batch), peft_value_leaf(g, &a->values[A], batch), NULL);
@@ -99,7 +99,7 @@ const peft_variant peft_variant_trex = {
     .scaling = scaling,
     .layer_values = layer_values,
     .model_values = model_values,
-    .fit = intuition_fit,
-    .fit_size = intuition_fit_size,
+    .fit = peft_intuition_fit,
+    .fit_size = peft_intuition_fit_size,
     .forward = forward,
 };

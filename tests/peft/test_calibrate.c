@@ -154,8 +154,8 @@ START_TEST(lora_ga_is_that_of_peft)
         const float *B = find("lora_ga", a->module, ".lora_B.weight")->data;
         for (int64_t j = 0; j < RANK; j++) {
             const int64_t row = j * a->in_features;
-            check_parallel(a->values[LORA_A].data + row, A + row, a->in_features, 1);
-            check_parallel(a->values[LORA_B].data + j, B + j, a->out_features, RANK);
+            check_parallel(a->values[PEFT_LORA_A].data + row, A + row, a->in_features, 1);
+            check_parallel(a->values[PEFT_LORA_B].data + j, B + j, a->out_features, RANK);
         }
     }
 }
@@ -172,7 +172,7 @@ START_TEST(corda_takes_what_peft_takes)
     begin(&(request){"lora", "corda", three_kinds, "corda_method", corda_methods[_i], 1, 0, 1});
     for (int64_t l = 0; l < adapters->num_layers; l++) {
         const peft_adapter *a = &adapters->layers[l];
-        const float *A = a->values[LORA_A].data, *B = a->values[LORA_B].data;
+        const float *A = a->values[PEFT_LORA_A].data, *B = a->values[PEFT_LORA_B].data;
         const float *product = find(prefix, a->module, "")->data;
         double largest = 0;
         for (int64_t k = 0; k < a->in_features * a->out_features; k++)
@@ -198,7 +198,8 @@ START_TEST(eva_finds_the_principal_axes_and_hands_out_ranks)
         const peft_file_tensor *axes = find("eva", a->module, "");
         ck_assert_msg(axes && axes->shape.size[0] == a->rank, "%s: rank %lld", a->module, (long long)a->rank);
         for (int64_t k = 0; k < a->rank * a->in_features; k++)
-            ck_assert_double_eq_tol((double)a->values[LORA_A].data[k], (double)((const float *)axes->data)[k], 1e-3);
+            ck_assert_double_eq_tol((double)a->values[PEFT_LORA_A].data[k], (double)((const float *)axes->data)[k],
+                                    1e-3);
     }
     ck_assert_int_eq(ranks, RANK * adapters->num_layers);
 }

@@ -86,7 +86,7 @@ END_TEST
 START_TEST(missing_fields_have_pefts_defaults)
 {
     loads("{\"peft_type\": \"LORA\"}");
-    const lora_options *options = config.options;
+    const peft_lora_options *options = config.options;
     ck_assert_int_eq(options->common.rank, 8);
     ck_assert_double_eq(options->common.alpha, 8);
     ck_assert_double_eq(options->common.dropout, 0);
@@ -119,7 +119,7 @@ END_TEST
 START_TEST(patterns_keep_their_order)
 {
     loads("{\"peft_type\": \"LORA\", \"rank_pattern\": {\"z\": 2, \"a\": 3, \"m\": 4}}");
-    const lora_options *options = config.options;
+    const peft_lora_options *options = config.options;
     void *first = json_object_iter(options->common.rank_pattern);
     ck_assert_str_eq(json_object_iter_key(first), "z");
     ck_assert_str_eq(json_object_iter_key(json_object_iter_next(options->common.rank_pattern, first)), "a");

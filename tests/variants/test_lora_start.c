@@ -120,12 +120,12 @@ START_TEST(files_hold_a_plain_lora_with_the_same_output)
     layer_shake(&l);
     l.batch.training = false;
     ck_assert_msg(!peft_adapters_compact(l.all, &plain, &error), "%s", error.message);
-    ck_assert(!plain == !lora_start_of(l.all)->subtracts);
+    ck_assert(!plain == !peft_lora_start_of(l.all)->subtracts);
     if (plain) {
         ck_assert_str_eq(plain->variant->name, "lora");
-        ck_assert_str_eq(((const lora_options *)plain->options)->init, "kaiming");
+        ck_assert_str_eq(((const peft_lora_options *)plain->options)->init, "kaiming");
         ck_assert_int_eq(plain->layers[0].rank, 2 * l.adapter->rank);
-        ck_assert_int_eq(plain->layers[0].num_values, LORA_VALUES);
+        ck_assert_int_eq(plain->layers[0].num_values, PEFT_LORA_VALUES);
         float *expected = layer_output(&l, 1);
         l.adapter = &plain->layers[0];
         float *y = layer_output(&l, 1);
@@ -167,7 +167,7 @@ END_TEST
 /* s B A in double: [out, in] */
 static void update_of(const peft_adapter *a, double *update)
 {
-    const float *A = a->values[LORA_A].data, *B = a->values[LORA_B].data;
+    const float *A = a->values[PEFT_LORA_A].data, *B = a->values[PEFT_LORA_B].data;
     for (int64_t o = 0; o < a->out_features; o++)
         for (int64_t i = 0; i < a->in_features; i++) {
             double sum = 0;
@@ -217,8 +217,8 @@ START_TEST(pissa_shares_each_singular_value_between_A_and_B)
     values_of_rest(&l, 0, all);
     for (int64_t j = 0; j < a->rank; j++) {
         double share = all[j] / a->scaling;
-        ck_assert_double_eq_tol(square(a->values[LORA_A].data + j * 40, 40, 1), share, 1e-5 * share);
-        ck_assert_double_eq_tol(square(a->values[LORA_B].data + j, 30, a->rank), share, 1e-5 * share);
+        ck_assert_double_eq_tol(square(a->values[PEFT_LORA_A].data + j * 40, 40, 1), share, 1e-5 * share);
+        ck_assert_double_eq_tol(square(a->values[PEFT_LORA_B].data + j, 30, a->rank), share, 1e-5 * share);
     }
     layer_close(&l);
 }
@@ -278,8 +278,8 @@ START_TEST(olora_takes_the_first_columns)
         for (int64_t i = 0; i < a->rank; i++)
             ck_assert_double_eq_tol(update[o * 40 + i], a->scaling * (double)l.weight_data[o * 40 + i], 1e-5);
     for (int64_t j = 0; j < a->rank; j++) {
-        ck_assert_double_eq_tol(square(a->values[LORA_B].data + j, 30, a->rank), 1, 1e-6);
-        ck_assert(largest_value(a->values[LORA_A].data + j * 40, j) == 0);
+        ck_assert_double_eq_tol(square(a->values[PEFT_LORA_B].data + j, 30, a->rank), 1, 1e-6);
+        ck_assert(largest_value(a->values[PEFT_LORA_A].data + j * 40, j) == 0);
     }
     layer_close(&l);
 }
@@ -295,13 +295,13 @@ START_TEST(orthogonal_factors_have_no_product)
     layer_case size = sizes[4];
     size.rank = ranks[_i];
     open_lora(&l, size, "init=orthogonal");
-    const float *A = l.adapter->values[LORA_A].data, *B = l.adapter->values[LORA_B].data;
+    const float *A = l.adapter->values[PEFT_LORA_A].data, *B = l.adapter->values[PEFT_LORA_B].data;
     update_of(l.adapter, update);
     for (int k = 0; k < 30 * 40; k++) ck_assert_double_eq_tol(update[k], 0, 1e-6);
     /* rows of O_1^T R_1 / 10: of r rows only half are independent, so each has half of the mean square 1 / 100 */
     ck_assert_double_eq_tol(square(A, size.rank * 40, 1) / (40 * 0.01 * (double)((size.rank + 1) / 2)), 1, 0.5);
     ck_assert_double_eq_tol(square(B, size.rank * 30, 1) / (30 * 0.01 * (double)(size.rank / 2)), 1, 0.5);
-    ck_assert_int_eq(l.adapter->num_values, LORA_VALUES);
+    ck_assert_int_eq(l.adapter->num_values, PEFT_LORA_VALUES);
     layer_close(&l);
 }
 END_TEST
@@ -316,18 +316,18 @@ START_TEST(a_frozen_A_does_not_move)
     training_open(&free_to_move, peft_variant_find("lora"), sizes[4], NULL, 1);
     const peft_adapter *a = t.layer.adapter, *other = free_to_move.layer.adapter;
     const size_t A_bytes = 8 * 40 * sizeof(float), B_bytes = 8 * 30 * sizeof(float);
-    ck_assert_ptr_null(a->values[LORA_A].gradient);
+    ck_assert_ptr_null(a->values[PEFT_LORA_A].gradient);
     ck_assert_int_eq(t.layer.all->num_trained, 8 * 30);
     training_run(&t, 1, 1, STEPS);
     training_run(&free_to_move, 1, 1, STEPS); /* with B = 0, A has no gradient yet */
-    ck_assert_mem_eq(a->values[LORA_B].gradient, other->values[LORA_B].gradient, B_bytes);
-    ck_assert_mem_eq(a->values[LORA_B].data, other->values[LORA_B].data, B_bytes);
+    ck_assert_mem_eq(a->values[PEFT_LORA_B].gradient, other->values[PEFT_LORA_B].gradient, B_bytes);
+    ck_assert_mem_eq(a->values[PEFT_LORA_B].data, other->values[PEFT_LORA_B].data, B_bytes);
     float *A = malloc(A_bytes);
-    memcpy(A, a->values[LORA_A].data, A_bytes);
+    memcpy(A, a->values[PEFT_LORA_A].data, A_bytes);
     training_run(&t, 2, STEPS, STEPS);
     training_run(&free_to_move, 2, STEPS, STEPS);
-    ck_assert_mem_eq(a->values[LORA_A].data, A, A_bytes);
-    ck_assert_mem_ne(other->values[LORA_A].data, A, A_bytes);
+    ck_assert_mem_eq(a->values[PEFT_LORA_A].data, A, A_bytes);
+    ck_assert_mem_ne(other->values[PEFT_LORA_A].data, A, A_bytes);
     free(A);
     training_close(&t);
     training_close(&free_to_move);
@@ -356,7 +356,7 @@ START_TEST(dora_starts_beside_the_whole_weight_only)
     ck_assert_ptr_nonnull(strstr(error.message, "dora: init: \"olora\""));
     layer_open(&l, peft_variant_find("dora"), sizes[4], "init=orthogonal");
     float *y = layer_output(&l, 1), *expected = base_output(&l);
-    ck_assert(largest_value(l.adapter->values[LORA_B].data, 8 * 30) > 0);
+    ck_assert(largest_value(l.adapter->values[PEFT_LORA_B].data, 8 * 30) > 0);
     check_close("DoRA's start", y, expected, outputs_of(&l));
     free(y);
     free(expected);

@@ -48,7 +48,7 @@ START_TEST(the_best_are_kept)
     make("lora", "rank=2;alpha=4");
     for (int l = 0; l < NUM_LAYERS; l++)
         for (int64_t k = 0; k < wide->layers[l].rank * layers[l].in_features; k++)
-            wide->layers[l].values[LORA_A].data[k] = (float)(100 * l + k);
+            wide->layers[l].values[PEFT_LORA_A].data[k] = (float)(100 * l + k);
     /* six in all: four of the second, one of each other */
     share((const double[WIDE]){0.3, 0.1, 0, 0, 0.9, 0.8, 0.7, 0.2, 0.4, 0.15, 0});
     const int64_t ranks[] = {1, 4, 1};
@@ -59,9 +59,9 @@ START_TEST(the_best_are_kept)
         ck_assert_int_eq(a->rank, ranks[l]);
         ck_assert_double_eq(a->scaling, 2);
         for (int64_t k = 0; k < a->rank * a->in_features; k++)
-            ck_assert_double_eq((double)a->values[LORA_A].data[k], (double)(100 * l + k));
+            ck_assert_double_eq((double)a->values[PEFT_LORA_A].data[k], (double)(100 * l + k));
     }
-    ck_assert_int_eq(((const lora_options *)shared->options)->common.rank, 2);
+    ck_assert_int_eq(((const peft_lora_options *)shared->options)->common.rank, 2);
 }
 END_TEST
 
@@ -84,15 +84,15 @@ START_TEST(every_value_is_cut_where_the_rank_is)
     make("dora", "rank=2;alpha=4");
     peft_adapter *a = &wide->layers[1];
     for (int64_t o = 0; o < 4; o++) {
-        for (int64_t j = 0; j < 4; j++) a->values[LORA_B].data[o * 4 + j] = (float)(10 * o + j);
-        a->values[LORA_VALUES].data[o] = (float)o;
+        for (int64_t j = 0; j < 4; j++) a->values[PEFT_LORA_B].data[o * 4 + j] = (float)(10 * o + j);
+        a->values[PEFT_LORA_VALUES].data[o] = (float)o;
     }
     share((const double[WIDE]){0.9, 0.8, 0, 0, 0.7, 0.6, 0.5, 0, 0.4, 0, 0});
     ck_assert_int_eq(shared->layers[1].rank, 3);
     for (int64_t o = 0; o < 4; o++) {
         for (int64_t j = 0; j < 3; j++)
-            ck_assert_double_eq((double)shared->layers[1].values[LORA_B].data[o * 3 + j], (double)(10 * o + j));
-        ck_assert_double_eq((double)shared->layers[1].values[LORA_VALUES].data[o], (double)o);
+            ck_assert_double_eq((double)shared->layers[1].values[PEFT_LORA_B].data[o * 3 + j], (double)(10 * o + j));
+        ck_assert_double_eq((double)shared->layers[1].values[PEFT_LORA_VALUES].data[o], (double)o);
     }
 }
 END_TEST
