@@ -176,7 +176,7 @@ static peft_tensor *mean_pool(work *w)
     return peft_mean_pool(w->g, x_of(w), starts_of(w));
 }
 
-/* Steps that run together (ops/chain.h). */
+/* Steps that run together (ops/engine/chain.h). */
 static peft_tensor *chain(work *w)
 {
     peft_tensor *W = frozen(w, peft_shape_2(w->out, w->in), true), *x = x_of(w);

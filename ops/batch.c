@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "ops/graph_internal.h"
+#include "ops/engine/graph_internal.h"
 #include "ops/ops.h"
 #include "ops/side.h"
 

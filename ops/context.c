@@ -1,14 +1,14 @@
-#include "ops/context_internal.h"
+#include "ops/engine/context_internal.h"
 
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "ops/packed.h"
-#include "ops/tiles.h"
+#include "ops/engine/tiles.h"
+#include "ops/onednn/packed.h"
 
-/* The kernels of a backend are the files of ops/kernels, compiled for it. Fastest first; portable runs everywhere.
+/* The kernels of a backend are the files of ops/cpu/kernels, compiled for it. Fastest first; portable runs everywhere.
  * name, kernels, does it pack frozen weights, does the CPU have it */
 #if defined(__x86_64__) && !defined(PEFT_PORTABLE_ONLY)
 #define HAS_AVX512 (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))

@@ -37,6 +37,22 @@ typedef struct peft_tensor {
     int32_t storage; /* the plan's place; -1: memory of the caller */
 } peft_tensor;
 
+/* Rows and columns of a tensor seen as a matrix: all dimensions but the last, and the last. */
+static inline int64_t peft_columns(const peft_tensor *t)
+{
+    return t->shape.ndim ? t->shape.size[t->shape.ndim - 1] : 1;
+}
+
+static inline int64_t peft_rows(const peft_tensor *t)
+{
+    int64_t rows = 1;
+    for (int32_t d = 0; d + 1 < t->shape.ndim; d++) rows *= t->shape.size[d];
+    return rows;
+}
+
+/* Of an op, so of tensors that peft_concat puts side by side. */
+enum { PEFT_MAX_INPUTS = 8 };
+
 PEFT_API peft_status peft_graph_create(peft_graph **g, peft_error *error);
 PEFT_API void peft_graph_free(peft_graph *g); /* NULL is allowed */
 PEFT_API void peft_graph_reset(peft_graph *g);
@@ -78,7 +94,8 @@ PEFT_API peft_status peft_graph_differentiate_from(peft_graph *g, peft_tensor *y
 /* Bytes that a run needs on `ctx`, to the byte. Nothing is allocated but bookkeeping. */
 PEFT_API peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *bytes, peft_error *error);
 
-/* Columns of the widest matrix that a run has BLIS pack, in memory that BLIS keeps for itself (ops/gemm.h); 0: none. */
+/* Columns of the widest matrix that a run has BLIS pack, in memory that BLIS keeps for itself (ops/cpu/gemm.h); 0:
+ * none. */
 PEFT_API int64_t peft_graph_gemm_columns(const peft_graph *g, const peft_context *ctx);
 
 /* Forward, and backward where differentiated. Plans first if that was not done. */
@@ -86,6 +103,12 @@ PEFT_API peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error
 
 /* The first error of a building function. */
 PEFT_API peft_status peft_graph_status(const peft_graph *g, peft_error *error);
+
+/* For functions that build a part of a formula. Keeps the first error; returns NULL, so that one ends with
+ * `return peft_graph_fail(...)`. */
+void *peft_graph_fail(peft_graph *g, peft_status status, const char *format, ...) PEFT_PRINTF(3, 4);
+/* True where the graph has failed already or an input is missing because of that. */
+bool peft_graph_failed(const peft_graph *g);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "ops/context.h"
-#include "ops/gemm.h"
+#include "ops/cpu/gemm.h"
 #include "ops/rng.h"
 
 /* ---- products ---- */

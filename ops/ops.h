@@ -16,7 +16,7 @@ extern "C" {
 /* y = x W^T + b        x [T, in], weight [out, in], bias [out] or NULL -> [T, out] */
 PEFT_API peft_tensor *peft_linear(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);
 
-/* The core of the family (ops/low_rank.c):
+/* The core of the family (ops/describe/low_rank.c):
  *
  *     y = y0 + s B (g * (A x))
  *

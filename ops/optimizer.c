@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/context_internal.h"
+#include "ops/engine/context_internal.h"
 
 enum { MAX_STATES = 2, PIECE_ELEMENTS = 1 << 16 };
 

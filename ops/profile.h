@@ -2,11 +2,11 @@
 #ifndef PEFT_OPS_PROFILE_H
 #define PEFT_OPS_PROFILE_H
 
-#include "ops/cost.h"
+#include "ops/engine/cost.h"
 
 typedef struct peft_profile_line {
     int64_t calls;
-    double seconds; /* of steps that run together (ops/chain.h): the threads' own, by their number */
+    double seconds; /* of steps that run together (ops/engine/chain.h): the threads' own, by their number */
     peft_cost cost; /* of all calls together */
 } peft_profile_line;
 

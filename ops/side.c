@@ -1,7 +1,7 @@
 #include "ops/side.h"
 
-#include "ops/check.h"
-#include "ops/graph_internal.h"
+#include "ops/describe/check.h"
+#include "ops/engine/graph_internal.h"
 #include "ops/ops.h"
 
 static void append(peft_graph *g, peft_side_list *list, const peft_side_value *value)

@@ -1,8 +1,8 @@
 #include "ops/weight.h"
 
-#include "ops/context_internal.h"
+#include "ops/engine/context_internal.h"
+#include "ops/onednn/packed.h"
 #include "ops/ops.h"
-#include "ops/packed.h"
 #include "ops/side.h"
 
 peft_tensor *peft_weight_leaf(peft_graph *g, const peft_weight *weight)

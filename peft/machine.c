@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "ops/dnnl.h"
-#include "ops/gemm.h"
+#include "ops/cpu/gemm.h"
+#include "ops/onednn/dnnl.h"
 
 /* The text behind `key` and a colon in a file of /proc; false: not there. */
 static bool proc_field(const char *path, const char *key, char *value, size_t bytes)

@@ -1,4 +1,4 @@
-#include "ops/gemm.h"
+#include "ops/cpu/gemm.h"
 #include "peft/machine.h"
 #include "peft/session.h"
 

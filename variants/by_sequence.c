@@ -1,6 +1,5 @@
 #include "variants/by_sequence.h"
 
-#include "ops/op.h"
 #include "ops/ops.h"
 #include "ops/side.h"
 

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "ops/op.h"
 #include "ops/ops.h"
 #include "ops/side.h"
 #include "variants/kmeans.h"

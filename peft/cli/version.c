@@ -6,8 +6,8 @@
 #include <yaml.h>
 
 #include "ops/context.h"
-#include "ops/dnnl.h"
-#include "ops/gemm.h"
+#include "ops/cpu/gemm.h"
+#include "ops/onednn/dnnl.h"
 #include "peft/train_options.h"
 
 #if defined(__clang__)

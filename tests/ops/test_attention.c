@@ -1,4 +1,4 @@
-#include "ops/graph_internal.h"
+#include "ops/engine/graph_internal.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
 

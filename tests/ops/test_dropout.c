@@ -84,7 +84,7 @@ START_TEST(the_fraction_that_is_kept_is_right)
 }
 END_TEST
 
-/* What ops/rng.h and ops/kernels/mask.h say, with peft_philox. */
+/* What ops/rng.h and ops/cpu/kernels/mask.h say, with peft_philox. */
 START_TEST(the_mask_is_the_documented_function)
 {
     const settings s = {0.1, 3, 1LL << 33, PEFT_DROP_ELEMENTS};

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/context_internal.h"
-#include "ops/graph_internal.h"
-#include "ops/tiles.h"
+#include "ops/engine/context_internal.h"
+#include "ops/engine/graph_internal.h"
+#include "ops/engine/tiles.h"
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"

@@ -66,7 +66,7 @@ START_TEST(factors_are_uniform_around_one)
 }
 END_TEST
 
-/* The bits of ops/kernels/mask.h, by peft_philox. */
+/* The bits of ops/cpu/kernels/mask.h, by peft_philox. */
 START_TEST(a_factor_is_the_documented_function)
 {
     factors f = factors_of(2, 7);

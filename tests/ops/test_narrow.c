@@ -1,6 +1,6 @@
 /* Values that are written in bf16, since all who read them round them: they change no bit. */
-#include "ops/context_internal.h"
-#include "ops/graph_internal.h"
+#include "ops/engine/context_internal.h"
+#include "ops/engine/graph_internal.h"
 #include "ops/ops.h"
 #include "ops/weight.h"
 #include "tests/support/main.h"

@@ -1,5 +1,5 @@
 /* Calls, seconds and work of each op, against what the shapes say. */
-#include "ops/context_internal.h"
+#include "ops/engine/context_internal.h"
 #include "ops/ops.h"
 #include "ops/weight.h"
 #include "tests/support/main.h"

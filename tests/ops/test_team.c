@@ -1,5 +1,5 @@
 /* Every piece of a loop is run once, and the loop is over when peft_team_run returns. */
-#include "ops/team.h"
+#include "ops/cpu/team.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

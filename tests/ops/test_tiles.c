@@ -1,5 +1,5 @@
 /* Rows in tiles: each row in one, none much larger than another, and enough of them. */
-#include "ops/tiles.h"
+#include "ops/engine/tiles.h"
 #include "tests/support/main.h"
 
 START_TEST(tiles_are_equal_but_for_a_unit)

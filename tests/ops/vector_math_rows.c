@@ -1,8 +1,8 @@
-/* Compiled once for each backend, as the kernels are: the functions of ops/kernels/vector_math.h on arrays. */
+/* Compiled once for each backend, as the kernels are: the functions of ops/cpu/kernels/vector_math.h on arrays. */
 #include "tests/ops/vector_math_rows.h"
 
-#include "ops/kernels/elementwise.h"
-#include "ops/kernels/vector_math.h"
+#include "ops/cpu/kernels/elementwise.h"
+#include "ops/cpu/kernels/vector_math.h"
 
 static void exp_row(const float *x, float *y, int64_t count)
 {

@@ -1,0 +1,73 @@
+#include "ops/cpu/gemm.h"
+
+#include <blis.h>
+#include <string.h>
+
+/* BLIS keeps the blocks of a kernel family as a context; looking one up builds it on first use, under a lock. */
+static const cntx_t *context_of(peft_gemm_arch arch)
+{
+    static const arch_t ids[PEFT_NUM_GEMM_ARCHS] = {
+#if defined(__x86_64__)
+        [PEFT_GEMM_avx512] = BLIS_ARCH_SKX,
+        [PEFT_GEMM_avx2] = BLIS_ARCH_HASWELL,
+#else
+        [PEFT_GEMM_avx512] = BLIS_ARCH_GENERIC,
+        [PEFT_GEMM_avx2] = BLIS_ARCH_GENERIC,
+#endif
+        [PEFT_GEMM_portable] = BLIS_ARCH_GENERIC,
+        [PEFT_GEMM_portable_f64] = BLIS_ARCH_GENERIC,
+    };
+    bli_init();
+    return bli_gks_lookup_nat_cntx(ids[arch]);
+}
+
+/* Our tiles are the threads (ops/engine/op.h, peft_for_rows); BLIS runs each product on the one that calls. */
+static rntm_t one_thread(void)
+{
+    rntm_t runtime = BLIS_RNTM_INITIALIZER;
+    bli_rntm_set_num_threads(1, &runtime);
+    return runtime;
+}
+
+void peft_gemm_f32(peft_gemm_arch arch, const peft_gemm_shape *s, float alpha, const float *a, const float *b,
+                   float beta, float *c)
+{
+    rntm_t runtime = one_thread();
+    bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, s->m, s->n, s->k, &alpha, (float *)(uintptr_t)a, s->row_a,
+                 s->column_a, (float *)(uintptr_t)b, s->row_b, s->column_b, &beta, c, s->row_c, s->column_c,
+                 (cntx_t *)(uintptr_t)context_of(arch), &runtime);
+}
+
+void peft_gemm_f64(peft_gemm_arch arch, const peft_gemm_shape *s, double alpha, const double *a, const double *b,
+                   double beta, double *c)
+{
+    rntm_t runtime = one_thread();
+    bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, s->m, s->n, s->k, &alpha, (double *)(uintptr_t)a, s->row_a,
+                 s->column_a, (double *)(uintptr_t)b, s->row_b, s->column_b, &beta, c, s->row_c, s->column_c,
+                 (cntx_t *)(uintptr_t)context_of(arch), &runtime);
+}
+
+peft_gemm_arch peft_gemm_arch_of(const char *backend)
+{
+    static const struct {
+        const char *backend;
+        peft_gemm_arch arch;
+    } table[] = {{"onednn", PEFT_GEMM_avx512}, {"avx512", PEFT_GEMM_avx512}, {"avx2", PEFT_GEMM_avx2}};
+    for (size_t k = 0; k < sizeof table / sizeof *table; k++)
+        if (strcmp(table[k].backend, backend) == 0) return table[k].arch;
+    return PEFT_GEMM_portable;
+}
+
+int64_t peft_gemm_buffer_bytes(const char *backend, int64_t columns)
+{
+    const cntx_t *context = context_of(peft_gemm_arch_of(backend));
+    int64_t mc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_MC, (cntx_t *)(uintptr_t)context);
+    int64_t kc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_KC, (cntx_t *)(uintptr_t)context);
+    int64_t nc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_NC, (cntx_t *)(uintptr_t)context);
+    return (mc + (columns < nc ? columns : nc)) * kc * (int64_t)sizeof(float);
+}
+
+const char *peft_gemm_version(void)
+{
+    return bli_info_get_version_str();
+}

@@ -1,0 +1,30 @@
+#include "ops/describe/cross_entropy.h"
+
+#include "ops/describe/check.h"
+#include "ops/ops.h"
+
+peft_tensor *peft_cross_entropy(peft_graph *g, peft_tensor *logits, peft_tensor *labels, peft_tensor *class_weights,
+                                double label_smoothing, double normalizer)
+{
+    const char *op = "cross_entropy";
+    if (!peft_check_real(g, op, "logits", logits) ||
+        !peft_check_matrix(g, op, "logits", logits, PEFT_ANY_SIZE, PEFT_ANY_SIZE) ||
+        !peft_check_dtype(g, op, "labels", labels, PEFT_I32) ||
+        !peft_check_vector(g, op, "labels", labels, peft_rows(logits)))
+        return NULL;
+    if (class_weights && (!peft_check_vector(g, op, "class_weights", class_weights, peft_columns(logits)) ||
+                          !peft_check_dtype(g, op, "class_weights", class_weights, logits->dtype) ||
+                          !peft_check_no_gradient(g, op, "class_weights", class_weights)))
+        return NULL;
+    if (!(label_smoothing >= 0 && label_smoothing <= 1))
+        return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: label_smoothing: expected 0 ... 1, found %g", op,
+                               label_smoothing);
+    if (!(normalizer >= 0))
+        return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: normalizer: expected 0 or more, found %g", op, normalizer);
+    peft_tensor *inputs[] = {logits, labels, class_weights};
+    peft_cross_entropy_attributes attributes = {label_smoothing, normalizer};
+    peft_node *node = peft_graph_append(g, PEFT_OP_cross_entropy, 3, inputs, &attributes, sizeof attributes);
+    peft_tensor *loss = peft_node_output(g, node, logits->dtype, peft_shape_1(1));
+    peft_node_output(g, node, logits->dtype, peft_shape_1(peft_rows(logits)));
+    return peft_graph_failed(g) ? NULL : loss;
+}
