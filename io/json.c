@@ -6,14 +6,10 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/foreign.h"
+#include "io/json_decode.h"
 
 /* ---- reading ---- */
-
-/* jansson leaves no text where an allocation failed half way. */
-static bool out_of_memory(const json_error_t *failure)
-{
-    return failure->text[0] == '\0' || json_error_code(failure) == json_error_out_of_memory;
-}
 
 peft_status peft_json_parse(const char *text, size_t bytes, const char *where, json_t **root, peft_error *error)
 {
@@ -22,9 +18,9 @@ peft_status peft_json_parse(const char *text, size_t bytes, const char *where, j
         return peft_fail(error, PEFT_ERR_FORMAT, "%s: expected a JSON document of at most %d bytes, found %zu", where,
                          PEFT_JSON_MAX_BYTES, bytes);
     json_error_t failure;
-    *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &failure);
+    *root = peft_json_decode(text, bytes, &failure);
     if (*root) return PEFT_OK;
-    if (out_of_memory(&failure)) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", where);
+    if (peft_json_out_of_memory(&failure)) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", where);
     return peft_fail(error, PEFT_ERR_FORMAT, "%s:%d:%d: %s", where, failure.line, failure.column, failure.text);
 }
 
@@ -35,6 +31,7 @@ peft_status peft_json_load(const char *path, json_t **root, peft_error *error)
     peft_status status = peft_file_map(path, &file, error);
     if (status) return status;
     status = peft_json_parse(file.data, file.bytes, path, root, error);
+    if (status) status = peft_fail_foreign(error, status, path, file.data, file.bytes);
     peft_file_unmap(&file);
     return status;
 }
@@ -78,6 +75,11 @@ static size_t real_digits(const json_t *real)
 
 static void write_leaf(output *out, const json_t *value)
 {
+    const char *beyond = peft_json_beyond_real(value);
+    if (beyond) {
+        write_text(beyond, strlen(beyond), out);
+        return;
+    }
     size_t digits = json_is_real(value) ? real_digits(value) : 0;
     if (json_dump_callback(value, write_text, out, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits))) fail_memory(out);
 }
@@ -167,6 +169,11 @@ peft_status peft_json_save(const char *path, json_t *root, peft_json_order order
 
 /* ---- fields ---- */
 
+bool peft_json_is_text(const json_t *value)
+{
+    return json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value);
+}
+
 typedef struct short_text {
     char *text;
     size_t used;
@@ -192,6 +199,8 @@ const char *peft_json_text(const json_t *value, char text[PEFT_JSON_TEXT])
         snprintf(text, PEFT_JSON_TEXT, "a list of %zu", json_array_size(value));
     } else if (!value) {
         snprintf(text, PEFT_JSON_TEXT, "nothing");
+    } else if (peft_json_beyond_real(value)) {
+        snprintf(text, PEFT_JSON_TEXT, "%s", peft_json_beyond_real(value));
     } else {
         short_text out = {.text = text};
         json_dump_callback(value, append_cut, &out, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
@@ -277,8 +286,10 @@ peft_status peft_json_string(const json_t *object, const char *key, const char *
 {
     json_t *found;
     peft_status status = find_typed(object, key, JSON_STRING, "a string", &found, where, error);
-    if (found) *value = json_string_value(found);
-    return status;
+    if (!found) return status;
+    if (!peft_json_is_text(found)) return fail_field(error, where, key, "a string without \\u0000", found);
+    *value = json_string_value(found);
+    return PEFT_OK;
 }
 
 peft_status peft_json_array(const json_t *object, const char *key, json_t **value, const char *where, peft_error *error)

@@ -15,14 +15,16 @@
 /* Larger documents are refused; the largest in use, tokenizer.json of a model with 260,000 tokens, has some 34 MB. */
 enum { PEFT_JSON_MAX_BYTES = 128 << 20 };
 
-/* Reads one document, an object or an array: UTF-8, no duplicate keys, no text after it. `*root` is the caller's
- * (json_decref). Errors read "adapter_config.json:3:14: …"; PEFT_ERR_FORMAT where it is malformed, which jansson also
- * says of a string that found no memory. The second form reads from memory, with `where` in place of the path. */
+/* Reads one document, an object or an array: UTF-8, no duplicate keys, no text after it, numbers as Python's json reads
+ * them (io/json_decode.h). `*root` is the caller's (json_decref). Errors read "adapter_config.json:3:14: …", or say
+ * what the file is instead (io/foreign.h); PEFT_ERR_FORMAT where it is malformed, which jansson also says of a string
+ * that found no memory. The second form reads from memory, with `where` in place of the path. */
 peft_status peft_json_load(const char *path, json_t **root, peft_error *error);
 peft_status peft_json_parse(const char *text, size_t bytes, const char *where, json_t **root, peft_error *error);
 
 /* Writes a document atomically (io/file.h), indented by two spaces, with a line end at the end. Real numbers have as
- * many digits as it takes to read the same value back. Keys come in the order of the object, or sorted. */
+ * many digits as it takes to read the same value back; NaN and the like are written as they were read. Keys come in the
+ * order of the object, or sorted. */
 typedef enum peft_json_order { PEFT_JSON_AS_IS, PEFT_JSON_SORTED } peft_json_order;
 peft_status peft_json_save(const char *path, json_t *root, peft_json_order order, peft_error *error);
 
@@ -41,6 +43,9 @@ peft_status peft_json_array(const json_t *object, const char *key, json_t **valu
                             peft_error *error);
 peft_status peft_json_object(const json_t *object, const char *key, json_t **value, const char *where,
                              peft_error *error);
+
+/* Is it a string that C can hold, without "\u0000"? */
+bool peft_json_is_text(const json_t *value);
 
 /* A value as messages quote it: `8`, `"abc"`, `a list of 3`, `nothing` for NULL. `text` needs PEFT_JSON_TEXT bytes and
  * is returned. */

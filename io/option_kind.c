@@ -233,7 +233,7 @@ static peft_status string_from_text(const peft_option *option, void *field, cons
 
 static peft_status string_from_json(const peft_option *option, void *field, const json_t *value, peft_error *error)
 {
-    if (json_is_string(value)) return string_from_text(option, field, json_string_value(value), error);
+    if (peft_json_is_text(value)) return string_from_text(option, field, json_string_value(value), error);
     if (!json_is_null(value)) return unexpected_json(option, value, error);
     string_clear(field);
     return PEFT_OK;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/foreign.h"
 #include "io/json.h"
 #include "io/safetensors_format.h"
 
@@ -182,6 +183,7 @@ static peft_status check_metadata(const parse *p, json_t *metadata)
     char found[PEFT_JSON_TEXT];
     const char *key;
     json_t *value;
+    if (json_is_null(metadata)) return PEFT_OK; /* as the reference reads an absent one */
     if (!json_is_object(metadata))
         return peft_fail(p->error, PEFT_ERR_FORMAT, "%s: __metadata__: expected an object, found %s", p->file->path,
                          peft_json_text(metadata, found));
@@ -279,6 +281,7 @@ peft_status peft_safetensors_open(const char *path, peft_safetensors **file, pef
     peft_status status = peft_file_map(path, &mapping, error);
     if (status) return status;
     status = peft_safetensors_open_memory(path, mapping.data, mapping.bytes, file, error);
+    if (status) status = peft_fail_foreign(error, status, path, mapping.data, mapping.bytes);
     if (status)
         peft_file_unmap(&mapping);
     else

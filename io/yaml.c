@@ -9,6 +9,7 @@
 #include <yaml.h>
 
 #include "io/file.h"
+#include "io/foreign.h"
 
 typedef struct reader {
     yaml_parser_t parser;
@@ -339,6 +340,7 @@ peft_status peft_yaml_load(const char *path, json_t **root, peft_error *error)
     peft_status status = peft_file_map(path, &file, error);
     if (status) return status;
     status = peft_yaml_parse(file.data, file.bytes, path, root, error);
+    if (status) status = peft_fail_foreign(error, status, path, file.data, file.bytes);
     peft_file_unmap(&file);
     return status;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/foreign.h"
 #include "io/json.h"
 #include "models/unicode.h"
 
@@ -25,7 +26,9 @@ static peft_status read_lines(json_t *vocab, const char *path, peft_error *error
     peft_mapped_file file;
     peft_status status = peft_file_map(path, &file, error);
     if (status) return status;
-    if (file.bytes > PEFT_JSON_MAX_BYTES)
+    if (peft_foreign_text(file.data, file.bytes)) /* any lines make a vocabulary */
+        status = peft_fail_foreign_text(error, PEFT_ERR_FORMAT, path, file.data, file.bytes);
+    else if (file.bytes > PEFT_JSON_MAX_BYTES)
         status = peft_fail(error, PEFT_ERR_FORMAT, "%s: expected at most %d bytes, found %zu", path,
                            PEFT_JSON_MAX_BYTES, file.bytes);
     const char *at = file.data, *end = at + file.bytes;

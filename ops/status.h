@@ -53,7 +53,8 @@ PEFT_API const char *peft_status_text(peft_status status);
 
 /* Writes status and message into `error` (which may be NULL) and returns the status, so that a failing function can
  * end with `return peft_fail(error, PEFT_ERR_SHAPE, "lora_A: expected [8, 768], found [16, 768]");`. A message that is
- * too long is cut, its end marked by "...". */
+ * too long is cut, its end marked by "...". It is one line: control characters, which names and texts of files may
+ * hold, are written as "\n" or "\x1b". */
 PEFT_API peft_status peft_fail(peft_error *error, peft_status status, const char *format, ...) PEFT_PRINTF(3, 4);
 PEFT_API peft_status peft_fail_va(peft_error *error, peft_status status, const char *format, va_list arguments)
     PEFT_PRINTF(3, 0);

@@ -6,6 +6,7 @@
 #include <utf8proc.h>
 
 #include "io/file.h"
+#include "io/foreign.h"
 #include "ops/nearest.h"
 #include "tasks/table_reader.h"
 
@@ -48,8 +49,10 @@ static peft_status check_text(peft_table_reader *r, const char *line, size_t byt
         utf8proc_ssize_t read =
             utf8proc_iterate((const utf8proc_uint8_t *)line + at, (utf8proc_ssize_t)(bytes - at), &letter);
         if (read < 0)
-            return peft_table_fail_at(r, r->line, "byte %zu of the line: expected UTF-8, found 0x%02X", at + 1,
-                                      (unsigned)(unsigned char)line[at]);
+            return peft_table_fail_at(r, r->line,
+                                      "byte %zu of the line: expected UTF-8, found 0x%02X; if the file has another "
+                                      "encoding, such as WINDOWS-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8",
+                                      at + 1, (unsigned)(unsigned char)line[at]);
         if (letter == 0)
             return peft_table_fail_at(r, r->line, "byte %zu of the line: a NUL byte in a text file", at + 1);
         at += (size_t)read;
@@ -102,6 +105,7 @@ peft_status peft_table_read_text(const char *path, const peft_table_format *as, 
     peft_table_reader r = {.path = path, .request = request, .table = table, .error = error};
     csv_init(&r.csv, CSV_STRICT | CSV_STRICT_FINI);
     peft_status status = read_text(&r, as, text, bytes);
+    if (status != PEFT_OK) status = peft_fail_foreign_text(error, status, path, text, bytes);
     csv_free(&r.csv);
     free(r.names);
     if (status == PEFT_OK)

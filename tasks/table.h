@@ -4,7 +4,8 @@
  *
  *     .tsv     GLUE's: tabs, no quoting, a '"' is a letter like any other
  *     .csv     commas; a field that holds commas, quotes or line ends stands in '"', quotes in it are doubled
- *     .jsonl   a JSON object a line; columns are its keys, values are strings, numbers or booleans
+ *     .jsonl   a JSON object a line, as io/json_decode.h reads it; columns are its keys, values are strings, numbers or
+ *              booleans
  *
  * All of them: UTF-8, a byte-order mark at the start is dropped, a line ends with LF or CR LF (in a quoted field, too),
  * blanks around fields belong to them, empty lines are passed over. Every other oddity is an error that names file and
@@ -25,7 +26,7 @@ extern "C" {
 
 enum { PEFT_TABLE_MAX_COLUMNS = 4 };
 
-/* UTF-8 without NUL bytes; text[bytes] is a NUL. */
+/* UTF-8; text[bytes] is a NUL. Others are in the text only where JSON says "\u0000". */
 typedef struct peft_cell {
     const char *text;
     size_t bytes;

@@ -1,7 +1,8 @@
 /* A JSON object a line, through jansson. */
-#include <jansson.h>
 #include <string.h>
 
+#include "io/json.h"
+#include "io/json_decode.h"
 #include "tasks/table_reader.h"
 
 static peft_status json_cell(peft_table_reader *r, size_t column, const json_t *value)
@@ -13,9 +14,11 @@ static peft_status json_cell(peft_table_reader *r, size_t column, const json_t *
         text = number;
         bytes = json_dumpb(value, number, sizeof number, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
     }
-    if (!text)
-        return peft_table_fail_at(r, r->line, "\"%s\": expected a string, number, true or false",
-                                  r->request->columns[column].name);
+    if (!text || peft_json_beyond_real(value)) {
+        char found[PEFT_JSON_TEXT];
+        return peft_table_fail_at(r, r->line, "\"%s\": expected a string, number, true or false, found %s",
+                                  r->request->columns[column].name, peft_json_text(value, found));
+    }
     return peft_table_set_cell(r, column, text, bytes);
 }
 
@@ -47,16 +50,22 @@ static peft_status json_header(peft_table_reader *r, json_t *object)
     return peft_table_end_header(r);
 }
 
+static bool is_blank(const char *line, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r') return false;
+    return true;
+}
+
 static peft_status json_line(peft_table_reader *r, const char *line, size_t bytes)
 {
-    if (bytes == 0) return PEFT_OK;
+    if (is_blank(line, bytes)) return PEFT_OK;
     json_error_t reason;
-    json_t *object = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &reason);
-    if (!object) {
-        bool memory = !reason.text[0] || json_error_code(&reason) == json_error_out_of_memory;
-        return memory ? peft_table_fail_memory(r)
-                      : peft_table_fail_at(r, r->line, "character %d: %s", reason.column, reason.text);
-    }
+    json_t *object = peft_json_decode(line, bytes, &reason);
+    if (!object)
+        return peft_json_out_of_memory(&reason)
+                   ? peft_table_fail_memory(r)
+                   : peft_table_fail_at(r, r->line, "character %d: %s", reason.column, reason.text);
     if (!json_is_object(object))
         peft_table_fail_at(r, r->line, "expected a JSON object, found a list");
     else if (r->has_names || json_header(r, object) == PEFT_OK)

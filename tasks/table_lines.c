@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/foreign.h"
 #include "tasks/table_reader.h"
 
 enum { TEXT, PAIR };
@@ -43,6 +44,10 @@ peft_status peft_table_from_lines(const char *text, size_t bytes, const char *na
     static const peft_table_format lines = {.line = add_line};
     const peft_table_request request = {
         .columns = {[TEXT] = {.name = "text"}, [PAIR] = {.name = pairs ? "text_pair" : NULL, .optional = true}}};
+    *table = (peft_table){0};
+    /* Any text is a list of lines: what is none has to be told before. Markup may well be somebody's texts. */
+    if (peft_foreign_text(text, bytes) && !peft_foreign_is_markup(text, bytes))
+        return peft_fail_foreign_text(error, PEFT_ERR_FORMAT, name, text, bytes);
     return peft_table_read_text(name, &lines, &request, text, bytes, table, error);
 }
 

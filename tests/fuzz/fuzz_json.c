@@ -9,6 +9,8 @@ const fuzz_seed fuzz_seeds[] = {
               "null}"),
     FUZZ_SEED("{\"a\": {\"b\": [[], {}, [1, -2, 3e-5]]}, \"\\u00e9\\n\": \"\xc3\xa9\", \"t\": true, \"f\": false}"),
     FUZZ_SEED("[{\"rank_pattern\": {\"^layer.(0|1)\\\\.q$\": 4}}, 9223372036854775807, -9223372036854775808]"),
+    FUZZ_SEED(
+        "{\"n\": NaN, \"i\": -Infinity, \"m\": 1000000000000000019884624838656, \"e\": 1e999, \"z\": \"\\u0000\"}"),
     {"", 0},
 };
 size_t fuzz_accepted;

@@ -2,7 +2,9 @@
 #include "io/json.h"
 
 #include <check.h>
+#include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/io/scratch.h"
@@ -27,11 +29,13 @@ static const struct {
     {"{} {}", "end of file expected"},
     {"3", "'[' or '{' expected"},
     {"[1", "x.json:1:2: "},
-    {"{\"a\": 9223372036854775808}", "too big integer"},
-    {"{\"a\": 1e999}", "real number overflow"},
-    {"{\"a\": NaN}", "x.json:1:9: "},
+    {"{\"a\": -NaN}", "x.json:1:7: "},
+    {"{\"a\": nan}", "x.json:1:9: "},
+    {"{\"a\": 09223372036854775808}", "x.json:1:7: "},
+    {"{\"a\": 9223372036854775808.}", "x.json:1:26: "},
+    {"{NaN: 1}", "string or '}' expected"},
     {"{\"a\": \"\xff\"}", "unable to decode byte 0xff"},
-    {"{\"a\": \"\\u0000\"}", "\\u0000 is not allowed"},
+    {"{\"\\u0000\": 1}", "NUL byte in object key"},
     {"{\"a\": \"\\ud800\"}", "invalid Unicode"},
 };
 
@@ -42,6 +46,90 @@ START_TEST(malformed_text_is_refused_with_its_place)
     ck_assert_int_eq(peft_json_parse(text, strlen(text), "x.json", &root, &error), PEFT_ERR_FORMAT);
     ck_assert_ptr_null(root);
     ck_assert_msg(strstr(error.message, malformed[_i].message) != NULL, "%s", error.message);
+}
+END_TEST
+
+/* What Python's json reads: too large integers as reals, the rest as what no reader of a number or a text takes. */
+static const struct {
+    const char *text, *written;
+    double real; /* NAN: none holds it */
+} extended[] = {
+    {"9223372036854775807", "9223372036854775807", 9223372036854775807.0},
+    {"-9223372036854775808", "-9223372036854775808", -9223372036854775808.0},
+    {"9223372036854775808", "9.22337203685477581e18", 9223372036854775808.0},
+    {"-9223372036854775809", "-9.22337203685477581e18", -9223372036854775808.0},
+    {"1000000000000000019884624838656", "1e30", 1e30},
+    {"-100000000000000000000", "-1e20", -1e20},
+    {"NaN", "NaN", (double)NAN},
+    {"Infinity", "Infinity", (double)NAN},
+    {"-Infinity", "-Infinity", (double)NAN},
+    {"1e999", "1e999", (double)NAN},
+    {"-1.5E+400", "-1.5E+400", (double)NAN},
+};
+
+START_TEST(numbers_are_read_as_python_reads_them)
+{
+    char text[200], message[200];
+    snprintf(text, sizeof text, "{\"\\\"NaN\": [\"NaN\", \"\\\\\", %s], \"n\":%s}", extended[_i].text,
+             extended[_i].text);
+    json_t *object = parse(text);
+    double value = 7;
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(object, "\"NaN"), 0)), "NaN");
+    if (isnan(extended[_i].real)) {
+        ck_assert_int_eq(peft_json_double(object, "n", -DBL_MAX, DBL_MAX, &value, "c", &error), PEFT_ERR_FORMAT);
+        snprintf(message, sizeof message, ", found %s", extended[_i].text);
+        ck_assert_msg(strstr(error.message, message) != NULL, "%s", error.message);
+        const char *string = NULL;
+        ck_assert_int_eq(peft_json_string(object, "n", &string, "c", &error), PEFT_ERR_FORMAT);
+        ck_assert_ptr_null(string);
+    } else {
+        ck_assert_int_eq(peft_json_double(object, "n", -DBL_MAX, DBL_MAX, &value, "c", &error), PEFT_OK);
+        ck_assert(value == extended[_i].real); /* the nearest, to the bit */
+    }
+    json_object_del(object, "\"NaN");
+    snprintf(text, sizeof text, "{\n  \"n\": %s\n}\n", extended[_i].written);
+    ck_assert_int_eq(peft_json_save(scratch("n.json"), object, PEFT_JSON_AS_IS, &error), PEFT_OK);
+    json_t *again;
+    ck_assert_int_eq(peft_json_load(scratch("n.json"), &again, &error), PEFT_OK);
+    ck_assert(json_equal(object, again));
+    if (!strchr(extended[_i].written, '.') || isnan(extended[_i].real))
+        ck_assert_msg(holds(scratch("n.json"), text, strlen(text)), "%s", extended[_i].text);
+    json_decref(again);
+    json_decref(object);
+}
+END_TEST
+
+/* The place of a fault is that of the file, whatever stands before it. */
+static const struct {
+    const char *text, *message;
+} behind[] = {
+    {"{\"a\": NaN, \"b\": }", "x.json:1:17: "},
+    {"{\"a\": -Infinity, \"b\": 18446744073709551616,\n \"c\": }", "x.json:2:7: "},
+    {"[NaN,\n\n 18446744073709551616, 1e999 2]", "x.json:3:30: "},
+    {"[NaN, \"\xc3\xa9\", 1e999 2]", "x.json:1:18: "},
+};
+
+START_TEST(places_are_those_of_the_text_as_it_is)
+{
+    json_t *root;
+    const char *text = behind[_i].text;
+    ck_assert_int_eq(peft_json_parse(text, strlen(text), "x.json", &root, &error), PEFT_ERR_FORMAT);
+    ck_assert_msg(strncmp(error.message, behind[_i].message, strlen(behind[_i].message)) == 0, "%s", error.message);
+}
+END_TEST
+
+START_TEST(strings_with_a_nul_do_no_harm_where_nobody_reads_them)
+{
+    json_t *object = parse("{\"a\": \"x\\u0000y\", \"b\": \"\\u0000NaN, too\"}");
+    const char *text = NULL;
+    ck_assert_int_eq(peft_json_string(object, "a", &text, "c", &error), PEFT_ERR_FORMAT);
+    ck_assert_str_eq(error.message, "c: a: expected a string without \\u0000, found \"x\\u0000y\"");
+    ck_assert_int_eq(peft_json_save(scratch("n.json"), object, PEFT_JSON_AS_IS, &error), PEFT_OK);
+    json_t *again;
+    ck_assert_int_eq(peft_json_load(scratch("n.json"), &again, &error), PEFT_OK);
+    ck_assert(json_equal(object, again));
+    json_decref(again);
+    json_decref(object);
 }
 END_TEST
 
@@ -317,6 +405,9 @@ int main(void)
     TCase *tests = tcase_create("json");
     tcase_add_checked_fixture(tests, scratch_setup, scratch_teardown);
     tcase_add_loop_test(tests, malformed_text_is_refused_with_its_place, 0, sizeof malformed / sizeof malformed[0]);
+    tcase_add_loop_test(tests, numbers_are_read_as_python_reads_them, 0, sizeof extended / sizeof extended[0]);
+    tcase_add_loop_test(tests, places_are_those_of_the_text_as_it_is, 0, sizeof behind / sizeof behind[0]);
+    tcase_add_test(tests, strings_with_a_nul_do_no_harm_where_nobody_reads_them);
     tcase_add_test(tests, deep_nesting_is_refused);
     tcase_add_test(tests, documents_over_the_bound_are_refused_unread);
     tcase_add_test(tests, loading_a_missing_file_names_it);

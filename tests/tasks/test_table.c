@@ -42,6 +42,10 @@ static const struct {
     {"a.jsonl",
      "\xEF\xBB\xBF\n{\"text\": \"one\\u0020two\", \"label\": \"x\"}\r\n\n{\"label\":\"y\",\"text\":\"three\"}",
      {2, 4}},
+    {"a.jsonl",
+     " \n{\"id\": 18446744073709551616, \"text\": \"one two\", \"label\": \"x\"}\n\t\r\n"
+     "{\"label\":\"y\",\"text\":\"three\", \"score\": NaN}\n \n",
+     {2, 4}},
 };
 
 START_TEST(formats_agree_on_what_the_rows_are)
@@ -90,6 +94,16 @@ START_TEST(numbers_and_booleans_of_json_become_text)
               "{\"text\": \"c\", \"label\": true}\n{\"text\": \"d\", \"label\": -2}\n",
               &text_and_label, &table);
     for (size_t i = 0; i < 4; i++) ck_assert_str_eq(table.columns[1][i].text, expected[i]);
+    peft_table_free(&table);
+}
+END_TEST
+
+START_TEST(texts_of_json_hold_any_character)
+{
+    peft_table table;
+    read_good("a.jsonl", "{\"text\": \"a\\u0000b\"}\n", &text_and_label, &table);
+    ck_assert_uint_eq(table.columns[0][0].bytes, 3);
+    ck_assert_mem_eq(table.columns[0][0].text, "a\0b", 4);
     peft_table_free(&table);
 }
 END_TEST
@@ -167,7 +181,14 @@ static const struct {
     {"a.tsv", "", "a.tsv: the file is empty", 0},
     {"a.tsv", "\xEF\xBB\xBF", "a.tsv: the file is empty", 0},
     {"a.tsv", "text\tlabel\n", "a.tsv: no rows in the file", 0},
-    {"a.jsonl", "\n\n", "a.jsonl: no rows in the file", 0},
+    {"a.jsonl", "\n \n\t\n", "a.jsonl: no rows in the file", 0},
+    {"a.jsonl", "{\"text\": NaN}\n", "a.jsonl:1: \"text\": expected a string, number, true or false, found NaN", 0},
+    {"a.csv", "text,label\ra,x\rb,y\r", "a.csv: this is text whose lines end with CR alone", 0},
+    {"a.tsv", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "a.tsv: this is a Git LFS pointer",
+     0},
+    {"a.jsonl", "<!DOCTYPE html>\n<html>\n", "a.jsonl: this is an HTML page", 0},
+    {"a.csv", "\xFF\xFEt\0e\0x\0t\0\n\0", "a.csv: this is UTF-16 text", 12},
+    {"a.tsv", "index\t\"a\nb\"\n1\t2\n", "a.tsv:1: column \"text\": unknown. Known: index, \"a", 0},
     {"a.csv", "text,label\na,x\n\"b,y\nc,z\n", "a.csv:3: a quoted field in the row that begins here has no closing", 0},
     {"a.csv", "text,label\na \"b\" c,x\n", "a.csv:2: a '\"' out of place", 0},
     {"a.csv", "text,label\n\"a\"b,x\n", "a.csv:2: a '\"' out of place", 0},
@@ -282,6 +303,8 @@ static const struct {
     {"a\tb\tc\n", 6, "a.txt:1: expected two texts with one tab between them, found 2 tabs"},
     {"a\nb\tc\n", 6, "a.txt:2: expected one text, as on the first line, found 1 tabs"},
     {"a\n\0b\n", 5, "a.txt:2: byte 1 of the line: a NUL byte"},
+    {"version https://git-lfs.github.com/spec/v1\n", 43, "a.txt: this is a Git LFS pointer"},
+    {"a\rb\r", 4, "a.txt: this is text whose lines end with CR alone"},
     {"a\nb\xC3", 4, "a.txt:2: byte 2 of the line: expected UTF-8, found 0xC3"},
 };
 
@@ -330,6 +353,7 @@ TEST_MAIN("table", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown
           tcase_add_test(tc, quotes_and_blanks_are_letters_in_tsv);
           tcase_add_test(tc, quoted_fields_of_csv_hold_commas_quotes_and_lines);
           tcase_add_test(tc, numbers_and_booleans_of_json_become_text);
+          tcase_add_test(tc, texts_of_json_hold_any_character);
           tcase_add_test(tc, files_without_header_take_the_names_from_the_caller);
           tcase_add_test(tc, optional_columns_may_be_absent);
           tcase_add_test(tc, broken_rows_are_skipped_and_counted_on_request); tcase_add_test(tc, many_rows_are_kept);
