@@ -175,18 +175,17 @@ void peft_truncate_longest_first(size_t *first, size_t *second, size_t max_lengt
     *longer = max_length - *shorter;
 }
 
-void peft_template_apply(const peft_template *pattern, peft_encoding *encoding, size_t first, size_t keep_first,
-                         size_t keep_second)
+void peft_template_apply(const peft_template *pattern, peft_encoding *encoding, peft_kept first, peft_kept second)
 {
     size_t length = 0;
     for (size_t i = 0; i < pattern->count; i++) {
         int32_t id = pattern->pieces[i].id;
-        size_t count = id >= 0 ? 1 : id == PEFT_PIECE_FIRST ? keep_first : keep_second;
+        const peft_kept *kept = id == PEFT_PIECE_FIRST ? &first : &second;
+        size_t count = id >= 0 ? 1 : kept->count;
         if (id >= 0)
             encoding->input_ids[length] = id;
         else
-            memmove(encoding->input_ids + length,
-                    encoding->input_ids + pattern->num_specials + (id == PEFT_PIECE_FIRST ? 0 : first),
+            memmove(encoding->input_ids + length, encoding->input_ids + pattern->num_specials + kept->begin,
                     count * sizeof *encoding->input_ids);
         for (size_t k = 0; k < count; k++) encoding->token_type_ids[length + k] = pattern->pieces[i].type_id;
         length += count;

@@ -35,9 +35,13 @@ peft_status peft_template_read(peft_template *single, peft_template *pair, const
  * where they were equal. Without a second text *second is 0. */
 void peft_truncate_longest_first(size_t *first, size_t *second, size_t max_length);
 
-/* Builds the result in place. On entry the ids of the texts stand in encoding->input_ids from num_specials on: those of
- * the first (`first` of them, `keep_first` are kept), then those of the second. */
-void peft_template_apply(const peft_template *pattern, peft_encoding *encoding, size_t first, size_t keep_first,
-                         size_t keep_second);
+/* What is kept of a text: `count` tokens from `begin` on. */
+typedef struct peft_kept {
+    size_t begin, count;
+} peft_kept;
+
+/* Builds the result in place. On entry the ids of the texts stand in encoding->input_ids from num_specials on, one text
+ * behind the other; what is kept of them is counted from there. */
+void peft_template_apply(const peft_template *pattern, peft_encoding *encoding, peft_kept first, peft_kept second);
 
 #endif

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/file.h"
 #include "io/json.h"
 #include "models/added_tokens.h"
+#include "models/special_tokens.h"
 #include "models/template.h"
+#include "models/tokenizer_folder.h"
 #include "models/tokenizer_kind.h"
 #include "models/unicode.h"
-#include "models/vocab_txt.h"
 #include "models/wordpiece.h"
 
 static const peft_tokenizer_kind *const kinds[] = {&peft_wordpiece};
@@ -19,11 +19,23 @@ struct peft_tokenizer {
     const peft_tokenizer_kind *kind;
     void *state; /* of the kind */
     peft_added_tokens added;
-    bool match_specials;
+    bool match_specials, cut_left;
     peft_template single, pair;
+    json_t *notes;
 };
 
 /* ---- opening ---- */
+
+/* Files of before 2020 do not name the type; each type has fields that those below it lack. */
+static const char *type_by_fields(const json_t *model)
+{
+    static const struct {
+        const char *field, *type;
+    } marks[] = {{"merges", "BPE"}, {"max_input_chars_per_word", "WordPiece"}, {"unk_id", "Unigram"}};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+        if (json_object_get(model, marks[i].field)) return marks[i].type;
+    return NULL;
+}
 
 static peft_status choose_kind(peft_tokenizer *tokenizer, const json_t *root, peft_error *error)
 {
@@ -32,23 +44,11 @@ static peft_status choose_kind(peft_tokenizer *tokenizer, const json_t *root, pe
     peft_status status = peft_json_object(root, "model", &model, "tokenizer", error);
     if (status == PEFT_OK && model) status = peft_json_string(model, "type", &type, "model", error);
     if (status) return status;
+    if (!type) type = type_by_fields(model);
     for (size_t i = 0; type && i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(type, kinds[i]->name) == 0) tokenizer->kind = kinds[i];
     if (tokenizer->kind) return PEFT_OK;
     return peft_fail(error, PEFT_ERR_UNSUPPORTED, "model: type %s is not offered", type ? type : "(none)");
-}
-
-/* An added token that the vocabulary has as well must have the same id there. */
-static peft_status check_added(const peft_tokenizer *tokenizer, const json_t *list, peft_error *error)
-{
-    for (size_t i = 0; i < tokenizer->added.count; i++) {
-        const char *text = json_string_value(json_object_get(json_array_get(list, i), "content"));
-        int32_t id = tokenizer->kind->token_id(tokenizer->state, text, strlen(text));
-        if (id >= 0 && id != tokenizer->added.tokens[i].id)
-            return peft_fail(error, PEFT_ERR_FORMAT, "%s: id is %d, but %d in the vocabulary", text,
-                             tokenizer->added.tokens[i].id, id);
-    }
-    return PEFT_OK;
 }
 
 static peft_status open_added(peft_tokenizer *tokenizer, const json_t *root, peft_error *error)
@@ -56,14 +56,13 @@ static peft_status open_added(peft_tokenizer *tokenizer, const json_t *root, pef
     json_t *list = NULL;
     peft_status status = peft_json_array(root, "added_tokens", &list, "tokenizer", error);
     if (status) return status;
-    status = peft_added_tokens_open(&tokenizer->added, list, error);
-    if (status == PEFT_OK) status = check_added(tokenizer, list, error);
+    status = peft_added_tokens_open(&tokenizer->added, list, tokenizer->kind, tokenizer->state, error);
     return status ? peft_fail_in(error, status, "added_tokens") : PEFT_OK;
 }
 
-/* The file's maximum length is advice that callers read from the model's configuration; its direction and strategy
- * change ids. */
-static peft_status check_truncation(const json_t *root, peft_error *error)
+/* The file's maximum length and strategy are what its last user had set. As in transformers they are left to whoever
+ * encodes, and texts are cut the longest first; the side is a property of the tokenizer. */
+static peft_status read_truncation(peft_tokenizer *tokenizer, const json_t *root, peft_error *error)
 {
     json_t *truncation = NULL;
     const char *direction = "Right", *strategy = "LongestFirst";
@@ -72,15 +71,20 @@ static peft_status check_truncation(const json_t *root, peft_error *error)
     status = peft_json_string(truncation, "direction", &direction, "truncation", error);
     if (status == PEFT_OK) status = peft_json_string(truncation, "strategy", &strategy, "truncation", error);
     if (status) return status;
-    if (strcmp(direction, "Right") == 0 && strcmp(strategy, "LongestFirst") == 0) return PEFT_OK;
-    return peft_fail(error, PEFT_ERR_UNSUPPORTED, "truncation: expected Right, LongestFirst, found %s, %s", direction,
-                     strategy);
+    tokenizer->cut_left = strcmp(direction, "Left") == 0;
+    if (!tokenizer->cut_left && strcmp(direction, "Right") != 0)
+        return peft_fail(error, PEFT_ERR_FORMAT, "truncation: direction: expected Left or Right, found %s", direction);
+    if (strcmp(strategy, "LongestFirst") == 0) return PEFT_OK;
+    return peft_token_note(tokenizer->notes, error,
+                           "tokenizer.json: truncation strategy %s is ignored, as in transformers: texts are cut the "
+                           "longest first",
+                           strategy);
 }
 
 static peft_status build(peft_tokenizer *tokenizer, const json_t *root, peft_error *error)
 {
     peft_status status = choose_kind(tokenizer, root, error);
-    if (status == PEFT_OK) status = check_truncation(root, error);
+    if (status == PEFT_OK) status = read_truncation(tokenizer, root, error);
     if (status == PEFT_OK) status = tokenizer->kind->open(&tokenizer->state, root, error);
     if (status == PEFT_OK) status = open_added(tokenizer, root, error);
     if (status == PEFT_OK)
@@ -89,38 +93,34 @@ static peft_status build(peft_tokenizer *tokenizer, const json_t *root, peft_err
     return status;
 }
 
-static peft_status load(const char *model_dir, char **path, json_t **root, peft_error *error)
+static peft_status open_folder(peft_tokenizer *tokenizer, const char *model_dir, peft_error *error)
 {
-    peft_status status = peft_path_join(model_dir, "tokenizer.json", path, error);
-    if (status) return status;
-    if (peft_file_exists(*path)) return peft_json_load(*path, root, error);
-    free(*path);
-    status = peft_path_join(model_dir, "vocab.txt", path, error);
-    if (status) return status;
-    if (peft_file_exists(*path)) return peft_vocab_txt_load(model_dir, *path, root, error);
-    return peft_fail(error, PEFT_ERR_FILE, "%s: expected tokenizer.json or vocab.txt, found neither", model_dir);
-}
-
-peft_status peft_tokenizer_open(peft_tokenizer **tokenizer, const char *model_dir, peft_error *error)
-{
-    *tokenizer = NULL;
     char *path = NULL;
     json_t *root = NULL;
-    peft_status status = load(model_dir, &path, &root, error);
-    peft_tokenizer *opened = status ? NULL : calloc(1, sizeof *opened);
+    tokenizer->match_specials = true;
+    tokenizer->notes = json_array();
+    if (!tokenizer->notes) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", model_dir);
+    peft_status status = peft_tokenizer_folder_read(model_dir, &path, &root, tokenizer->notes, error);
     if (status == PEFT_OK) {
-        status = opened ? build(opened, root, error) : peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
+        status = build(tokenizer, root, error);
         if (status) peft_fail_in(error, status, path);
     }
     json_decref(root);
     free(path);
-    if (status) {
+    return status;
+}
+
+peft_status peft_tokenizer_open(peft_tokenizer **tokenizer, const char *model_dir, peft_error *error)
+{
+    peft_tokenizer *opened = calloc(1, sizeof *opened);
+    *tokenizer = NULL;
+    if (!opened) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", model_dir);
+    peft_status status = open_folder(opened, model_dir, error);
+    if (status)
         peft_tokenizer_close(opened);
-        return status;
-    }
-    opened->match_specials = true;
-    *tokenizer = opened;
-    return PEFT_OK;
+    else
+        *tokenizer = opened;
+    return status;
 }
 
 void peft_tokenizer_close(peft_tokenizer *tokenizer)
@@ -128,7 +128,14 @@ void peft_tokenizer_close(peft_tokenizer *tokenizer)
     if (!tokenizer) return;
     peft_added_tokens_close(&tokenizer->added);
     if (tokenizer->state) tokenizer->kind->close(tokenizer->state);
+    json_decref(tokenizer->notes);
     free(tokenizer);
+}
+
+void peft_tokenizer_notes(const peft_tokenizer *tokenizer, peft_note_function *note, void *argument)
+{
+    for (size_t i = 0; note && i < json_array_size(tokenizer->notes); i++)
+        note(argument, json_string_value(json_array_get(tokenizer->notes, i)));
 }
 
 void peft_tokenizer_match_specials(peft_tokenizer *tokenizer, bool match)
@@ -145,12 +152,51 @@ int32_t peft_tokenizer_vocab_size(const peft_tokenizer *tokenizer)
 int32_t peft_tokenizer_token_id(const peft_tokenizer *tokenizer, const char *token)
 {
     size_t bytes = strlen(token);
-    int32_t index = tokenizer->added.trie ? peft_vocab_find(tokenizer->added.trie, token, bytes) : -1;
-    if (index >= 0) return tokenizer->added.tokens[index].id;
-    return tokenizer->kind->token_id(tokenizer->state, token, bytes);
+    int32_t id = peft_added_tokens_id(&tokenizer->added, token, bytes);
+    return id >= 0 ? id : tokenizer->kind->token_id(tokenizer->state, token, bytes);
 }
 
 /* ---- encoding ---- */
+
+/* A part of a text: cut at added tokens, what lies between them given on to the next step. */
+typedef struct part {
+    const peft_tokenizer *tokenizer;
+    const peft_added_set *set;
+    peft_status (*next)(const peft_tokenizer *tokenizer, const char *text, size_t bytes, peft_encoding *encoding,
+                        peft_error *error);
+} part;
+
+static peft_status cut(const part *p, const char *text, size_t bytes, peft_encoding *encoding, peft_error *error)
+{
+    peft_added_match match = {0};
+    peft_status status = PEFT_OK;
+    do {
+        peft_added_tokens_next(&p->tokenizer->added, p->set, p->tokenizer->match_specials, text, bytes, &match);
+        if (match.from < match.begin)
+            status = p->next(p->tokenizer, text + match.from, match.begin - match.from, encoding, error);
+        if (status == PEFT_OK && match.token && !peft_encoding_push(encoding, match.token->id))
+            status = peft_fail(error, PEFT_ERR_MEMORY, "text: out of memory");
+    } while (status == PEFT_OK && match.token);
+    return status;
+}
+
+static peft_status encode_normalized(const peft_tokenizer *tokenizer, const char *text, size_t bytes,
+                                     peft_encoding *encoding, peft_error *error)
+{
+    return tokenizer->kind->encode(tokenizer->state, text, bytes, true, encoding, error);
+}
+
+static peft_status encode_plain(const peft_tokenizer *tokenizer, const char *text, size_t bytes,
+                                peft_encoding *encoding, peft_error *error)
+{
+    const part normalized = {tokenizer, &tokenizer->added.normalized, encode_normalized};
+    if (!normalized.set->trie) return tokenizer->kind->encode(tokenizer->state, text, bytes, false, encoding, error);
+    peft_text_buffer buffer = {0};
+    peft_status status = tokenizer->kind->normalize(tokenizer->state, text, bytes, &buffer, error);
+    if (status == PEFT_OK && buffer.bytes) status = cut(&normalized, buffer.text, buffer.bytes, encoding, error);
+    peft_text_buffer_free(&buffer);
+    return status;
+}
 
 static peft_status encode_text(const peft_tokenizer *tokenizer, const char *text, size_t bytes, peft_encoding *encoding,
                                peft_error *error)
@@ -159,16 +205,13 @@ static peft_status encode_text(const peft_tokenizer *tokenizer, const char *text
     if (valid < bytes)
         return peft_fail(error, PEFT_ERR_FORMAT, "text: byte %zu (0x%02x) is not valid UTF-8", valid,
                          (unsigned)(unsigned char)text[valid]);
-    peft_status status = PEFT_OK;
-    for (size_t from = 0, done = 0; status == PEFT_OK; from = done) {
-        size_t end = bytes;
-        const peft_added_token *token =
-            peft_added_tokens_next(&tokenizer->added, tokenizer->match_specials, text, bytes, &done, &end);
-        if (from < end) status = tokenizer->kind->encode(tokenizer->state, text + from, end - from, encoding, error);
-        if (status || !token) break;
-        if (!peft_encoding_push(encoding, token->id)) status = peft_fail(error, PEFT_ERR_MEMORY, "text: out of memory");
-    }
-    return status;
+    const part as_is = {tokenizer, &tokenizer->added.as_is, encode_plain};
+    return cut(&as_is, text, bytes, encoding, error);
+}
+
+static peft_kept kept(const peft_tokenizer *tokenizer, size_t begin, size_t length, size_t count)
+{
+    return (peft_kept){begin + (tokenizer->cut_left ? length - count : 0), count};
 }
 
 static peft_status encode_texts(const peft_tokenizer *tokenizer, const char *text, size_t text_bytes, const char *pair,
@@ -192,7 +235,8 @@ static peft_status encode_texts(const peft_tokenizer *tokenizer, const char *tex
     size_t keep_first = first, keep_second = second;
     peft_truncate_longest_first(&keep_first, &keep_second, max_length - pattern->num_specials);
     encoding->truncated = first - keep_first + second - keep_second;
-    peft_template_apply(pattern, encoding, first, keep_first, keep_second);
+    peft_template_apply(pattern, encoding, kept(tokenizer, 0, first, keep_first),
+                        kept(tokenizer, first, second, keep_second));
     return PEFT_OK;
 }
 

@@ -77,6 +77,24 @@ unsigned peft_char_class(int32_t c)
     return category < sizeof class_of_category ? class_of_category[category] : 0;
 }
 
+bool peft_char_is_word(int32_t c)
+{
+    static const bool of_category[] = {
+        [UTF8PROC_CATEGORY_LU] = true, [UTF8PROC_CATEGORY_LL] = true, [UTF8PROC_CATEGORY_LT] = true,
+        [UTF8PROC_CATEGORY_LM] = true, [UTF8PROC_CATEGORY_LO] = true, [UTF8PROC_CATEGORY_MN] = true,
+        [UTF8PROC_CATEGORY_MC] = true, [UTF8PROC_CATEGORY_ME] = true, [UTF8PROC_CATEGORY_ND] = true,
+        [UTF8PROC_CATEGORY_NL] = true, [UTF8PROC_CATEGORY_PC] = true,
+    };
+    /* Joiners, and letters in circles and squares, which are alphabetic. */
+    static const int32_t others[][2] = {
+        {0x200C, 0x200D}, {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
+    size_t category = (size_t)utf8proc_category(c);
+    if (category < sizeof of_category && of_category[category]) return true;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (c >= others[i][0] && c <= others[i][1]) return true;
+    return false;
+}
+
 bool peft_char_is_ideograph(int32_t c)
 {
     /* The blocks as the reference has them; U+2B820 to U+2B91F of extension E are left out there. */

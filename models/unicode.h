@@ -20,6 +20,9 @@ enum {
 };
 unsigned peft_char_class(int32_t c);
 
+/* Is it part of a word as regular expressions have it (\w): a letter, mark, digit, connector or joiner? */
+bool peft_char_is_word(int32_t c);
+
 /* Is it an ideograph that BERT makes a word of its own? */
 bool peft_char_is_ideograph(int32_t c);
 

@@ -145,8 +145,10 @@ peft_status peft_vocab_open(peft_vocab **vocab, peft_vocab_entry *entries, size_
     return PEFT_OK;
 }
 
-static peft_status entries_from_json(json_t *object, peft_vocab_entry *entries, peft_error *error)
+/* An empty token, as a blank line makes it, is found in no text. */
+static peft_status entries_from_json(json_t *object, peft_vocab_entry *entries, size_t *count, peft_error *error)
 {
+    *count = 0;
     const char *text;
     size_t bytes;
     json_t *id;
@@ -156,7 +158,7 @@ static peft_status entries_from_json(json_t *object, peft_vocab_entry *entries, 
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > PEFT_VOCAB_MAX_ID)
             return peft_fail(error, PEFT_ERR_FORMAT, "token \"%.*s\": expected an id from 0 to %d, found %s",
                              shown(bytes), text, PEFT_VOCAB_MAX_ID, peft_json_text(id, found));
-        *entries++ = (peft_vocab_entry){text, bytes, (int32_t)json_integer_value(id)};
+        if (bytes) entries[(*count)++] = (peft_vocab_entry){text, bytes, (int32_t)json_integer_value(id)};
     }
     return PEFT_OK;
 }
@@ -168,7 +170,7 @@ peft_status peft_vocab_open_json(peft_vocab **vocab, json_t *object, peft_error 
     size_t count = json_object_size(object);
     peft_vocab_entry *entries = calloc(count + 1, sizeof *entries);
     if (!entries) return peft_fail(error, PEFT_ERR_MEMORY, "vocabulary of %zu tokens: out of memory", count);
-    peft_status status = entries_from_json(object, entries, error);
+    peft_status status = entries_from_json(object, entries, &count, error);
     if (status == PEFT_OK) status = peft_vocab_open(vocab, entries, count, error);
     free(entries);
     return status;

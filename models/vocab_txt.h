@@ -1,4 +1,4 @@
-/* models/vocab_txt.h - BERT's older files: a token a line, its id the number of the line from 0. */
+/* models/vocab_txt.h - BERT's older file: a token a line, its id the number of the line from 0. */
 #ifndef PEFT_MODELS_VOCAB_TXT_H
 #define PEFT_MODELS_VOCAB_TXT_H
 
@@ -6,8 +6,8 @@
 
 #include "ops/status.h"
 
-/* Reads `path` (vocab.txt) and tokenizer_config.json of the same folder, if it is there, into what a tokenizer.json
- * would say. `*root` is the caller's (json_decref). Settings that this cannot express are refused. */
-peft_status peft_vocab_txt_load(const char *model_dir, const char *path, json_t **root, peft_error *error);
+/* Reads vocab.txt as the `model` of a tokenizer.json. White space at the end of a line does not count; of a token that
+ * occurs twice the last line counts, which is noted. `*model` is the caller's (json_decref). */
+peft_status peft_vocab_txt_load(const char *path, json_t **model, json_t *notes, peft_error *error);
 
 #endif

@@ -35,6 +35,7 @@ typedef struct wordpiece {
 typedef struct word {
     const wordpiece *self;
     peft_encoding *out;
+    peft_text_buffer *text_out; /* not NULL: the normalized text is wanted, not the words */
     bool out_of_memory;
     size_t bytes, num_chars;
     char text[MAX_WORD_CHARS * MAX_CHAR_BYTES];
@@ -79,7 +80,9 @@ static void append(word *w, const char *text, size_t bytes)
 
 static void take(word *w, action what, const char *text, size_t bytes)
 {
-    if (what == INSIDE) {
+    if (w->text_out) {
+        if (what != SKIP && !peft_text_buffer_add(w->text_out, text, bytes)) w->out_of_memory = true;
+    } else if (what == INSIDE) {
         append(w, text, bytes);
     } else if (what != SKIP) {
         end_word(w);
@@ -102,15 +105,19 @@ static bool is_cleaned_away(const wordpiece *self, int32_t c)
     return self->clean_text && (peft_char_class(c) & PEFT_CHAR_CONTROL) != 0;
 }
 
+static void take_as_is(word *w, int32_t c)
+{
+    char text[MAX_CHAR_BYTES];
+    action what = action_of(c);
+    if (what == SPACE && w->self->clean_text) c = ' ';
+    take(w, what, text, (size_t)utf8proc_encode_char(c, (utf8proc_uint8_t *)text));
+}
+
 static void take_lower(word *w, int32_t c)
 {
     int32_t lower[PEFT_CHAR_MAX_LOWER] = {c};
     size_t count = w->self->lowercase ? peft_char_lower(c, lower) : 1;
-    for (size_t i = 0; i < count; i++) {
-        char text[MAX_CHAR_BYTES];
-        size_t bytes = (size_t)utf8proc_encode_char(lower[i], (utf8proc_uint8_t *)text);
-        take(w, action_of(lower[i]), text, bytes);
-    }
+    for (size_t i = 0; i < count; i++) take_as_is(w, lower[i]);
 }
 
 /* Marks that decomposing leaves are dropped here one by one. NFD would also sort those of a letter by combining class,
@@ -127,41 +134,57 @@ static void take_char(word *w, int32_t c)
 {
     if (is_cleaned_away(w->self, c)) return;
     bool apart = w->self->handle_chinese_chars && peft_char_is_ideograph(c);
-    if (apart) end_word(w);
+    if (apart) take(w, SPACE, " ", 1);
     take_normalized(w, c);
-    if (apart) end_word(w);
+    if (apart) take(w, SPACE, " ", 1);
 }
 
 static void prepare_ascii(wordpiece *self)
 {
     for (int32_t c = 0; c < NUM_ASCII; c++) {
         bool upper = self->lowercase && c >= 'A' && c <= 'Z';
-        self->ascii[c].lower = (char)(upper ? c - 'A' + 'a' : c);
-        self->ascii[c].action = (uint8_t)(is_cleaned_away(self, c) ? SKIP : action_of(c));
+        action what = is_cleaned_away(self, c) ? SKIP : action_of(c);
+        self->ascii[c].action = (uint8_t)what;
+        self->ascii[c].lower = (char)(upper ? c - 'A' + 'a' : what == SPACE && self->clean_text ? ' ' : c);
     }
 }
 
-static peft_status wordpiece_encode(const void *state, const char *text, size_t bytes, peft_encoding *out,
-                                    peft_error *error)
+static void take_text(word *w, const char *text, size_t bytes, void (*take_other)(word *w, int32_t c))
 {
-    const wordpiece *self = state;
-    word w;
-    w.self = self;
-    w.out = out;
-    w.out_of_memory = false;
-    w.bytes = w.num_chars = 0;
-
     const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text, *end = at + bytes;
     while (at < end) {
         if (*at < NUM_ASCII) {
-            take(&w, (action)self->ascii[*at].action, &self->ascii[*at].lower, 1);
+            take(w, (action)w->self->ascii[*at].action, &w->self->ascii[*at].lower, 1);
             at++;
         } else {
             utf8proc_int32_t c;
             at += utf8proc_iterate(at, end - at, &c);
-            take_char(&w, c);
+            take_other(w, c);
         }
     }
+}
+
+static peft_status wordpiece_normalize(const void *state, const char *text, size_t bytes, peft_text_buffer *out,
+                                       peft_error *error)
+{
+    word w;
+    w.self = state;
+    w.text_out = out;
+    w.out_of_memory = false;
+    take_text(&w, text, bytes, take_char);
+    return w.out_of_memory ? peft_fail(error, PEFT_ERR_MEMORY, "text of %zu bytes: out of memory", bytes) : PEFT_OK;
+}
+
+static peft_status wordpiece_encode(const void *state, const char *text, size_t bytes, bool normalized,
+                                    peft_encoding *out, peft_error *error)
+{
+    word w;
+    w.self = state;
+    w.out = out;
+    w.text_out = NULL;
+    w.out_of_memory = false;
+    w.bytes = w.num_chars = 0;
+    take_text(&w, text, bytes, normalized ? take_as_is : take_char);
     end_word(&w);
     return w.out_of_memory ? peft_fail(error, PEFT_ERR_MEMORY, "text of %zu bytes: out of memory", bytes) : PEFT_OK;
 }
@@ -256,5 +279,6 @@ const peft_tokenizer_kind peft_wordpiece = {
     .close = wordpiece_close,
     .vocab_size = wordpiece_vocab_size,
     .token_id = wordpiece_token_id,
+    .normalize = wordpiece_normalize,
     .encode = wordpiece_encode,
 };

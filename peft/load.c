@@ -131,6 +131,26 @@ static peft_status open_model(peft_loaded *l, const char *model, const char *ada
                      peft_model_head(l->model), adapter ? ", nor has " : "", adapter ? adapter : "");
 }
 
+/* The notes of the tokenizer, kept as those of the adapter are. */
+typedef struct note_taker {
+    const peft_load_options *options;
+    peft_status status;
+    peft_error *error;
+} note_taker;
+
+static void take_note(void *argument, const char *text)
+{
+    note_taker *t = argument;
+    if (t->status == PEFT_OK) t->status = peft_note(t->options, t->error, "%s", text);
+}
+
+static peft_status open_tokenizer(peft_loaded *l, const peft_load_options *options, peft_error *error)
+{
+    note_taker taker = {options, peft_load_tokenizer(&l->tokenizer, l->model, error), error};
+    if (taker.status == PEFT_OK) peft_tokenizer_notes(l->tokenizer, take_note, &taker);
+    return taker.status;
+}
+
 static peft_status load(peft_loaded *l, const char *model, const char *adapter, peft_head_use head,
                         const peft_load_options *options, peft_error *error)
 {
@@ -138,7 +158,7 @@ static peft_status load(peft_loaded *l, const char *model, const char *adapter, 
     peft_status status = adapter ? peft_adapter_head_labels(adapter, &adapter_labels, error) : PEFT_OK;
     if (status == PEFT_OK) status = open_model(l, model, adapter, head, adapter_labels, error);
     if (status == PEFT_OK && adapter) status = peft_adapter_load(l->model, adapter, options, &l->adapters, NULL, error);
-    if (status == PEFT_OK) status = peft_load_tokenizer(&l->tokenizer, l->model, error);
+    if (status == PEFT_OK) status = open_tokenizer(l, options, error);
     if (status == PEFT_OK && head == PEFT_WITH_HEAD)
         status = describe_head(l, model, adapter_labels ? adapter : NULL, error);
     return status;

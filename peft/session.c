@@ -253,6 +253,7 @@ static void give_notes(const peft_session *s)
     if (!peft_model_has_trained_head(s->model))
         note(s, "the model has no head for %" PRId64 " labels; it starts from random values", s->corpus.num_labels);
     if (s->adapters) peft_adapters_notes(s->adapters, s->job->note, s->job->note_argument);
+    if (s->tokenizer) peft_tokenizer_notes(s->tokenizer, s->job->note, s->job->note_argument);
     note_cut(s, "train", s->train);
     note_cut(s, "held out", s->held_out);
     note_cut(s, "dev", s->dev);

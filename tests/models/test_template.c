@@ -71,7 +71,7 @@ START_TEST(pieces_come_in_order_with_their_types)
     e.length = pair.num_specials;
     ck_assert(peft_encoding_reserve(&e, pair.num_specials));
     for (size_t i = 0; i < 5; i++) ck_assert(peft_encoding_push(&e, ids[i]));
-    peft_template_apply(&pair, &e, 3, 2, 1); /* one token of each text is cut off */
+    peft_template_apply(&pair, &e, (peft_kept){0, 2}, (peft_kept){3, 1}); /* one token of each text is cut off */
     static const int32_t expected[] = {100, 101, 5, 6, 200}, types[] = {0, 0, 2, 2, 1};
     ck_assert_uint_eq(e.length, 5);
     ck_assert_mem_eq(e.input_ids, expected, sizeof expected);
