@@ -36,7 +36,7 @@ START_TEST(longest_token_wins_and_needs_a_byte)
     ck_assert_int_eq(peft_vocab_longest(vocab, behind, "bc", 2, &matched), 5);
     ck_assert_int_eq(peft_vocab_longest(vocab, behind, "c", 1, &matched), -1);
     ck_assert_int_eq(peft_vocab_longest(vocab, -1, "a", 1, &matched), -1);
-    ck_assert_int_eq(peft_vocab_size(vocab), 12);
+    ck_assert_int_eq(peft_vocab_size(vocab), 10); /* the empty token stands in no text */
     peft_vocab_close(vocab);
 }
 END_TEST
