@@ -298,3 +298,14 @@ peft_status peft_file_copy(const char *from, const char *to, peft_error *error)
     peft_file_unmap(&file);
     return status;
 }
+
+peft_status peft_file_exists_in(const char *folder, const char *name, bool *exists, peft_error *error)
+{
+    char *path;
+    *exists = false;
+    peft_status status = peft_path_join(folder, name, &path, error);
+    if (status) return status;
+    *exists = peft_file_exists(path);
+    free(path);
+    return PEFT_OK;
+}

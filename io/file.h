@@ -26,6 +26,8 @@ void peft_file_release(const peft_mapped_file *file);
 
 /* Is there an ordinary file of this name (links are followed)? */
 bool peft_file_exists(const char *path);
+/* The same for a name in a folder. */
+peft_status peft_file_exists_in(const char *folder, const char *name, bool *exists, peft_error *error);
 
 /* XXH3 (128 bits) of the content as lower-case hexadecimal text, the same as `xxhsum -H2` prints. */
 enum { PEFT_FINGERPRINT_TEXT = 33 };

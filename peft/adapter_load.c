@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/file.h"
-#include "io/safetensors.h"
+#include "peft/adapter_file.h"
 #include "peft/adapter_folder.h"
+#include "peft/adapter_layers.h"
+#include "peft/adapter_settings.h"
 #include "peft/adapter_tensors.h"
 #include "peft/inject.h"
 #include "variants/module_name.h"
@@ -15,41 +16,50 @@ typedef struct loading {
     peft_model *model;
     const peft_load_options *options;
     const peft_adapter_config *config;
+    peft_safetensors *file;
+    peft_file_layers layers;
     peft_adapters *adapters;
-    const peft_safetensors *file;
     peft_adapter_tensors tensors;
-    peft_adapter_tensor **places; /* for each tensor of the file; NULL: left out */
+    peft_adapter_tensor **places; /* for each tensor of the file; NULL: none */
+    bool *left_out;               /* those that need none */
+    bool lacks_biases;
 } loading;
 
 /* ---- names ---- */
 
-/* "base_model.model.X" as "base_model.model.bert.X". */
-static peft_status find_with_prefix(const loading *l, const char *key, const char *prefix, peft_adapter_tensor **place,
-                                    peft_error *error)
+/* Of a module that is trained in full PEFT keeps what it was before, and sometimes its bias under a second name; both
+ * get into files with bias "all". */
+static const char before_training[] = ".original_module.", wrapper[] = ".modules_to_save.";
+
+/* "base_model.model.X" as "base_model.model.bert.X", and without the wrapper's name: memory of its own. */
+static char *full_name(const char *key, const char *prefix)
 {
     const size_t common = strlen(PEFT_MODEL_PREFIX);
-    *place = peft_adapter_tensors_find(&l->tensors, key);
-    if (*place || !*prefix || strncmp(key, PEFT_MODEL_PREFIX, common) != 0) return PEFT_OK;
     size_t bytes = strlen(key) + strlen(prefix) + 1;
-    char *longer = malloc(bytes);
-    if (!longer) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", key);
-    snprintf(longer, bytes, "%s%s%s", PEFT_MODEL_PREFIX, prefix, key + common);
-    *place = peft_adapter_tensors_find(&l->tensors, longer);
-    free(longer);
+    char *name = malloc(bytes);
+    if (!name) return NULL;
+    bool of_model = strncmp(key, PEFT_MODEL_PREFIX, common) == 0;
+    snprintf(name, bytes, "%s%s%s", of_model ? PEFT_MODEL_PREFIX : "", of_model ? prefix : "",
+             of_model ? key + common : key);
+    char *at = strstr(name, wrapper);
+    if (at) memmove(at, at + strlen(wrapper) - 1, strlen(at + strlen(wrapper) - 1) + 1);
+    return name;
+}
+
+static peft_status find_place(const loading *l, const char *key, const char *prefix, peft_adapter_tensor **place,
+                              peft_error *error)
+{
+    *place = peft_adapter_tensors_find(&l->tensors, key);
+    if (*place) return PEFT_OK;
+    char *name = full_name(key, prefix);
+    if (!name) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", key);
+    *place = peft_adapter_tensors_find(&l->tensors, name);
+    free(name);
     return PEFT_OK;
 }
 
-/* The first part of the encoder's names, which files of bare encoders leave out. */
-static char *encoder_prefix(peft_model *model)
-{
-    int64_t count;
-    const peft_linear_layer *linears = peft_model_linears(model, &count);
-    const char *first = count ? linears[0].module : "", *dot = strchr(first, '.');
-    return strndup(first, dot ? (size_t)(dot - first) + 1 : 0);
-}
-
 /* A model opened for its hidden states alone takes adapters that were trained with a head. */
-static bool may_leave_out(const loading *l, const char *key)
+static bool is_of_missing_head(const loading *l, const char *key)
 {
     const size_t common = strlen(PEFT_MODEL_PREFIX);
     if (peft_has_head(l->model) || strncmp(key, PEFT_MODEL_PREFIX, common) != 0) return false;
@@ -57,18 +67,22 @@ static bool may_leave_out(const loading *l, const char *key)
            peft_is_saved_weight(&l->config->targets, key + common, NULL);
 }
 
-/* Finds a place for each tensor of the file; *unknown counts those that have none. */
+/* Finds a place for each tensor of the file; *unknown counts those that have none and need one. */
 static peft_status find_places(loading *l, const char *prefix, size_t *unknown, peft_error *error)
 {
     *unknown = 0;
     for (size_t i = 0; i < l->tensors.count; i++) l->tensors.items[i].filled = false;
     for (size_t i = 0; i < peft_safetensors_count(l->file); i++) {
         const char *key = peft_safetensors_at(l->file, i)->name;
-        peft_status status = find_with_prefix(l, key, prefix, &l->places[i], error);
+        peft_adapter_tensor *place;
+        peft_status status = find_place(l, key, prefix, &place, error);
         if (status) return status;
-        if (l->places[i] && l->places[i]->filled) l->places[i] = NULL; /* two names for one place */
-        if (l->places[i]) l->places[i]->filled = true;
-        *unknown += !l->places[i] && !may_leave_out(l, key);
+        bool second = place && place->filled; /* of two names for one place */
+        l->places[i] = second ? NULL : place;
+        l->left_out[i] =
+            strstr(key, before_training) || (second && strstr(key, wrapper)) || (!place && is_of_missing_head(l, key));
+        if (place) place->filled = true;
+        *unknown += !l->places[i] && !l->left_out[i];
     }
     return PEFT_OK;
 }
@@ -78,7 +92,7 @@ static peft_status match_names(loading *l, peft_error *error)
     size_t unknown, unknown_with;
     peft_status status = find_places(l, "", &unknown, error);
     if (status != PEFT_OK || unknown == 0) return status;
-    char *prefix = encoder_prefix(l->model);
+    char *prefix = peft_encoder_prefix(l->model);
     if (!prefix) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", peft_safetensors_path(l->file));
     status = find_places(l, prefix, &unknown_with, error);
     if (status == PEFT_OK && unknown_with == 0)
@@ -104,9 +118,43 @@ static void add_name(name_list *list, const char *name)
     list->used += (size_t)length < room ? (size_t)length : room - 1;
 }
 
+/* Biases of adapted layers that a file of PEFT 0.6 to 0.19 lacks altogether, which is no fault of it; nor is it where
+ * the adapter's own model has no head or pooler to take biases from. */
+static bool may_lack_bias(const loading *l, const char *weight)
+{
+    return l->lacks_biases || peft_module_lies_in(weight, peft_model_head(l->model)) ||
+           peft_module_lies_in(weight, "pooler");
+}
+
 static bool is_required(const loading *l, const peft_adapter_tensor *t)
 {
-    return t->weight ? peft_is_saved_weight(&l->config->targets, t->weight->name, l->adapters) : true;
+    if (!t->weight) return true;
+    const peft_target_options without_biases = {.modules_to_save = l->config->targets.modules_to_save};
+    if (peft_is_saved_weight(&without_biases, t->weight->name, NULL)) return true;
+    return peft_is_saved_weight(&l->config->targets, t->weight->name, l->adapters) &&
+           !may_lack_bias(l, t->weight->name);
+}
+
+static bool has_key_of_bias(const loading *l)
+{
+    for (size_t i = 0; i < l->tensors.count; i++) {
+        const peft_adapter_tensor *t = &l->tensors.items[i];
+        if (t->weight && t->filled && is_required(l, t) && peft_module_ends_with(t->weight->name, "bias") &&
+            peft_module_layer(t->weight->name) >= 0)
+            return true;
+    }
+    return false;
+}
+
+static peft_status look_for_biases(loading *l, peft_error *error)
+{
+    const char *bias = l->config->targets.bias;
+    if (!bias || strcmp(bias, "none") == 0 || has_key_of_bias(l)) return PEFT_OK;
+    l->lacks_biases = true;
+    return peft_note(l->options, error,
+                     "%s: has none of the biases that bias \"%s\" trains (PEFT up to 0.19 did not save them); those of "
+                     "the model are used",
+                     peft_safetensors_path(l->file), bias);
 }
 
 static peft_status check_complete(const loading *l, peft_error *error)
@@ -118,7 +166,7 @@ static peft_status check_complete(const loading *l, peft_error *error)
             add_name(&missing, l->tensors.items[i].key);
     for (size_t i = 0; i < count; i++) {
         const char *key = peft_safetensors_at(l->file, i)->name;
-        if (!l->places[i] && !may_leave_out(l, key)) add_name(&unexpected, key);
+        if (!l->places[i] && !l->left_out[i]) add_name(&unexpected, key);
     }
     const char *path = peft_safetensors_path(l->file);
     if (count && unexpected.count == count)
@@ -165,19 +213,22 @@ static peft_status note_unasked(const loading *l, const peft_file_tensor *tensor
                      tensor->path, tensor->name, tensor->bytes);
 }
 
-static peft_status check_all(const loading *l, peft_error *error)
+static peft_status note_left_out(const loading *l, const char *key, peft_error *error)
 {
-    peft_status status = check_complete(l, error);
+    if (!is_of_missing_head(l, key)) return PEFT_OK;
+    return peft_note(l->options, error, "%s: %s: left out, since the model was opened without its head",
+                     peft_safetensors_path(l->file), key);
+}
+
+static peft_status check_all(loading *l, peft_error *error)
+{
+    peft_status status = look_for_biases(l, error);
+    if (status == PEFT_OK) status = check_complete(l, error);
     for (size_t i = 0; i < peft_safetensors_count(l->file) && status == PEFT_OK; i++) {
         const peft_file_tensor *tensor = peft_safetensors_at(l->file, i);
         const peft_adapter_tensor *place = l->places[i];
-        if (!place) {
-            status = peft_note(l->options, error, "%s: %s: left out, since the model was opened without its head",
-                               tensor->path, tensor->name);
-            continue;
-        }
-        status = check_tensor(tensor, place, error);
-        if (status == PEFT_OK) status = note_unasked(l, tensor, place, error);
+        status = place ? check_tensor(tensor, place, error) : note_left_out(l, tensor->name, error);
+        if (place && status == PEFT_OK) status = note_unasked(l, tensor, place, error);
     }
     return status;
 }
@@ -194,78 +245,66 @@ static peft_status fill(const loading *l, peft_error *error)
     for (size_t i = 0; i < peft_safetensors_count(l->file) && status == PEFT_OK; i++) {
         const peft_adapter_tensor *place = l->places[i];
         if (!place) continue;
-        float *data = place->weight ? place->weight->value : place->data;
-        status = peft_file_tensor_read_f32(peft_safetensors_at(l->file, i), data, error);
+        status = peft_file_tensor_read_f32(peft_safetensors_at(l->file, i), peft_adapter_tensor_data(place), error);
     }
     return status;
 }
 
-static peft_status load_tensors(loading *l, const char *folder, peft_error *error)
+/* ---- the order of things ---- */
+
+/* Everything that can be said without memory for the adapter. */
+static peft_status check(loading *l, peft_error *error)
 {
-    char *path = NULL;
-    peft_safetensors *file = NULL;
     peft_status status = peft_adapter_tensors_list(&l->tensors, l->model, l->adapters, error);
-    if (status == PEFT_OK) status = peft_path_join(folder, "adapter_model.safetensors", &path, error);
-    if (status == PEFT_OK) status = peft_safetensors_open(path, &file, error);
-    if (status == PEFT_OK) {
-        l->file = file;
-        l->places = calloc(peft_safetensors_count(file) + 1, sizeof *l->places);
-        if (!l->places) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
-    }
-    if (status == PEFT_OK) status = match_names(l, error);
-    if (status == PEFT_OK) status = check_all(l, error);
-    if (status == PEFT_OK) status = fill(l, error);
-    free(l->places);
-    free(path);
-    peft_safetensors_close(file);
-    peft_adapter_tensors_free(&l->tensors);
-    return status;
+    if (status != PEFT_OK) return status;
+    l->places = calloc(peft_safetensors_count(l->file) + 1, sizeof *l->places);
+    l->left_out = calloc(peft_safetensors_count(l->file) + 1, sizeof *l->left_out);
+    if (!l->places || !l->left_out)
+        return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", peft_safetensors_path(l->file));
+    status = match_names(l, error);
+    return status == PEFT_OK ? check_all(l, error) : status;
 }
 
-static peft_status load_config(peft_adapter_config *config, const char *folder, const peft_load_options *options,
-                               peft_error *error)
+static peft_status describe(loading *l, const char *folder, peft_error *error)
 {
-    char *path;
-    *config = (peft_adapter_config){0};
-    peft_status status = peft_path_join(folder, "adapter_config.json", &path, error);
-    if (status) return status;
-    status = peft_adapter_config_load(config, path, options, error);
-    if (status == PEFT_OK && options) config->targets.allow_unmatched = options->allow_unmatched;
-    free(path);
-    return status;
-}
-
-/* With allow_unmatched: what the settings name and the model lacks. */
-static peft_status note_unmatched(const json_t *report, const char *folder, const peft_load_options *options,
-                                  peft_error *error)
-{
-    peft_status status = PEFT_OK;
-    for (size_t i = 0; i < json_array_size(report) && status == PEFT_OK; i++) {
-        const json_t *rule = json_array_get(report, i);
-        const char *setting = json_string_value(json_object_get(rule, "setting"));
-        if (json_array_size(json_object_get(rule, "modules")) || strcmp(setting, "modules_to_save") == 0) continue;
-        status = peft_note(options, error, "%s: %s: \"%s\" matches no linear layer", folder, setting,
-                           json_string_value(json_object_get(rule, "pattern")));
-    }
-    return status;
-}
-
-static peft_status load(peft_model *model, const char *folder, const peft_load_options *options,
-                        const peft_adapter_config *config, peft_adapters **adapters, peft_error *error)
-{
-    json_t *report;
-    peft_status status =
-        peft_inject(model, config->variant, config->options, &config->targets, 0, adapters, &report, error);
-    if (status) return peft_fail_in(error, status, folder);
-    status = note_unmatched(report, folder, options, error);
-    json_decref(report);
+    json_t *report = NULL;
+    const peft_adapter_config *c = l->config;
+    peft_status status = peft_file_layers_find(&l->layers, l->file, l->model, &c->targets, &report, error);
     if (status == PEFT_OK)
-        status = load_tensors(&(loading){.model = model, .options = options, .config = config, .adapters = *adapters},
-                              folder, error);
-    if (status == PEFT_OK) return PEFT_OK;
-    peft_detach(model, *adapters);
-    peft_adapters_free(*adapters);
-    *adapters = NULL;
+        status = peft_adapters_describe(&l->adapters, c->variant, c->options, l->layers.layers, l->layers.count,
+                                        &(peft_file_shapes){peft_file_layers_fit, &l->layers}, error);
+    if (status == PEFT_OK)
+        status = peft_note_settings(&(peft_settings_case){folder, c, l->adapters, l->model, report}, l->options, error);
+    else
+        status = peft_fail_in(error, status, folder);
+    json_decref(report);
+    return status;
+}
+
+static peft_status make(loading *l, peft_error *error)
+{
+    peft_status status = peft_adapters_allocate(l->adapters, 0, error);
+    if (status == PEFT_OK) status = peft_init_from_base(l->model, l->adapters, 0, error);
+    return status == PEFT_OK ? peft_attach(l->model, l->adapters, error) : status;
+}
+
+static peft_status load(loading *l, const char *folder, peft_error *error)
+{
+    peft_status status = peft_adapter_file_open(&l->file, folder, error);
+    if (status == PEFT_OK && l->config->variant) status = describe(l, folder, error);
+    if (status == PEFT_OK) status = check(l, error);
+    if (status == PEFT_OK && l->adapters) status = make(l, error);
+    if (status == PEFT_OK) status = fill(l, error);
+    if (status != PEFT_OK) {
+        peft_detach(l->model, l->adapters);
+        peft_adapters_free(l->adapters);
+        l->adapters = NULL;
+    }
+    free(l->places);
+    free(l->left_out);
+    peft_adapter_tensors_free(&l->tensors);
+    peft_file_layers_free(&l->layers);
+    peft_safetensors_close(l->file);
     return status;
 }
 
@@ -275,9 +314,11 @@ peft_status peft_adapter_load(peft_model *model, const char *folder, const peft_
     peft_adapter_config own;
     *adapters = NULL;
     if (config) *config = (peft_adapter_config){0};
-    peft_status status = load_config(&own, folder, options, error);
+    peft_status status = peft_adapter_config_open(&own, folder, options, error);
     if (status) return status;
-    status = load(model, folder, options, &own, adapters, error);
+    loading l = {.model = model, .options = options, .config = &own};
+    status = load(&l, folder, error);
+    *adapters = l.adapters;
     if (status == PEFT_OK && config)
         *config = own;
     else

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/file.h"
+#include "peft/adapter_file.h"
+#include "peft/adapter_layers.h"
+#include "peft/adapter_settings.h"
 #include "peft/adapter_tensors.h"
 #include "peft/inject.h"
 
@@ -16,6 +18,8 @@ typedef struct reading {
     char **modules;     /* [num_layers] what the layers' names point to; NULL: into the model */
     peft_layer *layers; /* [num_layers] */
     int64_t num_layers;
+    peft_file_layers of_model; /* those of a model, where there is one */
+    json_t *report;            /* what the settings match in it */
 } reading;
 
 /* ---- which layers ---- */
@@ -120,22 +124,13 @@ static peft_status find_layers(reading *r, peft_error *error)
 
 /* ---- values ---- */
 
-static const peft_file_tensor *find_tensor(const peft_safetensors *file, const char *module, const char *value)
-{
-    char name[512];
-    snprintf(name, sizeof name, "%s%s%s%s", *module ? PEFT_MODEL_PREFIX : "base_model.", module, *module ? "." : "",
-             value);
-    return peft_safetensors_find(file, name);
-}
-
-static peft_status read_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status check_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
 {
     const peft_safetensors *file = argument;
     const peft_value_spec *spec = &value->spec;
     char expected[PEFT_SHAPE_TEXT], found[PEFT_SHAPE_TEXT];
     if (spec->kind == PEFT_VALUE_STATE) return PEFT_OK;
-    const peft_file_tensor *tensor = find_tensor(file, module, spec->name);
-    if (!tensor && spec->other_name) tensor = find_tensor(file, module, spec->other_name);
+    const peft_file_tensor *tensor = peft_file_value(file, module, spec);
     if (!tensor)
         return peft_fail(error, PEFT_ERR_FORMAT, "%s: module %s: tensor %s: missing", peft_safetensors_path(file),
                          module, spec->name);
@@ -144,7 +139,13 @@ static peft_status read_value(void *argument, const char *module, peft_adapter_v
                          "%s: tensor %s: expected %s, found %s; is the rank in adapter_config.json right?",
                          peft_safetensors_path(file), tensor->name, peft_shape_text(&spec->shape, expected),
                          peft_shape_text(&tensor->shape, found));
-    return peft_file_tensor_read_f32(tensor, value->data, error);
+    return PEFT_OK;
+}
+
+static peft_status read_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+{
+    const peft_file_tensor *tensor = peft_file_value(argument, module, &value->spec);
+    return tensor ? peft_file_tensor_read_f32(tensor, value->data, error) : PEFT_OK;
 }
 
 /* All that no value of the adapter has read. */
@@ -177,53 +178,50 @@ static peft_status layers_of_file(reading *r, peft_error *error)
     return status == PEFT_OK ? find_layers(r, error) : status;
 }
 
-/* Those of the model that the settings select. */
+/* Those of the model, under the names that the file has. */
 static peft_status layers_of_model(reading *r, peft_model *model, peft_error *error)
 {
-    int64_t count;
-    const peft_linear_layer *linears = peft_model_linears(model, &count);
-    bool *selected = calloc((size_t)count + 1, sizeof *selected);
-    r->layers = calloc((size_t)count + 1, sizeof *r->layers);
-    peft_status status = selected && r->layers ? peft_targets_find(linears, count, peft_model_default_targets(model),
-                                                                   &r->contents->config.targets, selected, NULL, error)
-                                               : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", r->folder);
-    for (int64_t k = 0; k < count && status == PEFT_OK; k++)
-        if (selected[k])
-            r->layers[r->num_layers++] =
-                (peft_layer){linears[k].module, linears[k].in_features, linears[k].out_features};
-    free(selected);
-    return status == PEFT_OK ? PEFT_OK : peft_fail_in(error, status, r->folder);
+    peft_file_layers *l = &r->of_model;
+    peft_status status =
+        peft_file_layers_find(l, r->contents->file, model, &r->contents->config.targets, &r->report, error);
+    if (status) return peft_fail_in(error, status, r->folder);
+    size_t left_out = strlen(l->left_out);
+    for (int64_t k = 0; k < l->count; k++)
+        if (strncmp(l->layers[k].module, l->left_out, left_out) == 0) l->layers[k].module += left_out;
+    return PEFT_OK;
 }
 
-static peft_status read_adapters(reading *r, peft_model *model, peft_error *error)
+static peft_status describe(reading *r, peft_model *model, peft_error *error)
 {
     peft_adapter_contents *c = r->contents;
     peft_status status = model ? layers_of_model(r, model, error) : layers_of_file(r, error);
-    if (status == PEFT_OK)
-        status = peft_adapters_create(&c->adapters, c->config.variant, c->config.options, r->layers, r->num_layers, 0,
-                                      error);
-    if (status == PEFT_OK && model) status = peft_init_from_base(model, c->adapters, 0, error);
-    return status == PEFT_OK ? peft_adapters_each_value(c->adapters, read_value, c->file, error) : status;
+    if (status) return status;
+    peft_file_layers names = {.file = c->file, .left_out = (char[]){""}};
+    status = peft_adapters_describe(&c->adapters, c->config.variant, c->config.options,
+                                    model ? r->of_model.layers : r->layers, model ? r->of_model.count : r->num_layers,
+                                    &(peft_file_shapes){peft_file_layers_fit, &names}, error);
+    return status == PEFT_OK ? PEFT_OK : peft_fail_in(error, status, r->folder);
 }
 
-static peft_status open_file(const char *folder, peft_safetensors **file, peft_error *error)
+static peft_status read_adapters(reading *r, peft_model *model, const peft_load_options *options, peft_error *error)
 {
-    char *path = NULL;
-    peft_status status = peft_path_join(folder, "adapter_model.safetensors", &path, error);
-    if (status == PEFT_OK) status = peft_safetensors_open(path, file, error);
-    free(path);
-    return status;
+    peft_adapter_contents *c = r->contents;
+    peft_status status = describe(r, model, error);
+    if (status == PEFT_OK)
+        status = peft_note_settings(&(peft_settings_case){r->folder, &c->config, c->adapters, model, r->report},
+                                    options, error);
+    if (status == PEFT_OK) status = peft_adapters_each_value(c->adapters, check_value, c->file, error);
+    if (status == PEFT_OK) status = peft_adapters_allocate(c->adapters, 0, error);
+    if (status == PEFT_OK && model) status = peft_init_from_base(model, c->adapters, 0, error);
+    return status == PEFT_OK ? peft_adapters_each_value(c->adapters, read_value, c->file, error) : status;
 }
 
 static peft_status read_all(reading *r, peft_model *model, const peft_load_options *options, peft_error *error)
 {
     peft_adapter_contents *c = r->contents;
-    char *path = NULL;
-    peft_status status = peft_path_join(r->folder, "adapter_config.json", &path, error);
-    if (status == PEFT_OK) status = peft_adapter_config_load(&c->config, path, options, error);
-    free(path);
-    if (status == PEFT_OK) status = open_file(r->folder, &c->file, error);
-    if (status == PEFT_OK && c->config.variant) status = read_adapters(r, model, error);
+    peft_status status = peft_adapter_config_open(&c->config, r->folder, options, error);
+    if (status == PEFT_OK) status = peft_adapter_file_open(&c->file, r->folder, error);
+    if (status == PEFT_OK && c->config.variant) status = read_adapters(r, model, options, error);
     return status == PEFT_OK ? list_others(r, error) : status;
 }
 
@@ -236,6 +234,8 @@ peft_status peft_adapter_read(peft_adapter_contents *contents, const char *folde
     for (int64_t k = 0; r.modules && k < r.num_layers; k++) free(r.modules[k]);
     free(r.modules);
     free(r.layers);
+    peft_file_layers_free(&r.of_model);
+    json_decref(r.report);
     if (status != PEFT_OK) peft_adapter_contents_free(contents);
     return status;
 }
@@ -256,7 +256,7 @@ peft_status peft_adapter_head_labels(const char *folder, int64_t *num_labels, pe
     static const char *const names[] = {PEFT_MODEL_PREFIX "classifier.weight", PEFT_MODEL_PREFIX "score.weight"};
     peft_safetensors *file = NULL;
     *num_labels = 0;
-    peft_status status = open_file(folder, &file, error);
+    peft_status status = peft_adapter_file_open(&file, folder, error);
     for (size_t k = 0; status == PEFT_OK && k < sizeof names / sizeof names[0]; k++) {
         const peft_file_tensor *tensor = peft_safetensors_find(file, names[k]);
         if (tensor && tensor->shape.ndim == 2) *num_labels = tensor->shape.size[0];

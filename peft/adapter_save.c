@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "io/safetensors.h"
 #include "peft/adapter_folder.h"
+#include "peft/adapter_settings.h"
 #include "peft/adapter_write.h"
 #include "peft/inject.h"
 #include "variants/module_name.h"
@@ -44,7 +45,7 @@ static peft_file_tensor in_file(const peft_adapter_tensor *t)
     return (peft_file_tensor){.name = t->key,
                               .dtype = PEFT_F32,
                               .shape = t->shape,
-                              .data = t->data,
+                              .data = peft_adapter_tensor_data(t),
                               .bytes = (size_t)peft_shape_count(&t->shape) * sizeof(float)};
 }
 
@@ -59,7 +60,7 @@ static peft_status write_tensors(const char *path, const peft_adapter_files *con
     if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     size_t count = 0;
     for (size_t i = 0; i < tensors->count; i++)
-        if (tensors->items[i].data) list[count++] = in_file(&tensors->items[i]);
+        if (peft_adapter_tensor_data(&tensors->items[i])) list[count++] = in_file(&tensors->items[i]);
     for (size_t i = 0; i < content->num_others; i++) list[count++] = content->others[i];
     peft_status status =
         peft_safetensors_write(path, list, count, metadata, variant && variant->own_format ? 3 : 1, error);
@@ -126,13 +127,57 @@ static bool select_these(peft_model *model, const peft_adapters *adapters, const
     return num_selected == adapters->num_layers;
 }
 
+/* Do the settings, as PEFT reads them, mean modules that are not linear, too? It looks at all modules, and refuses
+ * these. The names of others are known from the weights in them; some have none. */
+static bool meets_others(peft_model *model, const char *module, const peft_target_options *targets)
+{
+    static const char *const without_weights[] = {"", ".dropout", ".activation", ".intermediate_act_fn"};
+    enum { NAMES = sizeof without_weights / sizeof *without_weights };
+    const peft_target_options lenient = {.target_modules = targets->target_modules,
+                                         .exclude_modules = targets->exclude_modules,
+                                         .modules_to_save = targets->modules_to_save,
+                                         .allow_unmatched = true};
+    char names[NAMES][512];
+    peft_linear_layer others[NAMES] = {{0}};
+    bool selected[NAMES] = {false};
+    int64_t count;
+    const peft_linear_layer *linears = peft_model_linears(model, &count);
+    for (int64_t k = 0; k < count; k++)
+        if (strcmp(linears[k].module, module) == 0) return false;
+    for (int k = 0; k < NAMES; k++) {
+        snprintf(names[k], sizeof names[k], "%s%s", module, without_weights[k]);
+        others[k].module = names[k];
+        others[k].output = true; /* all-linear means none of them */
+    }
+    static const char *const none[] = {NULL};
+    if (peft_targets_find(others, NAMES, none, &lenient, selected, NULL, NULL) != PEFT_OK) return true;
+    for (int k = 0; k < NAMES; k++)
+        if (selected[k]) return true;
+    return false;
+}
+
+static bool meet_others(peft_model *model, const peft_target_options *targets)
+{
+    int64_t count;
+    const peft_weight *weights = peft_model_weights(model, &count);
+    for (int64_t k = 0; k < count; k++) {
+        char module[256];
+        snprintf(module, sizeof module, "%s", weights[k].name);
+        for (char *dot = strrchr(module, '.'); dot; dot = strrchr(module, '.')) {
+            *dot = '\0';
+            if (meets_others(model, module, targets)) return true;
+        }
+    }
+    return false;
+}
+
 /* Rules that the file has no field for, or that select too much, become the list of what is adapted. */
 static bool targets_are_named(peft_model *model, const peft_adapters *adapters, const peft_target_options *targets)
 {
     return !targets->target_modules ||
            (targets->exclude_modules && peft_variant_lacks(adapters->variant, "exclude_modules")) ||
            (targets->layers_to_transform && peft_variant_lacks(adapters->variant, "layers_to_transform")) ||
-           (model && !select_these(model, adapters, targets));
+           (model && (!select_these(model, adapters, targets) || meet_others(model, targets)));
 }
 
 /* ---- the folder ---- */
@@ -157,30 +202,65 @@ peft_status peft_adapter_write(const char *folder, const peft_adapter_files *con
     return status;
 }
 
+/* What a file says of the adapters; what is new is freed by free_settings. */
+typedef struct settings {
+    json_t *saved, *names, *rank_pattern, *alpha_pattern;
+    void *options; /* of the variant: a shallow copy, or NULL */
+} settings;
+
+static void free_settings(settings *s)
+{
+    json_decref(s->saved);
+    json_decref(s->names);
+    json_decref(s->rank_pattern);
+    json_decref(s->alpha_pattern);
+    free(s->options);
+}
+
+/* Patterns whose order counts become names. */
+static peft_status copy_options(settings *s, const peft_adapters *adapters, peft_error *error)
+{
+    peft_status status = peft_settings_patterns(adapters, &s->rank_pattern, &s->alpha_pattern, error);
+    if (status != PEFT_OK) return status;
+    peft_common_options *options = s->options = malloc(adapters->variant->options_bytes);
+    if (!options) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", adapters->variant->name);
+    memcpy(options, adapters->options, adapters->variant->options_bytes);
+    if (s->rank_pattern) options->rank_pattern = s->rank_pattern;
+    if (s->alpha_pattern) options->alpha_pattern = s->alpha_pattern;
+    return PEFT_OK;
+}
+
+static peft_status find_settings(settings *s, peft_model *model, const peft_adapters *adapters,
+                                 const peft_target_options *targets, peft_error *error)
+{
+    peft_target_options all = *targets;
+    all.modules_to_save = s->saved = names_of_saved(model, adapters, targets);
+    s->names = adapters && targets_are_named(model, adapters, &all) ? peft_adapter_modules(adapters)
+                                                                    : json_incref(targets->target_modules);
+    if (!s->saved || (adapters && !s->names))
+        return peft_fail(error, PEFT_ERR_MEMORY, "adapter_config.json: out of memory");
+    return adapters ? copy_options(s, adapters, error) : PEFT_OK;
+}
+
 static peft_status write_described(peft_model *model, const peft_adapters *adapters,
                                    const peft_adapter_tensors *tensors, const peft_target_options *targets,
                                    const char *folder, peft_error *error)
 {
+    settings s = {0};
+    peft_status status = find_settings(&s, model, adapters, targets, error);
     peft_adapter_config config = {
         .variant = adapters ? adapters->variant : NULL,
-        .options = adapters ? adapters->options : NULL,
+        .options = s.options,
         .targets = *targets,
         .task_type = peft_has_head(model) ? (char[]){"SEQ_CLS"} : NULL,
         .base_model_name_or_path = (char *)(uintptr_t)peft_model_dir(model), /* only read */
         .inference_mode = true,
     };
-    json_t *saved = names_of_saved(model, adapters, targets);
-    config.targets.modules_to_save = saved;
-    json_t *names = adapters && targets_are_named(model, adapters, &config.targets)
-                        ? peft_adapter_modules(adapters)
-                        : json_incref(targets->target_modules);
-    peft_status status = PEFT_OK;
-    if ((adapters && !names) || !saved) status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
-    config.targets.target_modules = names;
+    config.targets.modules_to_save = s.saved;
+    config.targets.target_modules = s.names;
     if (status == PEFT_OK)
         status = peft_adapter_write(folder, &(peft_adapter_files){.config = &config, .tensors = tensors}, error);
-    json_decref(names);
-    json_decref(saved);
+    free_settings(&s);
     return status;
 }
 

@@ -45,7 +45,7 @@ static peft_status add_value(void *argument, const char *module, peft_adapter_va
     const char *prefix = *module ? PEFT_MODEL_PREFIX : "base_model.";
     const peft_value_spec *spec = &value->spec;
     const peft_adapter_tensor tensor = {
-        .name = spec->name, .other_name = spec->other_name, .shape = spec->shape, .data = value->data};
+        .name = spec->name, .other_name = spec->other_name, .shape = spec->shape, .value = value};
     return add(argument, join(prefix, module, strlen(module), spec->name), &tensor, error);
 }
 
@@ -65,7 +65,7 @@ static peft_status add_weight(listing *l, const peft_adapters *adapters, peft_we
     char last[64];
     snprintf(last, sizeof last, "%s%s", is_adapted(adapters, weight->name, length) ? "base_layer." : "",
              dot ? dot + 1 : weight->name);
-    const peft_adapter_tensor tensor = {.shape = weight->shape, .data = weight->value, .weight = weight};
+    const peft_adapter_tensor tensor = {.shape = weight->shape, .weight = weight};
     return add(l, join(PEFT_MODEL_PREFIX, weight->name, length, last), &tensor, error);
 }
 
@@ -95,6 +95,11 @@ void peft_adapter_tensors_free(peft_adapter_tensors *tensors)
     for (size_t i = 0; i < tensors->count; i++) free(tensors->items[i].key);
     free(tensors->items);
     *tensors = (peft_adapter_tensors){0};
+}
+
+float *peft_adapter_tensor_data(const peft_adapter_tensor *tensor)
+{
+    return tensor->weight ? tensor->weight->value : tensor->value->data;
 }
 
 static bool has_other_key(const peft_adapter_tensor *t, const char *key)

@@ -11,9 +11,9 @@ typedef struct peft_adapter_tensor {
     char *key;
     const char *name, *other_name; /* of a value: the key's end, and what a file that is read may have there instead */
     peft_shape shape;
-    float *data;         /* where it lives; NULL: a weight that is not trained yet */
-    peft_weight *weight; /* NULL: a value */
-    bool filled;         /* of loading: the file has it */
+    const peft_adapter_value *value; /* one of these two is NULL */
+    peft_weight *weight;
+    bool filled; /* of loading: the file has it */
 } peft_adapter_tensor;
 
 typedef struct peft_adapter_tensors {
@@ -26,6 +26,9 @@ typedef struct peft_adapter_tensors {
 peft_status peft_adapter_tensors_list(peft_adapter_tensors *tensors, peft_model *model, peft_adapters *adapters,
                                       peft_error *error);
 void peft_adapter_tensors_free(peft_adapter_tensors *tensors);
+
+/* Where it lives; NULL: a weight that is not trained, or a value without memory yet. */
+float *peft_adapter_tensor_data(const peft_adapter_tensor *tensor);
 
 /* The tensor of this key, or one whose key ends so by its other name; NULL: none. */
 peft_adapter_tensor *peft_adapter_tensors_find(const peft_adapter_tensors *tensors, const char *key);

@@ -125,7 +125,7 @@ static peft_status read_option(const reader *r, const peft_option *option, const
                      r->path, name->json, peft_json_text(value, text));
 }
 
-static peft_status check_field(const peft_json_field *field, const json_t *value, peft_error *error)
+static peft_status check_field(const reader *r, const peft_json_field *field, const json_t *value, peft_error *error)
 {
     json_t *initial;
     char text[PEFT_JSON_TEXT];
@@ -134,6 +134,9 @@ static peft_status check_field(const peft_json_field *field, const json_t *value
     bool same = json_equal(value, initial) || (is_nothing(value) && is_nothing(initial));
     json_decref(initial);
     if (same || field->rule == PEFT_FIELD_IGNORE) return PEFT_OK;
+    if (field->rule == PEFT_FIELD_NOTE)
+        return peft_note(r->options, error, "%s: %s: means nothing on linear layers, and is ignored: %s", r->path,
+                         field->json, peft_json_text(value, text));
     return peft_fail(error, PEFT_ERR_UNSUPPORTED, "is not offered here: expected %s, found %s", field->initial,
                      peft_json_text(value, text));
 }
@@ -152,7 +155,7 @@ static peft_status read_variant_field(const reader *r, const char *key, const js
     const peft_option *option = option_of_key(variant, key);
     if (option) return read_option(r, option, value, error);
     const peft_json_field *field = field_of_key(variant, key);
-    return field ? check_field(field, value, error) : read_unknown(r, key, value, error);
+    return field ? check_field(r, field, value, error) : read_unknown(r, key, value, error);
 }
 
 static peft_status read_field(const reader *r, const char *key, const json_t *value, peft_error *error)
@@ -371,6 +374,7 @@ static bool put_variant(json_t *root, const peft_variant *variant, const void *o
     bool complete = put(root, "peft_type", json_string(variant->peft_type));
     for (const peft_json_field *f = variant->json_fields; complete && f && f->json; f++)
         complete = put(root, f->json, literal(f->initial));
+    if (complete && variant->write_fields) complete = variant->write_fields(options, root);
     if (complete && variant->peft_flag) complete = put(root, variant->peft_flag, json_true());
     return complete && put_options(root, variant, options);
 }

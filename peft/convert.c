@@ -7,27 +7,18 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "peft/adapter_file.h"
 #include "peft/adapter_read.h"
 #include "peft/adapter_write.h"
 
 /* ---- what cannot be converted ---- */
 
-static peft_status exists_in(const char *folder, const char *name, bool *exists, peft_error *error)
-{
-    char *path;
-    peft_status status = peft_path_join(folder, name, &path, error);
-    if (status) return status;
-    *exists = peft_file_exists(path);
-    free(path);
-    return PEFT_OK;
-}
-
 /* What full fine-tuning leaves. */
 static peft_status check_is_adapter(const char *folder, peft_error *error)
 {
     bool adapter = false, model = false;
-    peft_status status = exists_in(folder, "adapter_config.json", &adapter, error);
-    if (status == PEFT_OK) status = exists_in(folder, "config.json", &model, error);
+    peft_status status = peft_file_exists_in(folder, "adapter_config.json", &adapter, error);
+    if (status == PEFT_OK) status = peft_file_exists_in(folder, "config.json", &model, error);
     if (status != PEFT_OK || adapter || !model) return status;
     return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: a whole model, no adapter; it is used as it is (--model)",
                      folder);
@@ -59,16 +50,13 @@ typedef peft_status check_function(const char *folder, const peft_variant *varia
 static peft_status check_possible(const peft_conversion *c, check_function *check, peft_error *error)
 {
     peft_adapter_config config = {0};
-    char *path = NULL;
     peft_status status = check_is_adapter(c->adapter, error);
-    if (status == PEFT_OK) status = peft_path_join(c->adapter, "adapter_config.json", &path, error);
-    if (status == PEFT_OK) status = peft_adapter_config_load(&config, path, NULL, error);
+    if (status == PEFT_OK) status = peft_adapter_config_open(&config, c->adapter, NULL, error);
     if (status == PEFT_OK)
         status = config.variant ? check(c->adapter, config.variant, error)
                                 : peft_fail(error, PEFT_ERR_UNSUPPORTED,
                                             "%s: holds no adapter, only modules trained in full", c->adapter);
     peft_adapter_config_free(&config);
-    free(path);
     return status;
 }
 

@@ -8,12 +8,15 @@
 
 /* ---- attaching ---- */
 
+/* By its whole name, or without the encoder's part ("bert."), as files of bare encoders have it. */
 static peft_linear_layer *find_linear(peft_model *model, const char *module)
 {
     int64_t count;
     peft_linear_layer *linears = peft_model_linears(model, &count);
-    for (int64_t i = 0; i < count; i++)
-        if (strcmp(linears[i].module, module) == 0) return &linears[i];
+    for (int64_t i = 0; i < count; i++) {
+        const char *dot = strchr(linears[i].module, '.');
+        if (strcmp(linears[i].module, module) == 0 || (dot && strcmp(dot + 1, module) == 0)) return &linears[i];
+    }
     return NULL;
 }
 
@@ -82,24 +85,30 @@ static bool in_list(const json_t *names, const char *weight)
 bool peft_is_saved_weight(const peft_target_options *targets, const char *weight, const peft_adapters *adapters)
 {
     if (in_list(targets->modules_to_save, weight)) return true;
-    if (!peft_module_ends_with(weight, "bias") || !targets->bias) return false;
-    if (strcmp(targets->bias, "all") == 0) return true;
-    return strcmp(targets->bias, "lora_only") == 0 && has_bias_of(adapters, weight);
+    const char *bias = targets->bias;
+    if (!peft_module_ends_with(weight, "bias") || !bias) return false;
+    if (strcmp(bias, "all") == 0) return true;
+    return (strcmp(bias, "lora_only") == 0 || strcmp(bias, "vera_only") == 0) && has_bias_of(adapters, weight);
+}
+
+bool peft_is_saved_module(peft_model *model, const char *name)
+{
+    int64_t count;
+    const peft_weight *weights = peft_model_weights(model, &count);
+    bool found = is_a_usual_head(name);
+    for (int64_t k = 0; k < count && !found; k++) found = peft_module_lies_in(weights[k].name, name);
+    return found;
 }
 
 /* Whether each name of modules_to_save is that of something. */
 static peft_status check_saved(peft_model *model, const peft_target_options *targets, peft_error *error)
 {
-    int64_t count;
-    const peft_weight *weights = peft_model_weights(model, &count);
     if (targets->modules_to_save && !json_is_array(targets->modules_to_save))
         return peft_fail(error, PEFT_ERR_ARGUMENT, "modules_to_save: expected a list of names");
     for (size_t i = 0; i < json_array_size(targets->modules_to_save); i++) {
         const char *name = json_string_value(json_array_get(targets->modules_to_save, i));
         if (!name) return peft_fail(error, PEFT_ERR_ARGUMENT, "modules_to_save: expected a list of names");
-        bool found = targets->allow_unmatched || is_a_usual_head(name);
-        for (int64_t k = 0; k < count && !found; k++) found = peft_module_lies_in(weights[k].name, name);
-        if (!found)
+        if (!targets->allow_unmatched && !peft_is_saved_module(model, name))
             return peft_fail(error, PEFT_ERR_ARGUMENT, "modules_to_save: %s has no weight in a module \"%s\"",
                              peft_model_dir(model), name);
     }
@@ -136,13 +145,32 @@ bool peft_has_head(peft_model *model)
     return false;
 }
 
+/* The biases of adapted modules are meant by a word of the method's own. */
 static peft_status check_bias(const peft_variant *variant, const peft_target_options *targets, peft_error *error)
 {
     const char *bias = targets->bias ? targets->bias : "none";
+    const char *only = peft_variant_lacks(variant, "lora_only") ? "vera_only" : "lora_only";
     bool none_alone = peft_variant_lacks(variant, "bias");
-    if (strcmp(bias, "none") == 0 || (!none_alone && !peft_variant_lacks(variant, bias))) return PEFT_OK;
-    return peft_fail(error, PEFT_ERR_UNSUPPORTED, "bias: files of %s have no place for \"%s\": expected %s",
-                     variant->name, bias, none_alone ? "none" : "none or all");
+    if (strcmp(bias, "none") == 0 || (!none_alone && (strcmp(bias, "all") == 0 || strcmp(bias, only) == 0)))
+        return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_UNSUPPORTED, "bias: files of %s have no place for \"%s\": expected none%s%s",
+                     variant ? variant->name : "a head alone", bias, none_alone ? "" : ", all or ",
+                     none_alone ? "" : only);
+}
+
+/* Files may have a dropout of 1, which leaves nothing to train. */
+static peft_status check_dropout(const peft_variant *variant, const void *options, peft_error *error)
+{
+    static const char dropout[] = "dropout";
+    for (const peft_option *o = variant ? variant->options : NULL; o && o->name; o++) {
+        size_t length = strlen(o->name), tail = strlen(dropout);
+        if (o->type != PEFT_OPTION_FLOAT || length < tail || strcmp(o->name + length - tail, dropout) != 0) continue;
+        double value = *(const double *)(const void *)((const char *)options + o->offset);
+        if (value >= 1)
+            return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: expected a number from 0 to below 1, found %g", o->name,
+                             value);
+    }
+    return PEFT_OK;
 }
 
 /* ---- making ---- */
@@ -227,6 +255,7 @@ peft_status peft_inject(peft_model *model, const peft_variant *variant, const vo
     if (report) *report = NULL;
     peft_status status = check_saved(model, &all, error);
     if (status == PEFT_OK) status = check_bias(variant, &all, error);
+    if (status == PEFT_OK) status = check_dropout(variant, options, error);
     if (status) return status;
     all.modules_to_save = with_head(all.modules_to_save, peft_model_head(model));
     if (!all.modules_to_save) return peft_fail(error, PEFT_ERR_MEMORY, "modules_to_save: out of memory");

@@ -34,6 +34,10 @@ PEFT_API void peft_detach(peft_model *model, const peft_adapters *adapters);
  * of bias "lora_only". */
 bool peft_is_saved_weight(const peft_target_options *targets, const char *weight, const peft_adapters *adapters);
 
+/* Does modules_to_save mean something by this name: a module with weights, or a head as PEFT names it for every model?
+ */
+bool peft_is_saved_module(peft_model *model, const char *name);
+
 /* Was the model opened with its head? */
 bool peft_has_head(peft_model *model);
 

@@ -10,7 +10,7 @@
 #include "variants/module_name.h"
 #include "variants/pattern.h"
 
-static const char *const bias_choices[] = {"none", "all", "lora_only", NULL};
+static const char *const bias_choices[] = {"none", "all", "lora_only", "vera_only", NULL};
 
 const peft_option peft_target_option_table[] = {
     {.name = "target_modules",
@@ -314,6 +314,14 @@ static void close_search(search *s)
     free_filter(&s->filter);
 }
 
+/* A whole name in the list means its layer wherever that is. */
+static bool is_named(const rule_list *targets, const char *module)
+{
+    for (size_t i = 0; i < targets->count; i++)
+        if (targets->rules[i].match == match_end && strcmp(targets->rules[i].text, module) == 0) return true;
+    return false;
+}
+
 static peft_status select_layer(search *s, const peft_linear_layer *layer, bool *selected, peft_error *error)
 {
     bool target, excluded, saved, passes = false;
@@ -321,7 +329,10 @@ static peft_status select_layer(search *s, const peft_linear_layer *layer, bool 
     if (status == PEFT_OK) status = any_matches(&s->excluded, layer, &excluded, error);
     if (status == PEFT_OK) status = any_matches(&s->saved, layer, &saved, error);
     if (status != PEFT_OK) return status;
-    if (target && !excluded && !saved) status = passes_filter(&s->filter, layer->module, &passes, error);
+    if (target && !excluded && !saved) {
+        status = passes_filter(&s->filter, layer->module, &passes, error);
+        passes = passes || is_named(&s->targets, layer->module);
+    }
     *selected = passes;
     s->num_selected += passes;
     return status;
@@ -359,11 +370,24 @@ static bool add_to_report(json_t *report, const rule_list *list)
     return true;
 }
 
+static bool add_numbers(json_t *report, const layer_filter *f)
+{
+    for (size_t i = 0; f->seen && i < json_array_size(f->numbers); i++) {
+        char number[24];
+        if (f->seen[i]) continue;
+        snprintf(number, sizeof number, "%" PRId64, (int64_t)json_integer_value(json_array_get(f->numbers, i)));
+        if (json_array_append_new(
+                report, json_pack("{s:s, s:s, s:[]}", "setting", "layers_to_transform", "pattern", number, "modules")))
+            return false;
+    }
+    return true;
+}
+
 static peft_status make_report(const search *s, json_t **report, peft_error *error)
 {
     json_t *list = json_array();
     if (list && add_to_report(list, &s->targets) && add_to_report(list, &s->excluded) &&
-        add_to_report(list, &s->saved)) {
+        add_to_report(list, &s->saved) && add_numbers(list, &s->filter)) {
         *report = list;
         return PEFT_OK;
     }
@@ -380,7 +404,7 @@ peft_status peft_targets_find(const peft_linear_layer *linears, int64_t num_line
     for (int64_t i = 0; i < num_linears && status == PEFT_OK; i++)
         status = select_layer(&s, &linears[i], &selected[i], error);
     if (status == PEFT_OK && !options->allow_unmatched) status = check_all_matched(&s, error);
-    if (status == PEFT_OK && s.num_selected == 0)
+    if (status == PEFT_OK && s.num_selected == 0 && !options->allow_unmatched)
         status =
             peft_fail(error, PEFT_ERR_ARGUMENT, "target_modules: no layer is left to adapt, of %" PRId64, num_linears);
     if (status == PEFT_OK && report) status = make_report(&s, report, error);

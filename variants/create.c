@@ -1,4 +1,6 @@
 /* variants/create.c - adapters from a variant's tables and the layers they are for. */
+#include "variants/create.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 typedef struct creation {
     peft_adapters *all;
     const peft_layer *layers;
+    const peft_file_shapes *shapes; /* NULL: no file is read */
     peft_pattern_map ranks, alphas;
 } creation;
 
@@ -71,7 +74,7 @@ static peft_status check_matched(const creation *c, const pattern_field *field, 
                                  peft_error *error)
 {
     peft_names modules = {&c->layers->module, (size_t)c->all->num_layers, sizeof *c->layers};
-    for (size_t n = 0; n < map->count; n++)
+    for (size_t n = 0; n < map->count && !c->shapes; n++)
         if (!map->entries[n].matched) return peft_fail_unmatched(error, field->name, map->entries[n].key, &modules);
     return PEFT_OK;
 }
@@ -108,6 +111,25 @@ static peft_status set_values(peft_adapter *a, peft_error *error)
     return PEFT_OK;
 }
 
+/* Where the first of several ranks is not that of the file: another one that is, if there is one. */
+static peft_status fit_rank(const creation *c, peft_adapter *a, peft_error *error)
+{
+    const int64_t first = a->rank;
+    bool fits = !c->shapes || c->all->variant->layer_rank || c->shapes->fit(c->shapes->argument, a);
+    peft_status status = PEFT_OK;
+    for (size_t n = 0; n < c->ranks.count && !fits && status == PEFT_OK; n++) {
+        bool matches;
+        status = peft_pattern_match(c->ranks.entries[n].pattern, a->module, &matches, error);
+        if (status != PEFT_OK || !matches) continue;
+        a->rank = json_integer_value(c->ranks.entries[n].value);
+        status = set_values(a, error);
+        fits = status == PEFT_OK && c->shapes->fit(c->shapes->argument, a);
+    }
+    if (fits || status != PEFT_OK || a->rank == first) return status;
+    a->rank = first;
+    return set_values(a, error);
+}
+
 static peft_status add_layer(creation *c, const peft_layer *layer, peft_error *error)
 {
     peft_adapters *all = c->all;
@@ -140,7 +162,10 @@ static peft_status add_layers(creation *c, int64_t count, peft_error *error)
     if (status == PEFT_OK) status = check_matched(c, &rank_field, &c->ranks, error);
     if (status == PEFT_OK) status = check_matched(c, &alpha_field, &c->alphas, error);
     if (status == PEFT_OK && c->all->variant->arrange) status = c->all->variant->arrange(c->all, error);
-    for (int64_t i = 0; i < count && status == PEFT_OK; i++) status = set_values(&c->all->layers[i], error);
+    for (int64_t i = 0; i < count && status == PEFT_OK; i++) {
+        status = set_values(&c->all->layers[i], error);
+        if (status == PEFT_OK) status = fit_rank(c, &c->all->layers[i], error);
+    }
     peft_pattern_map_close(&c->ranks);
     peft_pattern_map_close(&c->alphas);
     return status;
@@ -154,25 +179,45 @@ static void add_model_values(peft_adapters *all)
     for (int32_t v = 0; v < all->num_values; v++) all->values[v].spec = specs[v];
 }
 
-peft_status peft_adapters_create(peft_adapters **adapters, const peft_variant *variant, const void *options,
-                                 const peft_layer *layers, int64_t num_layers, uint64_t seed, peft_error *error)
+peft_status peft_adapters_describe(peft_adapters **adapters, const peft_variant *variant, const void *options,
+                                   const peft_layer *layers, int64_t num_layers, const peft_file_shapes *shapes,
+                                   peft_error *error)
 {
     *adapters = NULL;
     peft_adapters *all = calloc(1, sizeof *all);
     if (!all) return peft_fail(error, PEFT_ERR_MEMORY, "adapters: out of memory");
     all->variant = variant;
+    all->from_file = shapes != NULL;
     peft_status status = copy_options(all, options, error);
-    if (status == PEFT_OK) status = add_layers(&(creation){.all = all, .layers = layers}, num_layers, error);
-    if (status == PEFT_OK) add_model_values(all);
-    if (status == PEFT_OK) status = peft_values_allocate(all, error);
+    if (status == PEFT_OK)
+        status = add_layers(&(creation){.all = all, .layers = layers, .shapes = shapes}, num_layers, error);
     if (status != PEFT_OK) {
         peft_adapters_free(all);
         return status;
     }
-    peft_values_draw(all, seed);
-    if (variant->draw_model) variant->draw_model(all);
+    add_model_values(all);
     *adapters = all;
     return PEFT_OK;
+}
+
+peft_status peft_adapters_allocate(peft_adapters *all, uint64_t seed, peft_error *error)
+{
+    peft_status status = peft_values_allocate(all, error);
+    if (status) return status;
+    peft_values_draw(all, seed);
+    if (all->variant->draw_model) all->variant->draw_model(all);
+    return PEFT_OK;
+}
+
+peft_status peft_adapters_create(peft_adapters **adapters, const peft_variant *variant, const void *options,
+                                 const peft_layer *layers, int64_t num_layers, uint64_t seed, peft_error *error)
+{
+    peft_status status = peft_adapters_describe(adapters, variant, options, layers, num_layers, NULL, error);
+    if (status == PEFT_OK) status = peft_adapters_allocate(*adapters, seed, error);
+    if (status == PEFT_OK) return PEFT_OK;
+    peft_adapters_free(*adapters);
+    *adapters = NULL;
+    return status;
 }
 
 void peft_adapters_free(peft_adapters *all)

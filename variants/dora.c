@@ -60,7 +60,9 @@ static double scaling(const peft_adapter *a)
 static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
     peft_lora_layer_values(a, specs);
-    specs[MAGNITUDE] = (peft_value_spec){.name = "lora_magnitude_vector", .shape = peft_shape_1(a->out_features)};
+    specs[MAGNITUDE] = (peft_value_spec){.name = "lora_magnitude_vector",
+                                         .other_name = "lora_magnitude_vector.weight",
+                                         .shape = peft_shape_1(a->out_features)};
     specs[SQUARES] =
         (peft_value_spec){.name = "squares_of_base", .shape = peft_shape_1(a->out_features), .kind = PEFT_VALUE_STATE};
     return VALUES;
@@ -184,6 +186,7 @@ const peft_variant peft_variant_dora = {
     .options = option_table,
     .json_names = json_names,
     .json_fields = peft_lora_json_fields,
+    .write_fields = peft_lora_write_fields,
     .check = check,
     .scaling = scaling,
     .layer_values = layer_values,

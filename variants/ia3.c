@@ -44,7 +44,7 @@ static const peft_json_name json_names[] = {
     {.option = "feedforward_modules", .json = "feedforward_modules", .initial = "\"" USUAL_MODULES "\""}, {0}};
 
 static const peft_json_field json_fields[] = {
-    {"fan_in_fan_out", "false", PEFT_FIELD_REFUSE}, {"init_ia3_weights", "true", PEFT_FIELD_IGNORE}, {0}};
+    {"fan_in_fan_out", "false", PEFT_FIELD_NOTE}, {"init_ia3_weights", "true", PEFT_FIELD_IGNORE}, {0}};
 
 static const char *const absent_fields[] = {"bias", "layers_pattern", "layers_to_transform", NULL};
 
@@ -76,7 +76,7 @@ static peft_status arrange_by_end(peft_adapters *all, const char *end, peft_erro
             found = true;
         }
     const peft_names modules = {&all->layers->module, (size_t)all->num_layers, sizeof *all->layers};
-    return found ? PEFT_OK : peft_fail_unmatched(error, "feedforward_modules", end, &modules);
+    return found || all->from_file ? PEFT_OK : peft_fail_unmatched(error, "feedforward_modules", end, &modules);
 }
 
 static peft_status arrange_by_expression(peft_adapters *all, const char *expression, peft_error *error)

@@ -17,6 +17,7 @@
 
 #include "ops/ops.h"
 #include "variants/factors.h"
+#include "variants/pattern.h"
 
 /* Of PEFT's words for start values those that leave the base as it is, and those that can be had again from it. The
  * first of each text is what is written. MiCA's A starts at zero, and trains beside a B that is in the file. */
@@ -83,6 +84,14 @@ peft_status peft_lora_to_lora(const peft_adapter *a, peft_lora_factors *factors,
     return PEFT_OK;
 }
 
+bool peft_lora_write_fields(const void *options, json_t *root)
+{
+    const peft_lora_options *o = options;
+    if (strcmp(o->init, "eva") != 0) return true;
+    return json_object_set_new(root, "eva_config", json_pack("{s:o}", "rho", peft_pattern_number_json(o->eva_rho))) ==
+           0;
+}
+
 static double scaling(const peft_adapter *a)
 {
     return a->alpha / (double)a->rank;
@@ -98,6 +107,7 @@ const peft_variant peft_variant_lora = {
     .options = peft_lora_option_table,
     .json_names = peft_lora_json_names,
     .json_fields = peft_lora_json_fields,
+    .write_fields = peft_lora_write_fields,
     .scaling = scaling,
     .layer_values = peft_lora_layer_values,
     .forward = peft_lora_forward,

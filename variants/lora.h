@@ -83,7 +83,7 @@ extern const struct peft_json_value peft_lora_init_json_values[];
     {"corda_config", "null", PEFT_FIELD_IGNORE},                                                                       \
     {"ensure_weight_tying", "false", PEFT_FIELD_REFUSE},                                                               \
     {"eva_config", "null", PEFT_FIELD_IGNORE},                                                                         \
-    {"fan_in_fan_out", "false", PEFT_FIELD_REFUSE},                                                                    \
+    {"fan_in_fan_out", "false", PEFT_FIELD_NOTE},                                                                    \
     {"kasa_config", "null", PEFT_FIELD_REFUSE},                                                                        \
     {"layer_replication", "null", PEFT_FIELD_REFUSE},                                                                  \
     {"loftq_config", "{}", PEFT_FIELD_IGNORE},                                                                         \
@@ -104,6 +104,9 @@ extern const struct peft_json_value peft_lora_init_json_values[];
 
 /* A0 and B0 are there where the start is subtracted; a variant that has more values than these offers no such start. */
 enum { PEFT_LORA_A, PEFT_LORA_B, PEFT_LORA_VALUES, PEFT_LORA_A0 = PEFT_LORA_VALUES, PEFT_LORA_B0 };
+
+/* eva_config, which PEFT misses in files that name that start. */
+bool peft_lora_write_fields(const void *options, json_t *root);
 
 extern const peft_option peft_lora_option_table[];
 extern const peft_json_name peft_lora_json_names[];

@@ -17,17 +17,17 @@ typedef struct peft_lycoris_options {
      .type = PEFT_OPTION_FLOAT,                                                                                        \
      .offset = offsetof(peft_lycoris_options, rank_dropout),                                                                \
      .initial = "0",                                                                                                   \
-     .max = 0.999,                                                                                                     \
+     .max = 1,                                                                                                         \
      .placeholder = "X",                                                                                               \
-     .help = "share of the update's rows that a step of training leaves out",                                          \
+     .help = "share of the update's rows that a step of training leaves out, below 1",                                          \
      .group = "Adapter"},                                                                                              \
     {.name = "module_dropout",                                                                                         \
      .type = PEFT_OPTION_FLOAT,                                                                                        \
      .offset = offsetof(peft_lycoris_options, module_dropout),                                                              \
      .initial = "0",                                                                                                   \
-     .max = 0.999,                                                                                                     \
+     .max = 1,                                                                                                         \
      .placeholder = "X",                                                                                               \
-     .help = "share of the layers whose update a step of training leaves out",                                         \
+     .help = "share of the layers whose update a step of training leaves out, below 1",                                         \
      .group = "Adapter"},                                                                                              \
     PEFT_PATTERN_OPTION_ROWS
 

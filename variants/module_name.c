@@ -1,6 +1,7 @@
 #include "variants/module_name.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool peft_module_ends_with(const char *name, const char *suffix)
@@ -18,6 +19,15 @@ bool peft_module_lies_in(const char *name, const char *part)
         if (strncmp(at, part, length) == 0 && (at[length] == '\0' || at[length] == '.')) return true;
     }
     return false;
+}
+
+int64_t peft_module_layer(const char *name)
+{
+    for (const char *part = name; part; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL) {
+        size_t length = strspn(part, "0123456789");
+        if (length > 0 && (part[length] == '.' || part[length] == '\0')) return strtoll(part, NULL, 10);
+    }
+    return -1;
 }
 
 /* The last parts of `name`, as many as `like` has. */

@@ -4,6 +4,7 @@
 #define PEFT_VARIANTS_MODULE_NAME_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "ops/nearest.h"
 
@@ -12,6 +13,10 @@ bool peft_module_ends_with(const char *name, const char *suffix);
 
 /* `name` is, or lies below, a module that is or ends with `part`: bert.pooler.dense with pooler, with bert.pooler. */
 bool peft_module_lies_in(const char *name, const char *part);
+
+/* The hidden layer that a module lies in: the first part of its name that is a number. -1: outside of them, as a pooler
+ * or a head. */
+int64_t peft_module_layer(const char *name);
 
 /* Fails with PEFT_ERR_ARGUMENT where `pattern` of the setting `what` matches none of `modules`: says so, guesses what
  * was meant, and lists the names that the modules end in. */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "variants/module_name.h"
 #include "variants/molora.h"
 
 typedef struct mola_options {
@@ -89,32 +90,33 @@ static peft_status check(const void *options, peft_error *error)
 
 /* ---- where a module stands ---- */
 
-/* The first part of its name that is a number, "bert.encoder.layer.3.output.dense"; a module without one, as a pooler,
- * comes after all layers. */
-static int64_t depth_of(const char *module)
-{
-    for (const char *part = module; part; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL) {
-        size_t length = strspn(part, "0123456789");
-        if (length > 0 && (part[length] == '.' || part[length] == '\0')) return strtoll(part, NULL, 10);
-    }
-    return INT64_MAX;
-}
-
 static int compare(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
 }
 
-/* Sorted, each once; returns their number. */
+/* Of the hidden layers that are adapted, sorted, each once; returns their number. */
 static int64_t list_depths(const peft_adapters *all, int64_t *depths)
 {
-    int64_t count = 0;
-    for (int64_t i = 0; i < all->num_layers; i++) depths[i] = depth_of(all->layers[i].module);
-    qsort(depths, (size_t)all->num_layers, sizeof *depths, compare);
-    for (int64_t i = 0; i < all->num_layers; i++)
+    int64_t num_modules = 0, count = 0;
+    for (int64_t i = 0; i < all->num_layers; i++) {
+        int64_t depth = peft_module_layer(all->layers[i].module);
+        if (depth >= 0) depths[num_modules++] = depth;
+    }
+    qsort(depths, (size_t)num_modules, sizeof *depths, compare);
+    for (int64_t i = 0; i < num_modules; i++)
         if (i == 0 || depths[i] != depths[i - 1]) depths[count++] = depths[i];
     return count;
+}
+
+/* A module outside of the hidden layers, as a pooler, stands beside the last of them. */
+static int64_t place_of(const char *module, const int64_t *depths, int64_t num_depths)
+{
+    int64_t place = 0, depth = peft_module_layer(module);
+    if (depth < 0) return num_depths > 0 ? num_depths - 1 : 0;
+    while (depths[place] < depth) place++;
+    return place;
 }
 
 static peft_status arrange(peft_adapters *all, peft_error *error)
@@ -124,18 +126,15 @@ static peft_status arrange(peft_adapters *all, peft_error *error)
     read_allocation(&a, numbers);
     int64_t *depths = calloc((size_t)all->num_layers, sizeof *depths);
     if (!depths) return peft_fail(error, PEFT_ERR_MEMORY, "allocation: out of memory");
-    int64_t num_depths = list_depths(all, depths);
+    int64_t num_depths = list_depths(all, depths), num_places = num_depths > 0 ? num_depths : 1;
     peft_status status = PEFT_OK;
-    if (json_is_array(numbers) && a.count > num_depths)
+    if (json_is_array(numbers) && a.count > num_places)
         status =
             peft_fail(error, PEFT_ERR_ARGUMENT,
                       "allocation: %" PRId64 " numbers for %" PRId64 " layers of the model; list at most one for each",
-                      a.count, num_depths);
-    for (int64_t i = 0; i < all->num_layers; i++) {
-        int64_t place = 0, depth = depth_of(all->layers[i].module);
-        while (depths[place] < depth) place++;
-        all->layers[i].form = a.experts[place * a.count / num_depths];
-    }
+                      a.count, num_places);
+    for (int64_t i = 0; i < all->num_layers; i++)
+        all->layers[i].form = a.experts[place_of(all->layers[i].module, depths, num_depths) * a.count / num_places];
     free(depths);
     return status;
 }

@@ -23,6 +23,7 @@ const peft_variant peft_variant_rslora = {
     .options = peft_lora_option_table,
     .json_names = peft_lora_json_names,
     .json_fields = peft_lora_json_fields,
+    .write_fields = peft_lora_write_fields,
     .scaling = scaling,
     .layer_values = peft_lora_layer_values,
     .forward = peft_lora_forward,

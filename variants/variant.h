@@ -59,9 +59,9 @@ typedef struct peft_common_options {
      .type = PEFT_OPTION_FLOAT,                                                                                        \
      .offset = offsetof(peft_common_options, dropout),                                                                 \
      .initial = "0",                                                                                                   \
-     .max = 0.999,                                                                                                     \
+     .max = 1,                                                                                                         \
      .placeholder = "X",                                                                                               \
-     .help = "dropout on the adapter's input while training",                                                          \
+     .help = "dropout on the adapter's input while training, below 1",                                                          \
      .group = "Adapter"}
 
 #define PEFT_PATTERN_OPTION_ROWS                                                                                       \
@@ -147,6 +147,7 @@ struct peft_adapters {
     void *options; /* the variant's own struct */
     peft_adapter *layers;
     int64_t num_layers;
+    bool from_file; /* their layers are those of a file: names in the options that match none are no error */
     int32_t num_values;
     peft_adapter_value values[PEFT_MAX_VALUES]; /* of scope model */
     int64_t num_trained;                        /* floats in all trained values */
@@ -203,7 +204,8 @@ typedef struct peft_json_name {
 /* Fields of adapter_config.json that are known but are no options. All are written with `initial`. */
 typedef enum peft_field_rule {
     PEFT_FIELD_REFUSE, /* another value changes the maths, and is refused */
-    PEFT_FIELD_IGNORE  /* another value concerns start values, training or other programs only */
+    PEFT_FIELD_IGNORE, /* another value concerns start values, training or other programs only */
+    PEFT_FIELD_NOTE    /* another value means nothing on linear layers, as in PEFT, which warns of it */
 } peft_field_rule;
 
 typedef struct peft_json_field {
@@ -227,6 +229,9 @@ struct peft_variant {
     const char *const *absent_fields;   /* optional; ends with NULL: of bias, its value lora_only, exclude_modules,
                                            layers_pattern and layers_to_transform what PEFT's files of this type do not
                                            have */
+
+    /* Optional: sets those of json_fields in `root` whose value depends on the options; false: out of memory. */
+    bool (*write_fields)(const void *options, json_t *root);
 
     /* Optional: what the limits of single options cannot say. */
     peft_status (*check)(const void *options, peft_error *error);

@@ -52,7 +52,7 @@ static const peft_option option_table[] = {PEFT_RANK_OPTION_ROW("256"),
 static const peft_json_name json_names[] = {
     {.option = "rank", .json = "r"}, {.option = "dropout", .json = "vera_dropout"}, {0}};
 static const peft_json_field json_fields[] = {
-    {"fan_in_fan_out", "false", PEFT_FIELD_REFUSE}, {"init_weights", "true", PEFT_FIELD_IGNORE}, {0}};
+    {"fan_in_fan_out", "false", PEFT_FIELD_NOTE}, {"init_weights", "true", PEFT_FIELD_IGNORE}, {0}};
 static const char *const absent_fields[] = {"exclude_modules", "lora_only", NULL};
 
 static double scaling(const peft_adapter *a)

@@ -30,11 +30,8 @@ static peft_status applies(const peft_inspector *inspector, const char *folder, 
 {
     *answer = false;
     for (int k = 0; k < 2 && inspector->files[k] && !*answer; k++) {
-        char *path;
-        peft_status status = peft_path_join(folder, inspector->files[k], &path, error);
+        peft_status status = peft_file_exists_in(folder, inspector->files[k], answer, error);
         if (status != PEFT_OK) return status;
-        *answer = peft_file_exists(path);
-        free(path);
     }
     return PEFT_OK;
 }

@@ -178,6 +178,103 @@ START_TEST(ranks_and_scales_follow_the_patterns)
 }
 END_TEST
 
+static peft_adapters *make(const char *const settings[][2], peft_adapter_config *config)
+{
+    const peft_variant *lora = peft_variant_find("lora");
+    peft_adapters *adapters;
+    ck_assert(!peft_adapter_config_init(config, lora, &error));
+    for (; (*settings)[0]; settings++) {
+        bool of_targets = peft_options_find(peft_target_option_table, (*settings)[0]) != NULL;
+        ck_assert_msg(!peft_options_set_text(of_targets ? peft_target_option_table : lora->options,
+                                             of_targets ? (void *)&config->targets : config->options, (*settings)[0],
+                                             (*settings)[1], &error),
+                      "%s", error.message);
+    }
+    ck_assert_msg(!peft_inject(model, lora, config->options, &config->targets, 1, &adapters, NULL, &error), "%s",
+                  error.message);
+    return adapters;
+}
+
+/* What a file says of a setting after training with `settings`; the caller's (json_decref). */
+static json_t *written(const char *const settings[][2], const char *field)
+{
+    peft_adapter_config config;
+    json_t *root;
+    peft_adapters *adapters = make(settings, &config);
+    ck_assert_msg(!peft_adapter_save(model, adapters, &config.targets, scratch("new"), &error), "%s", error.message);
+    unload(adapters);
+    peft_adapter_config_free(&config);
+    ck_assert(!peft_json_load(scratch("new/adapter_config.json"), &root, &error));
+    json_t *value = json_incref(json_object_get(root, field));
+    json_decref(root);
+    return value;
+}
+
+/* Files are sorted, so no module may depend on which of two patterns comes first. */
+START_TEST(patterns_that_meet_become_names)
+{
+    static const char *const settings[][2] = {
+        {"rank_pattern", "{\"query\": 3, \"layer.1.attention.self.query\": 5, \"value\": 2}"},
+        {"alpha_pattern", "{\"query\": 3, \"layer.1.attention.self.query\": 640}"},
+        {NULL, NULL}};
+    json_t *ranks = written(settings, "rank_pattern");
+    peft_adapters *adapters = load(scratch("new"));
+    for (int64_t i = 0; i < adapters->num_layers; i++) {
+        bool query = strstr(adapters->layers[i].module, "query") != NULL;
+        ck_assert_int_eq(adapters->layers[i].rank, query ? 3 : 2);
+        ck_assert_double_eq(adapters->layers[i].scaling, query ? 1 : 8);
+    }
+    unload(adapters);
+    ck_assert_uint_eq(json_object_size(ranks), 4);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(ranks, "^bert\\.encoder\\.layer\\.1\\.attention\\.self\\.query")), 3);
+    json_decref(ranks);
+}
+END_TEST
+
+START_TEST(patterns_that_do_not_meet_are_written_as_given)
+{
+    static const char *const settings[][2] = {{"rank_pattern", "{\"value\": 3, \"query\": 5}"}, {NULL, NULL}};
+    json_t *ranks = written(settings, "rank_pattern"), *expected = json_pack("{s:i, s:i}", "query", 5, "value", 3);
+    ck_assert(json_equal(ranks, expected));
+    json_decref(ranks);
+    json_decref(expected);
+}
+END_TEST
+
+/* The ranks of a file whose patterns were sorted on its way: the shapes know. */
+START_TEST(shapes_decide_between_ranks)
+{
+    static const char *const settings[][2] = {{"rank_pattern", "{\"query\": 3, \"attention.self.query\": 5}"},
+                                              {NULL, NULL}};
+    json_decref(written(settings, "rank_pattern"));
+    json_t *root;
+    ck_assert(!peft_json_load(scratch("new/adapter_config.json"), &root, &error));
+    json_object_set_new(root, "rank_pattern", json_pack("{s:i, s:i}", "attention.self.query", 5, "query", 3));
+    ck_assert(!peft_json_save(scratch("new/adapter_config.json"), root, PEFT_JSON_AS_IS, &error));
+    json_decref(root);
+    peft_adapters *adapters = load(scratch("new"));
+    ck_assert_int_eq(peft_adapters_find(adapters, "bert.encoder.layer.0.attention.self.query")->rank, 3);
+    unload(adapters);
+}
+END_TEST
+
+/* PEFT looks at all modules, and refuses those that are not linear. */
+static const struct {
+    const char *targets;
+    bool as_given;
+} expressions[] = {{".*\\.query", true},        {".*attention.*", false},     {".*(query|dropout)", false},
+                   {"bert\\.enc.*dense", true}, {".*(key|LayerNorm)", false}, {"all-linear", true}};
+
+START_TEST(expressions_that_mean_other_modules_become_names)
+{
+    const char *const settings[][2] = {{"target_modules", expressions[_i].targets}, {NULL, NULL}};
+    json_t *targets = written(settings, "target_modules");
+    ck_assert_msg(json_is_string(targets) == expressions[_i].as_given, "%s", expressions[_i].targets);
+    json_decref(targets);
+}
+END_TEST
+
 START_TEST(layers_to_transform_leave_the_others_alone)
 {
     peft_adapters *adapters = load(golden("layers"));
@@ -390,6 +487,47 @@ static void ask_for_another_rank(void)
     json_object_set_new(copied.config, "r", json_integer(8));
 }
 
+static void ask_for_the_largest_rank(void)
+{
+    json_object_set_new(copied.config, "r", json_integer(65536));
+}
+
+static void exclude_another_module(void)
+{
+    json_object_set_new(copied.config, "exclude_modules", json_pack("[s]", "keyy"));
+}
+
+static void ask_for_another_layer(void)
+{
+    json_object_set_new(copied.config, "layers_to_transform", json_pack("[i, i, i]", 0, 1, 7));
+}
+
+static void ask_for_two_alphas(void)
+{
+    json_object_set_new(copied.config, "alpha_pattern",
+                        json_pack("{s:i, s:i}", "query", 3, "layer.0.attention.self.query", 640));
+}
+
+/* As PEFT 0.6 to 0.19 wrote it. */
+static void lack_biases(void)
+{
+    json_object_set_new(copied.config, "bias", json_string("lora_only"));
+}
+
+static void add_like(const char *end, const char *name)
+{
+    peft_file_tensor extra = *tensor_of(end);
+    extra.name = name;
+    copied.tensors[copied.count++] = extra;
+}
+
+static void keep_what_was_before(void)
+{
+    add_like("classifier.bias", "base_model.model.classifier.original_module.bias");
+    add_like("classifier.weight", "base_model.model.classifier.original_module.weight");
+    add_like("classifier.bias", "base_model.model.classifier.modules_to_save.bias");
+}
+
 static const struct {
     void (*change)(void);
     peft_status status;
@@ -412,13 +550,11 @@ static const struct {
     {rename_all,
      PEFT_ERR_FORMAT,
      {"none of its 10 tensors belongs to this bert model", "base_model.model.other.bert.encoder"}},
-    {ask_for_other_targets, PEFT_ERR_ARGUMENT, {"changed: target_modules: \"q_proj\" matches none of", "query"}},
     {ask_for_more_targets,
      PEFT_ERR_FORMAT,
      {"tensors missing: 4: base_model.model.bert.encoder.layer.0.attention.self.key.lora_A.weight", "key.lora_B"}},
-    {ask_for_a_missing_module, PEFT_ERR_ARGUMENT, {"modules_to_save", "\"poller\""}},
-    {ask_for_an_unmatched_rank, PEFT_ERR_ARGUMENT, {"rank_pattern: \"keyy\" matches none of 4 modules"}},
     {ask_for_another_rank, PEFT_ERR_FORMAT, {"expected [8, 32], found [4, 32]"}},
+    {ask_for_the_largest_rank, PEFT_ERR_FORMAT, {"expected [65536, 32], found [4, 32]"}},
 };
 
 START_TEST(broken_folders_are_refused_and_change_nothing)
@@ -512,19 +648,42 @@ START_TEST(full_weights_beyond_the_list_are_taken_and_noted)
 }
 END_TEST
 
-START_TEST(targets_of_other_models_may_be_passed_over)
+/* The tensors say what is adapted: settings that do not change it are noted. */
+static const struct {
+    void (*change)(void);
+    const char *notes[2];
+} passed_over[] = {
+    {ask_for_other_targets, {"target_modules: \"q_proj\" matches no linear", "target_modules: \"v_proj\""}},
+    {exclude_another_module, {"exclude_modules: \"keyy\" matches no linear layer"}},
+    {ask_for_another_layer, {"layers_to_transform: \"7\" matches no linear layer"}},
+    {ask_for_a_missing_module, {"modules_to_save: the model has no module \"poller\""}},
+    {ask_for_an_unmatched_rank, {"rank_pattern: \"keyy\" matches no adapted module"}},
+    {ask_for_two_alphas,
+     {"both \"query\" and \"layer.0.attention.self.query\" match bert.encoder.layer.0.attention.self.query"}},
+    {lack_biases, {"has none of the biases that bias \"lora_only\" trains"}},
+    {keep_what_was_before, {NULL}},
+};
+
+START_TEST(what_the_tensors_do_not_bear_out_is_noted)
 {
-    peft_load_options options = {.notes = json_array(), .allow_unmatched = true};
+    peft_load_options options = {.notes = json_array()};
     peft_adapters *adapters;
+    size_t count = 0;
     read_copy("rslora");
-    json_object_set_new(copied.config, "target_modules", json_pack("[s, s, s]", "query", "value", "q_proj"));
+    passed_over[_i].change();
     const char *folder = write_copy();
     ck_assert_msg(!peft_adapter_load(model, folder, &options, &adapters, NULL, &error), "%s", error.message);
-    ck_assert_uint_eq(json_array_size(options.notes), 1);
-    ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(options.notes, 0)), "\"q_proj\" matches no linear"));
+    ck_assert_int_eq(adapters->num_layers, 4);
+    for (; count < 2 && passed_over[_i].notes[count]; count++) {
+        const char *note = json_string_value(json_array_get(options.notes, count));
+        ck_assert_msg(note && strstr(note, passed_over[_i].notes[count]), "found: %s", note ? note : "no note");
+    }
+    ck_assert_uint_eq(json_array_size(options.notes), count);
     unload(adapters);
     options.strict = true;
-    ck_assert_int_eq(peft_adapter_load(model, folder, &options, &adapters, NULL, &error), PEFT_ERR_UNSUPPORTED);
+    ck_assert_int_eq(peft_adapter_load(model, folder, &options, &adapters, NULL, &error),
+                     count ? PEFT_ERR_UNSUPPORTED : PEFT_OK);
+    unload(adapters);
     ck_assert_int_eq(num_attached(), 0);
     json_decref(options.notes);
 }
@@ -597,21 +756,24 @@ static int num_variants(void)
     return count;
 }
 
-TEST_MAIN("adapter_folder", tcase_add_checked_fixture(tc, setup, teardown);
-          tcase_add_loop_test(tc, what_peft_wrote_is_read_and_written_again, 0, NUM_GOLDENS);
-          tcase_add_loop_test(tc, every_variant_is_read_as_it_was_written, 0, num_variants());
-          tcase_add_test(tc, ranks_and_scales_follow_the_patterns);
-          tcase_add_test(tc, layers_to_transform_leave_the_others_alone);
-          tcase_add_test(tc, a_head_alone_is_a_folder_too);
-          tcase_add_loop_test(tc, biases_are_saved_under_their_places, 0, 2);
-          tcase_add_test(tc, what_a_file_has_no_field_for_is_written_otherwise_or_refused);
-          tcase_add_test(tc, a_model_without_its_head_leaves_the_heads_tensors_out);
-          tcase_add_loop_test(tc, broken_folders_are_refused_and_change_nothing, 0, sizeof broken / sizeof *broken);
-          tcase_add_loop_test(tc, missing_and_malformed_files_are_named, 0, sizeof unreadable / sizeof *unreadable);
-          tcase_add_test(tc, names_of_the_bare_encoder_are_taken_and_noted);
-          tcase_add_test(tc, full_weights_beyond_the_list_are_taken_and_noted);
-          tcase_add_test(tc, targets_of_other_models_may_be_passed_over);
-          tcase_add_test(tc, half_precision_is_read_exactly);
-          tcase_add_test(tc, a_second_adapter_on_the_same_layers_is_refused);
-          tcase_add_test(tc, a_failed_save_leaves_the_old_files);
-          tcase_add_test(tc, failing_allocations_leave_nothing_behind))
+TEST_MAIN(
+    "adapter_folder", tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, what_peft_wrote_is_read_and_written_again, 0, NUM_GOLDENS);
+    tcase_add_loop_test(tc, every_variant_is_read_as_it_was_written, 0, num_variants());
+    tcase_add_test(tc, ranks_and_scales_follow_the_patterns); tcase_add_test(tc, patterns_that_meet_become_names);
+    tcase_add_test(tc, patterns_that_do_not_meet_are_written_as_given); tcase_add_test(tc, shapes_decide_between_ranks);
+    tcase_add_loop_test(tc, expressions_that_mean_other_modules_become_names, 0,
+                        sizeof expressions / sizeof *expressions);
+    tcase_add_test(tc, layers_to_transform_leave_the_others_alone); tcase_add_test(tc, a_head_alone_is_a_folder_too);
+    tcase_add_loop_test(tc, biases_are_saved_under_their_places, 0, 2);
+    tcase_add_test(tc, what_a_file_has_no_field_for_is_written_otherwise_or_refused);
+    tcase_add_test(tc, a_model_without_its_head_leaves_the_heads_tensors_out);
+    tcase_add_loop_test(tc, broken_folders_are_refused_and_change_nothing, 0, sizeof broken / sizeof *broken);
+    tcase_add_loop_test(tc, missing_and_malformed_files_are_named, 0, sizeof unreadable / sizeof *unreadable);
+    tcase_add_test(tc, names_of_the_bare_encoder_are_taken_and_noted);
+    tcase_add_test(tc, full_weights_beyond_the_list_are_taken_and_noted);
+    tcase_add_loop_test(tc, what_the_tensors_do_not_bear_out_is_noted, 0, sizeof passed_over / sizeof *passed_over);
+    tcase_add_test(tc, half_precision_is_read_exactly);
+    tcase_add_test(tc, a_second_adapter_on_the_same_layers_is_refused);
+    tcase_add_test(tc, a_failed_save_leaves_the_old_files);
+    tcase_add_test(tc, failing_allocations_leave_nothing_behind))

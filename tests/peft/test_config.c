@@ -167,7 +167,6 @@ static const struct {
     {PEFT_ERR_FORMAT, "{\"peft_type\": \"LORA\", \"task_type\": 1}", "adapter_config.json: task_type: "},
     {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"use_qalora\": true}",
      "use_qalora: is not offered here: expected false, found true"},
-    {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"fan_in_fan_out\": true}", "fan_in_fan_out: is not offered"},
     {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"lora_bias\": true}", "lora_bias: is not offered"},
     {PEFT_ERR_UNSUPPORTED, "{\"peft_type\": \"LORA\", \"alora_invocation_tokens\": [1, 2]}",
      "alora_invocation_tokens: is not offered here: expected null, found a list of 2"},
@@ -195,6 +194,9 @@ static const char *const harmless[] = {
     "{\"peft_type\": \"LORA\", \"new_flag\": false, \"new_map\": {}, \"new_list\": [], \"new\": null}",
     "{\"peft_type\": \"LORA\", \"loftq_config\": {\"loftq_bits\": 4}, \"megatron_core\": \"other\"}",
     "{\"peft_type\": \"LORA\", \"init_lora_weights\": false}",
+    "{\"peft_type\": \"LORA\", \"lora_dropout\": 1.0}",
+    "{\"peft_type\": \"LOHA\", \"rank_dropout\": 1, \"module_dropout\": 1.0}",
+    "{\"peft_type\": \"VERA\", \"bias\": \"vera_only\", \"vera_dropout\": 1}",
     "{\"peft_type\": \"LORA\", \"use_bdlora\": false, \"layer_replication\": []}",
 };
 
@@ -211,6 +213,8 @@ static const struct {
 } noted[] = {
     {"{\"peft_type\": \"LORA\", \"shiny\": 3}", "shiny: unknown, and ignored: 3"},
     {"{\"peft_type\": \"HEAD\", \"r\": 3}", "r: unknown, and ignored: 3"},
+    {"{\"peft_type\": \"LORA\", \"fan_in_fan_out\": true}", "fan_in_fan_out: means nothing on linear layers"},
+    {"{\"peft_type\": \"IA3\", \"fan_in_fan_out\": true}", "fan_in_fan_out: means nothing on linear layers"},
     {"{\"peft_type\": \"LOKR\", \"init_weights\": \"other\"}", "init_weights: \"other\" is not offered here"},
 };
 

@@ -69,6 +69,9 @@ static const struct {
     {"{\"target_modules\": [\"query\"], \"layers_to_transform\": [1], \"layers_pattern\": [\"h\", \"layer\"]}",
      "---x----"},
     {"{\"target_modules\": [\"query\", \"nothing\"], \"allow_unmatched\": true}", "x--x----"},
+    {"{\"target_modules\": [\"nothing\"], \"allow_unmatched\": true}", "--------"},
+    {"{\"target_modules\": [\"bert.encoder.layer.0.output.dense\", \"query\"], \"layers_to_transform\": [1]}",
+     "--xx----"},
 };
 
 START_TEST(the_rules_of_peft_decide)

@@ -92,18 +92,20 @@ static peft_status create(const char *allocation, const int *depths, peft_adapte
     return status;
 }
 
-/* The pooler comes last and counts as a layer. */
+/* The pooler, the last module here, has as many experts as the last layer. */
 static const struct {
     const char *allocation;
     int depths[MAX_LAYERS], experts[MAX_LAYERS];
 } rules[] = {
     {NULL, {0, 1, 2, 3, 4, 5, 6, -1}, {2, 2, 4, 4, 6, 6, 8, 8}},
     {"8-6-4-2", {0, 1, 2, 3, 4, 5, 6, -1}, {8, 8, 6, 6, 4, 4, 2, 2}},
-    {"8-2-2-8", {0, 0, 1, 1, 2, 2, -1}, {8, 8, 2, 2, 2, 2, 8}},
+    {"8-2-2-8", {0, 0, 1, 1, 2, 2, -1}, {8, 8, 2, 2, 2, 2, 2}},
     {"5-5-5-5", {0, 1, 2, -1}, {5, 5, 5, 5}},
-    {"1,2,3", {10, 9, 2, 9, 10, -1}, {2, 1, 1, 1, 2, 3}}, /* by number, not by text or order */
+    {"1,2,3", {10, 9, 2, 9, 10, -1}, {3, 2, 1, 2, 3, 3}}, /* by number, not by text or order */
     {"[7]", {3, 4, -1}, {7, 7, 7}},
-    {"2-4-6-8", {5, -1}, {2, 6}}, /* a shape, of which two layers show half */
+    {"2-4-6-8", {0, 1, 2, 3, -1}, {2, 4, 6, 8, 8}},
+    {"2-4-6-8", {5, 9, -1}, {2, 6, 6}}, /* a shape, of which two layers show half */
+    {"2-4-6-8", {-1}, {2}},
 };
 
 START_TEST(experts_are_spread_over_the_layers)
@@ -132,7 +134,7 @@ static const struct {
     {"[2, 1.5]", "allocation: expected numbers"},
     {"4097-1", "allocation: expected numbers"},
     {"99999999999999999999-1", "allocation: expected numbers"},
-    {"[1, 2, 3, 4]", "allocation: 4 numbers for 3 layers of the model; list at most one for each"},
+    {"[1, 2, 3, 4]", "allocation: 4 numbers for 2 layers of the model; list at most one for each"},
 };
 
 START_TEST(other_allocations_are_refused)
