@@ -1,20 +1,126 @@
-/* Runs a harness over changed seeds: `fuzz_json [rounds [first]]` runs that many inputs, from number `first` on. What
- * made a crash is the number printed last; `fuzz_json 1 NUMBER` repeats it alone. */
+/* Runs a harness over its corpus and over changed inputs: `fuzz_json CORPUS DICTIONARY ROUNDS [FIRST]` makes so many,
+ * from number FIRST on. What made a crash is the file or number printed last; `fuzz_json CORPUS DICTIONARY 1 NUMBER`
+ * repeats a number alone, and CORPUS may be a single file. */
 #include "tests/fuzz/fuzz.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { DEFAULT_ROUNDS = 20000, MAX_CHANGES = 4, MAX_SIZE = 1 << 12 };
+enum { MAX_CHANGES = 4, MAX_SIZE = 1 << 16, MAX_WORDS = 512, MAX_WORD = 128 };
+
+typedef struct seed {
+    char *name;
+    uint8_t *bytes;
+    size_t size;
+} seed;
+
+typedef struct word {
+    char bytes[MAX_WORD];
+    size_t size;
+} word;
 
 typedef struct input {
     uint8_t bytes[MAX_SIZE];
     size_t size;
 } input;
 
+static seed *seeds;
+static size_t num_seeds;
+static word words[MAX_WORDS];
+static size_t num_words;
+
+static const char *current_name;
 static volatile uint64_t current;
+
+/* ---- corpus and dictionary ---- */
+
+static void add_seed(const char *path)
+{
+    struct stat info;
+    FILE *file = fopen(path, "rb");
+    FUZZ_CHECK(file && fstat(fileno(file), &info) == 0 && info.st_size <= MAX_SIZE);
+    seeds = realloc(seeds, (num_seeds + 1) * sizeof *seeds);
+    FUZZ_CHECK(seeds != NULL);
+    const char *slash = strrchr(path, '/');
+    size_t size = (size_t)info.st_size;
+    seed *s = &seeds[num_seeds++];
+    *s = (seed){strdup(slash ? slash + 1 : path), malloc(size + 1), size};
+    FUZZ_CHECK(s->name && s->bytes && fread(s->bytes, 1, size, file) == size);
+    fclose(file);
+}
+
+static int visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* In the order of their names, so that a number means the same input everywhere. */
+static void read_corpus(const char *path)
+{
+    struct stat info;
+    FUZZ_CHECK(stat(path, &info) == 0);
+    if (!S_ISDIR(info.st_mode)) {
+        add_seed(path);
+        return;
+    }
+    struct dirent **entries;
+    int count = scandir(path, &entries, visible, alphasort);
+    FUZZ_CHECK(count > 0);
+    for (int i = 0; i < count; i++) {
+        char name[4096];
+        FUZZ_CHECK(snprintf(name, sizeof name, "%s/%s", path, entries[i]->d_name) < (int)sizeof name);
+        add_seed(name);
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+/* One character of a word in libFuzzer's dictionaries: itself, or \\ \" \xAB. */
+static const char *read_letter(const char *at, word *w)
+{
+    FUZZ_CHECK(w->size < MAX_WORD);
+    char letter = *at++;
+    if (letter == '\\' && *at == 'x') {
+        const char digits[] = {at[1], at[2], '\0'};
+        letter = (char)strtoul(digits, NULL, 16);
+        at += 3;
+    } else if (letter == '\\') {
+        letter = *at++;
+    }
+    w->bytes[w->size++] = letter;
+    return at;
+}
+
+static void read_dictionary(const char *path)
+{
+    char line[1024];
+    FILE *file = fopen(path, "r");
+    FUZZ_CHECK(file != NULL);
+    while (fgets(line, sizeof line, file)) {
+        const char *at = line;
+        if (*at++ != '"') continue;
+        FUZZ_CHECK(num_words < MAX_WORDS);
+        word *w = &words[num_words++];
+        while (*at && *at != '"') at = read_letter(at, w);
+    }
+    fclose(file);
+    FUZZ_CHECK(num_words > 0);
+}
+
+static void free_all(void)
+{
+    for (size_t i = 0; i < num_seeds; i++) {
+        free(seeds[i].name);
+        free(seeds[i].bytes);
+    }
+    free(seeds);
+}
+
+/* ---- changes ---- */
 
 /* splitmix64 */
 static uint64_t next(uint64_t *state)
@@ -69,50 +175,10 @@ static void repeat_part(input *in, uint64_t *state)
     replace(in, below(state, in->size), 0, part, size);
 }
 
-/* Words that mean something to one of the readers. */
 static void insert_word(input *in, uint64_t *state)
 {
-    static const char *const words[] = {
-        "{",
-        "}",
-        "[",
-        "]",
-        ",",
-        ":",
-        "\"",
-        "\\u0000",
-        "\\ud800",
-        " ",
-        "\n",
-        "\t",
-        "-",
-        "? ",
-        "&a ",
-        "*a",
-        "!t ",
-        "---\n",
-        "#",
-        "0",
-        "-1",
-        "1.5",
-        "1e999",
-        "9223372036854775807",
-        "9223372036854775808",
-        "null",
-        "true",
-        ".inf",
-        "0x",
-        "\xff",
-        "\xed\xa0\x80",
-        "\"__metadata__\":",
-        "\"dtype\":",
-        "\"shape\":",
-        "\"data_offsets\":",
-        "\"F32\"",
-        "\"I8\"",
-    };
-    const char *word = words[below(state, sizeof words / sizeof words[0])];
-    replace(in, below(state, in->size + 1), 0, word, strlen(word));
+    const word *w = &words[below(state, num_words)];
+    replace(in, below(state, in->size + 1), 0, w->bytes, w->size);
 }
 
 static void change_digit(input *in, uint64_t *state)
@@ -126,65 +192,73 @@ static void change_digit(input *in, uint64_t *state)
     }
 }
 
-/* The length at the start of a safetensors file made to fit again, so that what is behind it is reached. */
-static void repair_length(input *in, uint64_t *state)
-{
-    if (in->size < 8) return;
-    uint64_t length = in->size - 8 - below(state, 1 + (in->size - 8) / 4);
-    for (int i = 0; i < 8; i++) in->bytes[i] = (uint8_t)(length >> 8 * i);
-}
-
 static void (*const changes[])(input *, uint64_t *) = {
-    change_bit, change_byte, cut_end, remove_part, repeat_part, insert_word, change_digit, repair_length,
+    change_bit, change_byte, cut_end, remove_part, repeat_part, insert_word, change_digit,
 };
-
-static size_t num_seeds(void)
-{
-    size_t count = 0;
-    while (fuzz_seeds[count].size) count++;
-    return count;
-}
 
 static void make_input(input *in, uint64_t number)
 {
     uint64_t state = number;
-    const fuzz_seed *seed = &fuzz_seeds[number % num_seeds()];
-    in->size = seed->size;
-    memcpy(in->bytes, seed->bytes, seed->size);
+    const seed *from = &seeds[number % num_seeds];
+    in->size = from->size;
+    memcpy(in->bytes, from->bytes, from->size);
     for (size_t i = below(&state, MAX_CHANGES + 1); i > 0 && in->size > 0; i--)
         changes[below(&state, sizeof changes / sizeof changes[0])](in, &state);
 }
 
+/* ---- runs ---- */
+
 /* Each input lies in memory of exactly its size, so that a sanitizer sees a read beyond it. */
-static void run(const void *bytes, size_t size)
+static bool accepts(const void *bytes, size_t size)
 {
     uint8_t *exact = malloc(size + !size);
     FUZZ_CHECK(exact != NULL);
     memcpy(exact, bytes, size);
+    size_t before = fuzz_accepted;
     LLVMFuzzerTestOneInput(exact, size);
     free(exact);
+    return fuzz_accepted > before;
 }
 
 static void report(int signal_number)
 {
-    char text[64];
-    int length = snprintf(text, sizeof text, "input %" PRIu64 "\n", current);
+    char text[512];
+    int length = current_name ? snprintf(text, sizeof text, "input %s\n", current_name)
+                              : snprintf(text, sizeof text, "input %" PRIu64 "\n", current);
     if (write(STDERR_FILENO, text, (size_t)length) == length) signal(signal_number, SIG_DFL);
     raise(signal_number);
+}
+
+static void run_corpus(void)
+{
+    for (size_t i = 0; i < num_seeds; i++) {
+        current_name = seeds[i].name;
+        bool accepted = accepts(seeds[i].bytes, seeds[i].size);
+        FUZZ_CHECK(accepted || strncmp(seeds[i].name, "valid-", 6) != 0);
+    }
+    current_name = NULL;
 }
 
 int main(int argc, char **argv)
 {
     static input in;
-    uint64_t rounds = argc > 1 ? strtoull(argv[1], NULL, 10) : DEFAULT_ROUNDS;
-    uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
+    if (argc < 4) {
+        fprintf(stderr, "usage: %s CORPUS DICTIONARY ROUNDS [FIRST]\n", argv[0]);
+        return EXIT_FAILURE;
+    }
+    uint64_t rounds = strtoull(argv[3], NULL, 10), first = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
+    read_corpus(argv[1]);
+    read_dictionary(argv[2]);
     signal(SIGABRT, report);
-    for (size_t i = 0; i < num_seeds(); i++) run(fuzz_seeds[i].bytes, fuzz_seeds[i].size);
-    FUZZ_CHECK(fuzz_accepted == num_seeds());
+    signal(SIGSEGV, report);
+    run_corpus();
+    size_t accepted = fuzz_accepted;
     for (current = first; current < first + rounds; current++) {
         make_input(&in, current);
-        run(in.bytes, in.size);
+        accepts(in.bytes, in.size);
     }
-    printf("%" PRIu64 " inputs, %zu accepted\n", rounds, fuzz_accepted - num_seeds());
-    return 0;
+    printf("%zu files of the corpus, %zu accepted; %" PRIu64 " changed inputs, %zu accepted\n", num_seeds, accepted,
+           rounds, fuzz_accepted - accepted);
+    free_all();
+    return EXIT_SUCCESS;
 }

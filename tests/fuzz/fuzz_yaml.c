@@ -5,14 +5,6 @@
 
 #include "tests/fuzz/fuzz.h"
 
-const fuzz_seed fuzz_seeds[] = {
-    FUZZ_SEED("model: minilm\nrank: 8\nlearning-rate: 1e-4\ntargets: [query, value]\nseed: ~\n"),
-    FUZZ_SEED("a:\n  - b: true\n    c: 'x'\n  - \"y\\n\"\n# end\nd: |\n  text\n  more\ne: >-\n  folded\n"),
-    FUZZ_SEED("---\n{a: [1, 0x1f, 0o17, .5, -3.25e+2], ? b : c, \"d\": {}}\n...\n"),
-    {"", 0},
-};
-size_t fuzz_accepted;
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     json_t *root;

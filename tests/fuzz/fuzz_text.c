@@ -4,21 +4,10 @@
 #include "models/unicode.h"
 #include "tests/fuzz/fuzz.h"
 
-const fuzz_seed fuzz_seeds[] = {
-    FUZZ_SEED("\x10\x80Hello, [MASK]! supercalifragilistic U.S.A. 3.14"),
-    FUZZ_SEED("\x7f\xffna\xc3\xafve caf\x65\xcc\x81 \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x99\x82\xc2\xad"),
-    FUZZ_SEED("\x03\x40\0\t\x01 a[SEP]\xe3\x80\x80[CLS]"),
-    {"", 0},
-};
-size_t fuzz_accepted;
-
 static peft_tokenizer *open_fixture(void)
 {
-    const char *fixtures = getenv("PEFT_FIXTURES");
-    char path[4096];
-    snprintf(path, sizeof path, "%s/tokenizer/minilm-cut", fixtures ? fixtures : "tests/fixtures");
     peft_tokenizer *opened;
-    FUZZ_CHECK(peft_tokenizer_open(&opened, path, NULL) == PEFT_OK);
+    FUZZ_CHECK(peft_tokenizer_open(&opened, fuzz_fixture("tokenizer/minilm-cut"), NULL) == PEFT_OK);
     return opened;
 }
 

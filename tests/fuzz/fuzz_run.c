@@ -1,0 +1,51 @@
+/* What stands in a run's files is shown or refused; its log is cut behind the last whole line that counts. The parts of
+ * the input are run.json, log.jsonl and observations.jsonl. */
+
+#include "peft/cli/compare/log_tail.h"
+#include "peft/cli/inspect.h"
+#include "peft/log.h"
+#include "tests/fuzz/fuzz.h"
+
+static void inspect(const peft_inspector *inspector, FILE *out)
+{
+    json_t *document;
+    peft_error error = {0};
+    peft_status status = inspector->describe(fuzz_path("run"), &document, &error);
+    FUZZ_CHECK((status == PEFT_OK) == (document != NULL));
+    FUZZ_CHECK(status == PEFT_OK || *error.message);
+    if (status) return;
+    fuzz_accepted++;
+    status = inspector->print(document, out, &error);
+    FUZZ_CHECK(status == PEFT_OK || *error.message);
+    json_decref(document);
+}
+
+static void cut_log(void)
+{
+    peft_log *log;
+    peft_error error = {0};
+    peft_log_step step;
+    double last, largest;
+    (void)peft_log_last_step(fuzz_path("run"), &step);
+    (void)peft_log_scores(fuzz_path("run"), "dev", &last, &largest);
+    FUZZ_CHECK(peft_log_open(&log, fuzz_path("run/log.jsonl"), 2, &error) == PEFT_OK);
+    FUZZ_CHECK(peft_log_write(log, json_pack("{s:i, s:f}", "step", 3, "loss", 0.5), &error) == PEFT_OK);
+    peft_log_close(log);
+    FUZZ_CHECK(peft_log_last_step(fuzz_path("run"), &step) && step.step == 3);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static FILE *nowhere;
+    if (!nowhere) nowhere = fopen("/dev/null", "w");
+    FUZZ_CHECK(nowhere != NULL);
+    fuzz_bytes parts[3];
+    fuzz_split(data, size, parts, 3);
+    fuzz_write("run/run.json", parts[0]);
+    fuzz_write("run/log.jsonl", parts[1]);
+    fuzz_write("run/observations.jsonl", parts[2]);
+    inspect(&peft_inspect_run, nowhere);
+    if (parts[2].data) inspect(&peft_inspect_decisions, nowhere);
+    cut_log();
+    return 0;
+}
