@@ -10,28 +10,43 @@
 
 enum { DEFAULT_MAX_TOKENS = 4096 };
 
-int64_t peft_prediction_columns(const peft_model *model, peft_prediction what)
+int64_t peft_prediction_columns(const peft_predictor *p, peft_prediction what)
 {
-    return what == PEFT_PREDICT_LOGITS ? peft_model_num_labels(model) : peft_model_hidden_size(model);
+    return what == PEFT_PREDICT_LOGITS      ? peft_model_num_labels(p->model)
+           : what == PEFT_PREDICT_EMBEDDING ? peft_sentence_size(p->sentence)
+                                            : peft_model_hidden_size(p->model);
 }
 
-static peft_tensor *describe(const peft_predictor *p, peft_prediction what, const peft_batch_memory *m)
+/* What is computed of a batch: a row for each sequence and, for sentence vectors, a row for each token. */
+typedef struct results {
+    const peft_tensor *rows, *tokens; /* NULL: not wanted */
+} results;
+
+static void describe_sentences(const peft_predictor *p, const peft_batch_memory *m, const peft_model_run *run,
+                               results *r)
+{
+    peft_tensor *hidden = peft_model_hidden(p->g, p->model, run);
+    if (peft_sentence_reads_tokens(p->sentence)) r->tokens = peft_graph_keep(p->g, hidden);
+    if (peft_sentence_reads_mean(p->sentence))
+        r->rows = peft_graph_keep(p->g, peft_mean_pool(p->g, hidden, peft_batch_starts(p->g, &m->batch)));
+}
+
+static void describe(const peft_predictor *p, peft_prediction what, const peft_batch_memory *m, results *r)
 {
     const peft_model_run run = {.batch = &m->batch, .input = &m->input};
-    if (what == PEFT_PREDICT_LOGITS) return peft_model_logits(p->g, p->model, &run);
-    if (what == PEFT_PREDICT_INPUT_MEAN) {
+    if (what == PEFT_PREDICT_EMBEDDING) {
+        describe_sentences(p, m, &run, r);
+    } else if (what == PEFT_PREDICT_LOGITS) {
+        r->rows = peft_graph_keep(p->g, peft_model_logits(p->g, p->model, &run));
+    } else {
         peft_model_embeddings(p->g, p->model, &run);
-        return peft_batch_embedding_means(p->g, &m->batch);
+        r->rows = peft_graph_keep(p->g, peft_batch_embedding_means(p->g, &m->batch));
     }
-    return peft_mean_pool(p->g, peft_model_hidden(p->g, p->model, &run), peft_batch_starts(p->g, &m->batch));
 }
 
-static void normalize(float *vector, int64_t size)
+static const float *row_of(const peft_tensor *tensor, int64_t index, int64_t columns)
 {
-    double squares = 0;
-    for (int64_t k = 0; k < size; k++) squares += (double)vector[k] * (double)vector[k];
-    double length = sqrt(squares);
-    for (int64_t k = 0; k < size && length > 0; k++) vector[k] = (float)((double)vector[k] / length);
+    return tensor ? (const float *)tensor->data + index * columns : NULL;
 }
 
 static peft_status predict_batch(const peft_predictor *p, peft_prediction what, const peft_tokens *tokens,
@@ -40,16 +55,21 @@ static peft_status predict_batch(const peft_predictor *p, peft_prediction what, 
 {
     peft_status status = peft_tokens_gather(tokens, rows, count, memory, error);
     if (status != PEFT_OK) return status;
+    results r = {NULL, NULL};
     peft_graph_reset(p->g);
-    const peft_tensor *result = peft_graph_keep(p->g, describe(p, what, memory));
+    describe(p, what, memory, &r);
     status = peft_graph_status(p->g, error);
     if (status == PEFT_OK) status = peft_graph_run(p->g, p->ctx, error);
     if (status != PEFT_OK) return status;
-    int64_t columns = peft_prediction_columns(p->model, what);
+    int64_t columns = peft_prediction_columns(p, what), hidden = peft_model_hidden_size(p->model);
+    const int32_t *starts = memory->batch.starts;
     for (int64_t s = 0; s < count; s++) {
         float *out = outputs + rows[s] * columns;
-        memcpy(out, (const float *)result->data + s * columns, (size_t)columns * sizeof *out);
-        if (what == PEFT_PREDICT_EMBEDDING) normalize(out, columns);
+        if (what == PEFT_PREDICT_EMBEDDING)
+            peft_sentence_vector(p->sentence, row_of(r.tokens, starts[s], hidden), starts[s + 1] - starts[s],
+                                 row_of(r.rows, s, hidden), out);
+        else
+            memcpy(out, row_of(r.rows, s, columns), (size_t)columns * sizeof *out);
     }
     return PEFT_OK;
 }

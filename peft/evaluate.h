@@ -3,6 +3,7 @@
 #define PEFT_PEFT_EVALUATE_H
 
 #include "peft/progress.h"
+#include "peft/sentence.h"
 #include "tasks/task.h"
 #include "tasks/tokens.h"
 
@@ -15,19 +16,19 @@ typedef struct peft_predictor {
     peft_context *ctx;
     peft_graph *g;
     const peft_model *model;
-    int64_t max_tokens; /* of a batch; a longer example is a batch of its own. 0: 4096 */
+    int64_t max_tokens;      /* of a batch; a longer example is a batch of its own. 0: 4096 */
+    peft_sentence *sentence; /* for PEFT_PREDICT_EMBEDDING: fits the model */
     peft_callback callback;
 } peft_predictor;
 
 typedef enum peft_prediction { PEFT_PREDICT_LOGITS, PEFT_PREDICT_EMBEDDING, PEFT_PREDICT_INPUT_MEAN } peft_prediction;
 
-/* Numbers for each example: num_labels, or hidden_size. */
-int64_t peft_prediction_columns(const peft_model *model, peft_prediction what);
+/* Numbers for each example: num_labels, the size of a sentence's vector, or hidden_size. */
+int64_t peft_prediction_columns(const peft_predictor *predictor, peft_prediction what);
 
-/* Outputs for every example in the order of the dataset: logits [count, num_labels], or sentence vectors
- * [count, hidden_size]: the mean over a sentence's tokens of the last hidden layer, of length 1; or the same of what
- * enters the first layer, centred, as the batch knows it (peft_batch_embedding_means).
- * PEFT_ERR_CANCELLED, PEFT_ERR_MEMORY. */
+/* Outputs for every example in the order of the dataset: logits [count, num_labels]; or sentence vectors [count, size]
+ * (peft/sentence.h); or the mean over a sentence's tokens of what enters the first layer, centred, as the batch knows
+ * it (peft_batch_embedding_means) [count, hidden_size]. PEFT_ERR_CANCELLED, PEFT_ERR_MEMORY. */
 peft_status peft_predict(const peft_predictor *predictor, peft_prediction what, const peft_tokens *tokens,
                          float *outputs, peft_error *error);
 

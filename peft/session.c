@@ -99,8 +99,8 @@ static peft_status fit_adapters(peft_session *s, peft_error *error)
     if (size == 0) return PEFT_OK;
     peft_tokens first = *s->train;
     if (first.count > MOST) first.count = MOST;
-    int64_t found = peft_prediction_columns(s->model, PEFT_PREDICT_INPUT_MEAN);
     peft_predictor predictor = {.ctx = s->ctx, .model = s->model};
+    int64_t found = peft_prediction_columns(&predictor, PEFT_PREDICT_INPUT_MEAN);
     float *vectors = calloc((size_t)first.count, (size_t)found * sizeof *vectors);
     peft_status status = vectors ? peft_graph_create(&predictor.g, error)
                                  : peft_fail(error, PEFT_ERR_MEMORY, "vectors of the training data: out of memory");

@@ -35,7 +35,7 @@ static peft_status save_checkpoint(run *r, peft_error *error)
 static peft_status score(const run *r, const peft_tokens *tokens, peft_scores *scores, peft_error *error)
 {
     const peft_session *s = &r->session;
-    const peft_predictor predictor = {s->ctx, s->trainer.g, s->model, r->max_tokens, {0}};
+    const peft_predictor predictor = {.ctx = s->ctx, .g = s->trainer.g, .model = s->model, .max_tokens = r->max_tokens};
     return peft_evaluate(&predictor, tokens, s->corpus.metrics, scores, error);
 }
 

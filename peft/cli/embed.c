@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "peft/cli/commands.h"
 #include "peft/cli/inference.h"
@@ -52,17 +53,33 @@ static peft_status check_finite(const vectors *v, peft_error *error)
     return PEFT_OK;
 }
 
-static peft_status compute(peft_inference *inference, const embed_options *o, const peft_dataset *texts,
-                           const peft_arguments *arguments, peft_output *output, peft_error *error)
+static peft_status compute(peft_inference *inference, peft_sentence *sentence, const peft_dataset *texts,
+                           peft_output *output, peft_error *error)
 {
     vectors v = {.count = (int64_t)texts->count};
-    peft_status status = peft_inference_open(inference, &o->inference, PEFT_WITHOUT_HEAD, arguments, output, error);
+    peft_status status = peft_sentence_fit(sentence, peft_model_hidden_size(inference->loaded.model), error);
+    inference->predictor.sentence = sentence;
     if (status == PEFT_OK) status = peft_inference_run(inference, PEFT_PREDICT_EMBEDDING, texts, &v.values, error);
     if (status != PEFT_OK) return status;
-    v.size = peft_model_hidden_size(inference->loaded.model);
+    v.size = peft_sentence_size(sentence);
     status = check_finite(&v, error);
     if (status == PEFT_OK) (output->json ? print_json : print_rows)(&v, output->results);
     free(v.values);
+    return status;
+}
+
+/* The encoder may lie in a folder of its own in the model's. */
+static peft_status embed(const embed_options *o, peft_sentence *sentence, const peft_dataset *texts,
+                         const peft_arguments *arguments, peft_output *output, peft_error *error)
+{
+    peft_inference_options options = o->inference;
+    peft_inference inference = {0};
+    char *encoder = options.model = strdup(peft_sentence_encoder(sentence));
+    if (!encoder) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
+    peft_status status = peft_inference_open(&inference, &options, PEFT_WITHOUT_HEAD, arguments, output, error);
+    if (status == PEFT_OK) status = compute(&inference, sentence, texts, output, error);
+    peft_inference_close(&inference);
+    free(encoder);
     return status;
 }
 
@@ -70,10 +87,11 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
 {
     const embed_options *o = arguments->values;
     peft_dataset *texts;
-    peft_inference inference = {0};
+    peft_sentence *sentence = NULL;
     peft_status status = peft_texts_open(&o->texts, false, &texts, error);
-    if (status == PEFT_OK) status = compute(&inference, o, texts, arguments, output, error);
-    peft_inference_close(&inference);
+    if (status == PEFT_OK) status = peft_sentence_open(&sentence, o->inference.model, error);
+    if (status == PEFT_OK) status = embed(o, sentence, texts, arguments, output, error);
+    peft_sentence_close(sentence);
     peft_dataset_free(texts);
     return status;
 }
@@ -92,7 +110,8 @@ const peft_command peft_command_embed = {
                "peft embed --model minilm --input sentences.txt --json > vectors.json",
     .description =
         "Prints a vector for each text: the mean over its tokens of the last hidden layer, of length 1, so that "
-        "the dot product of two is the cosine of their angle.\n"
+        "the dot product of two is the cosine of their angle. A folder with modules.json, as sentence-transformers "
+        "writes it, says itself how its vectors are pooled, projected and normalized, and what texts are cut to.\n"
         "A row of numbers for each line of the file, also for an empty one; with --json {\"embeddings\": "
         "[[...], ...]}.",
     .parts = parts,

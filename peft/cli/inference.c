@@ -24,11 +24,12 @@ const peft_option peft_inference_computation_table[] = {
     {.name = "max_length",
      .type = PEFT_OPTION_INT,
      AT(max_length),
-     .initial = "256",
-     .min = 2,
+     .initial = "0",
+     .min = 0,
      .max = 1 << 20,
      .placeholder = "N",
-     .help = "tokens that longer texts are cut to; never more than the model has positions for",
+     .help = "tokens that longer texts are cut to, at most as many as the model has positions for; 0: what a sentence "
+             "encoder's files say, else 256",
      .group = "Computation"},
     {.name = "batch_tokens",
      .type = PEFT_OPTION_INT,
@@ -82,10 +83,21 @@ void peft_inference_close(peft_inference *i)
     *i = (peft_inference){0};
 }
 
+static int64_t max_length_of(const peft_inference *i)
+{
+    enum { DEFAULT_MAX_LENGTH = 256 };
+    int64_t most = peft_model_max_length(i->loaded.model), asked = i->options->max_length;
+    if (asked > most)
+        peft_output_say(i->output, PEFT_SAY_NOTE, "--max-length is %" PRId64 ": the model has positions for %" PRId64,
+                        asked, most);
+    if (asked == 0 && i->predictor.sentence) asked = peft_sentence_max_length(i->predictor.sentence);
+    if (asked == 0) asked = DEFAULT_MAX_LENGTH;
+    return asked < most ? asked : most;
+}
+
 peft_status peft_inference_encode(peft_inference *i, const peft_dataset *dataset, peft_error *error)
 {
-    int64_t most = peft_model_max_length(i->loaded.model);
-    int64_t max_length = i->options->max_length < most ? i->options->max_length : most;
+    int64_t max_length = max_length_of(i);
     peft_status status = peft_tokens_encode(&i->tokens, i->loaded.tokenizer, dataset, max_length, error);
     if (status != PEFT_OK) return status;
     if (i->tokens->offsets[i->tokens->count] <= i->options->batch_tokens)
@@ -103,7 +115,7 @@ peft_status peft_inference_run(peft_inference *i, peft_prediction what, const pe
     *outputs = NULL;
     peft_status status = peft_inference_encode(i, dataset, error);
     if (status != PEFT_OK) return status;
-    *outputs = calloc((size_t)i->tokens->count, (size_t)peft_prediction_columns(i->loaded.model, what) * sizeof(float));
+    *outputs = calloc((size_t)i->tokens->count, (size_t)peft_prediction_columns(&i->predictor, what) * sizeof(float));
     status = *outputs ? peft_predict(&i->predictor, what, i->tokens, *outputs, error)
                       : peft_fail(error, PEFT_ERR_MEMORY, "out of memory for the results");
     peft_job_progress_finish(&i->progress);

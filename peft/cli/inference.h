@@ -9,7 +9,8 @@
 
 typedef struct peft_inference_options {
     char *model, *adapter, *dtype, *backend;
-    int64_t max_length, batch_tokens;
+    int64_t max_length; /* 0: the model's own, else 256 */
+    int64_t batch_tokens;
 } peft_inference_options;
 
 extern const peft_option peft_inference_model_table[];       /* model, adapter */

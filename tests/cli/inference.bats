@@ -160,6 +160,35 @@ probabilities() {
     [ "$output" = "$cut" ]
 }
 
+@test "embed pools, normalizes and cuts as modules.json says" {
+    cp -r "$model" st
+    chmod -R u+w st
+    mkdir st/1_Pooling
+    module() { printf '{"path": "%s", "type": "sentence_transformers.models.%s"}' "$1" "$2"; }
+    echo '{"pooling_mode_cls_token": true}' > st/1_Pooling/config.json
+    echo "[$(module "" Transformer), $(module 1_Pooling Pooling)]" > st/modules.json
+    works embed --model st --text "w5 w6 w7" --json
+    cls=$output
+    echo '{"pooling_mode_mean_tokens": true}' > st/1_Pooling/config.json
+    echo "[$(module "" Transformer), $(module 1_Pooling Pooling), $(module 2_Normalize Normalize)]" > st/modules.json
+    works embed --model st --text "w5 w6 w7" --json
+    [ "$output" != "$cls" ]
+    mean=$output
+    works embed --model "$model" --text "w5 w6 w7" --json
+    [ "$output" = "$mean" ]
+    echo '{"max_seq_length": 4}' > st/sentence_bert_config.json
+    works embed --model st --text "w5 w6 w7"
+    [[ "$stderr" == *"longer than 4 tokens"* ]]
+    works embed --model st --text "w5 w6 w7" --max-length 32 --json
+    [ "$output" = "$mean" ]
+    [ -z "$stderr" ]
+    works embed --model st --text "w5 w6 w7" --max-length 100000 --json
+    [[ "$stderr" == *"--max-length is 100000: the model has positions for 64"* ]]
+    echo "[$(module "" Transformer), $(module 1_Pooling Pooling), $(module 2_LSTM LSTM)]" > st/modules.json
+    peft embed --model st --text w5
+    fails 1 "a module of type LSTM is not offered"
+}
+
 @test "embed, predict: what is asked for has to be clear" {
     peft embed --model "$model"
     fails 2 "either --text S or --input FILE, found neither"

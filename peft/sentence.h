@@ -1,0 +1,45 @@
+/* peft/sentence.h - how a sentence becomes one vector: the modules of a sentence-transformers folder.
+ *
+ * modules.json lists them: the encoder, pooling over its last hidden layer, then linear layers and normalizing. A
+ * folder without it is used as most such models are made: the mean over the tokens, of length 1. */
+#ifndef PEFT_PEFT_SENTENCE_H
+#define PEFT_PEFT_SENTENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ops/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct peft_sentence peft_sentence;
+
+/* Reads the folder. What is not offered there is refused by its name (PEFT_ERR_UNSUPPORTED); PEFT_ERR_FILE,
+ * PEFT_ERR_FORMAT, PEFT_ERR_MEMORY. Release with peft_sentence_close, which takes NULL. */
+peft_status peft_sentence_open(peft_sentence **sentence, const char *dir, peft_error *error);
+void peft_sentence_close(peft_sentence *sentence);
+
+/* The folder of the encoder: `dir`, or one in it. */
+const char *peft_sentence_encoder(const peft_sentence *sentence);
+/* Tokens that texts are cut to; 0: the files do not say. */
+int64_t peft_sentence_max_length(const peft_sentence *sentence);
+
+/* Makes ready for an encoder with this hidden size; PEFT_ERR_FORMAT where the modules are for another. */
+peft_status peft_sentence_fit(peft_sentence *sentence, int64_t hidden_size, peft_error *error);
+int64_t peft_sentence_size(const peft_sentence *sentence); /* numbers of a vector, once it fits */
+
+/* What peft_sentence_vector reads of a sentence. */
+bool peft_sentence_reads_tokens(const peft_sentence *sentence);
+bool peft_sentence_reads_mean(const peft_sentence *sentence);
+
+/* vector [size] of one sentence: its last hidden layer tokens [num_tokens, hidden_size] and the mean over its rows,
+ * mean [hidden_size]. What is not read may be NULL. Not for two threads at once. */
+void peft_sentence_vector(peft_sentence *sentence, const float *tokens, int64_t num_tokens, const float *mean,
+                          float *vector);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
