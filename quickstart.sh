@@ -55,7 +55,7 @@ if [ -z "$model" ]; then
 fi
 
 echo "data: $data" >&2
-[ -f "$data/wn-sense/dev.tsv" ] || "$peft" tasks --build-wordnet "$data"
+[ -f "$data/wn-sense/train.tsv" ] || "$peft" tasks --build-wordnet "$data" --force
 
 # Small batches make many steps of few examples; a head without adapter needs a higher rate.
 "$peft" compare --model "$model" --data "$data" --tasks wn-class,wn-entail,wn-sense \

@@ -20,6 +20,14 @@ static peft_status fail_system(peft_error *error, int reason, const char *path, 
                      strerror_r(reason, buffer, sizeof buffer));
 }
 
+peft_status peft_fail_write(peft_error *error, int reason, const char *path, const char *action)
+{
+    char buffer[128];
+    bool no_space = reason == ENOSPC || reason == EDQUOT || reason == EFBIG;
+    return peft_fail(error, reason == ENOMEM ? PEFT_ERR_MEMORY : PEFT_ERR_WRITE, "%s: cannot %s%s: %s", path, action,
+                     no_space ? ", there is no space for it" : "", strerror_r(reason, buffer, sizeof buffer));
+}
+
 /* ---- reading ---- */
 
 static const char *file_kind(mode_t mode)
@@ -122,7 +130,7 @@ static peft_status make_directory(const char *path, peft_error *error)
     int reason = errno;
     struct stat info;
     if (reason == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return PEFT_OK;
-    return fail_system(error, reason, path, "create this folder");
+    return peft_fail_write(error, reason, path, "create this folder");
 }
 
 peft_status peft_make_directories(const char *path, peft_error *error)
@@ -157,7 +165,7 @@ struct peft_writer {
     char *temporary;
 };
 
-static const char temporary_name[] = ".peft-%ld-%u.tmp";
+static const char temporary_name[] = PEFT_TEMPORARY_BEGIN "%ld-%u" PEFT_TEMPORARY_END;
 enum { TEMPORARY_NAME_BYTES = 64, TEMPORARY_ATTEMPTS = 1000 };
 
 static void free_writer(peft_writer *writer)
@@ -214,13 +222,13 @@ peft_status peft_writer_open(const char *path, peft_writer **writer, peft_error 
     *writer = NULL;
     struct stat info;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return peft_fail(error, PEFT_ERR_FILE, "%s: cannot write: it is %s", path, file_kind(info.st_mode));
+        return peft_fail(error, PEFT_ERR_WRITE, "%s: cannot write: it is %s", path, file_kind(info.st_mode));
     peft_writer *opened = new_writer(path);
     if (!opened) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     if (!open_stream(opened)) {
         int reason = errno;
         free_writer(opened);
-        return fail_system(error, reason, path, "create a file in this folder");
+        return peft_fail_write(error, reason, path, "create a file in this folder");
     }
     *writer = opened;
     return PEFT_OK;
@@ -229,7 +237,7 @@ peft_status peft_writer_open(const char *path, peft_writer **writer, peft_error 
 peft_status peft_writer_write(peft_writer *writer, const void *data, size_t bytes, peft_error *error)
 {
     if (!writer->failure && bytes && fwrite(data, 1, bytes, writer->stream) != bytes) writer->failure = errno;
-    return writer->failure ? fail_system(error, writer->failure, writer->path, "write") : PEFT_OK;
+    return writer->failure ? peft_fail_write(error, writer->failure, writer->path, "write") : PEFT_OK;
 }
 
 /* Makes the rename itself durable. A folder that may not be read, or a file system without this call, gives no way to
@@ -259,10 +267,10 @@ peft_status peft_writer_commit(peft_writer *writer, peft_error *error)
     close_stream(writer);
     if (!writer->failure && rename(writer->temporary, writer->path)) writer->failure = errno;
     if (writer->failure) {
-        status = fail_system(error, writer->failure, writer->path, "write");
+        status = peft_fail_write(error, writer->failure, writer->path, "write");
         unlink(writer->temporary);
     } else if (!sync_folder(writer)) {
-        status = fail_system(error, errno, writer->path, "bring the folder's entry to the disk");
+        status = peft_fail_write(error, errno, writer->path, "bring the folder's entry to the disk");
     }
     free_writer(writer);
     return status;

@@ -39,10 +39,17 @@ peft_status peft_path_join(const char *folder, const char *name, char **path, pe
 /* Creates a folder and those above it, as `mkdir -p`; existing ones are left as they are. */
 peft_status peft_make_directories(const char *path, peft_error *error);
 
+/* PEFT_ERR_WRITE with the system's reason (an errno): "run/log.jsonl: cannot write, there is no space for it: No space
+ * left on device"; PEFT_ERR_MEMORY for ENOMEM. All writing fails like this. */
+peft_status peft_fail_write(peft_error *error, int reason, const char *path, const char *action);
+
 /* An atomic write. Bytes go to a temporary file ".peft-*.tmp" beside `path`; commit brings them to the disk and then
  * renames, so that after a full disk, a crash or a kill `path` holds either what it held before or all of the new
  * content. A symbolic link at `path` is replaced, not followed. Devices and folders are refused. */
 typedef struct peft_writer peft_writer;
+
+#define PEFT_TEMPORARY_BEGIN ".peft-"
+#define PEFT_TEMPORARY_END   ".tmp"
 
 peft_status peft_writer_open(const char *path, peft_writer **writer, peft_error *error);
 peft_status peft_writer_write(peft_writer *writer, const void *data, size_t bytes, peft_error *error);

@@ -209,6 +209,15 @@ const char *peft_json_text(const json_t *value, char text[PEFT_JSON_TEXT])
     return text;
 }
 
+const char *peft_json_difference(json_t *first, json_t *second)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(first, key, value) if (!json_equal(value, json_object_get(second, key))) return key;
+    json_object_foreach(second, key, value) if (!json_object_get(first, key)) return key;
+    return NULL;
+}
+
 static peft_status fail_field(peft_error *error, const char *where, const char *key, const char *expected,
                               const json_t *found)
 {

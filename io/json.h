@@ -47,6 +47,9 @@ peft_status peft_json_object(const json_t *object, const char *key, json_t **val
 /* Is it a string that C can hold, without "\u0000"? */
 bool peft_json_is_text(const json_t *value);
 
+/* The first key in which two objects differ, also one that only the second has; NULL: they are equal. */
+const char *peft_json_difference(json_t *first, json_t *second);
+
 /* A value as messages quote it: `8`, `"abc"`, `a list of 3`, `nothing` for NULL. `text` needs PEFT_JSON_TEXT bytes and
  * is returned. */
 enum { PEFT_JSON_TEXT = 96 };

@@ -28,11 +28,12 @@ extern "C" {
     X(ERR_SHAPE, "shapes do not fit")                                                                                  \
     X(ERR_DTYPE, "element type not supported")                                                                         \
     X(ERR_MEMORY, "out of memory")                                                                                     \
-    X(ERR_FILE, "file cannot be read or written")                                                                      \
+    X(ERR_FILE, "file cannot be read")                                                                                 \
     X(ERR_FORMAT, "file is malformed")                                                                                 \
     X(ERR_UNSUPPORTED, "not offered here")                                                                             \
     X(ERR_NUMERIC, "not a finite number")                                                                              \
-    X(ERR_CANCELLED, "stopped by the caller")
+    X(ERR_CANCELLED, "stopped by the caller")                                                                          \
+    X(ERR_WRITE, "output cannot be written")
 
 typedef enum peft_status {
 #define X(name, text) PEFT_##name,

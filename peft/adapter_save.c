@@ -10,6 +10,7 @@
 #include "peft/adapter_settings.h"
 #include "peft/adapter_write.h"
 #include "peft/inject.h"
+#include "peft/output_folder.h"
 #include "variants/module_name.h"
 
 /* A file of the folder, and the name that its new content has until both are complete. */
@@ -20,7 +21,7 @@ typedef struct new_file {
 static peft_status name_file(new_file *file, const char *folder, const char *name, peft_error *error)
 {
     char draft[64];
-    snprintf(draft, sizeof draft, ".peft-new-%s", name);
+    snprintf(draft, sizeof draft, PEFT_TEMPORARY_BEGIN "new-%s" PEFT_TEMPORARY_END, name);
     peft_status status = peft_path_join(folder, name, &file->path, error);
     return status == PEFT_OK ? peft_path_join(folder, draft, &file->draft, error) : status;
 }
@@ -35,7 +36,7 @@ static void free_file(new_file *file)
 static peft_status put_in_place(const new_file *file, peft_error *error)
 {
     if (rename(file->draft, file->path) == 0) return PEFT_OK;
-    return peft_fail(error, PEFT_ERR_FILE, "%s: cannot replace it: %s", file->path, strerror(errno));
+    return peft_fail_write(error, errno, file->path, "replace it");
 }
 
 /* ---- tensors ---- */
@@ -193,7 +194,7 @@ static peft_status write_both(const new_file files[2], const peft_adapter_files 
 peft_status peft_adapter_write(const char *folder, const peft_adapter_files *content, peft_error *error)
 {
     new_file files[2] = {{0}};
-    peft_status status = peft_make_directories(folder, error);
+    peft_status status = peft_output_folder_prepare(folder, error);
     if (status == PEFT_OK) status = name_file(&files[0], folder, "adapter_model.safetensors", error);
     if (status == PEFT_OK) status = name_file(&files[1], folder, "adapter_config.json", error);
     if (status == PEFT_OK) status = write_both(files, content, error);

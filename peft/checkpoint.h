@@ -19,13 +19,16 @@ typedef struct peft_progress_state {
     float *best;    /* [peft_parameters_floats], NULL where the best is not kept */
     double seconds; /* of training, over all its sessions */
     int64_t tokens;
+    bool evaluation_due;            /* of the step that was done last: the run was stopped before or in it */
     size_t planned, peak_anonymous; /* bytes: of peft_train_plan, and the most seen in this session; not saved */
 } peft_progress_state;
 
+/* PEFT_ERR_NUMERIC: a value is not finite; the file stays as it was. */
 peft_status peft_checkpoint_save(const char *path, peft_trainer *trainer, const peft_progress_state *state,
                                  const char *settings, peft_error *error);
 
-/* PEFT_ERR_ARGUMENT: the checkpoint was made with other settings; PEFT_ERR_FORMAT: damaged, or of another model.
+/* PEFT_ERR_ARGUMENT: the checkpoint was made with other settings, the first of which is named; PEFT_ERR_FORMAT:
+ * damaged, or of another model: a tensor is missing or too much, a value is not finite, a step beyond the run's.
  * Nothing of the trainer is changed then. */
 peft_status peft_checkpoint_load(const char *path, peft_trainer *trainer, peft_progress_state *state,
                                  const char *settings, peft_error *error);

@@ -10,6 +10,7 @@
 #include "peft/adapter_file.h"
 #include "peft/adapter_read.h"
 #include "peft/adapter_write.h"
+#include "peft/output_folder.h"
 
 /* ---- what cannot be converted ---- */
 
@@ -200,7 +201,9 @@ typedef struct conversion_run {
 
 static peft_status write_folder(const conversion_run *r, peft_adapters *plain, const char *folder, peft_error *error)
 {
-    peft_status status = write_adapter(r->contents, plain, folder, error);
+    const char *const sources[] = {r->conversion->adapter, r->conversion->model, NULL};
+    peft_status status = peft_output_folder_check_sources(folder, sources, error);
+    if (status == PEFT_OK) status = write_adapter(r->contents, plain, folder, error);
     if (status == PEFT_OK) status = copy_run(r->conversion->adapter, folder, error);
     return status == PEFT_OK ? add_to_report(r->report, folder, r->contents->adapters, plain, error) : status;
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/file.h"
+
 struct peft_log {
     FILE *file;
     char *path;
@@ -14,11 +16,19 @@ struct peft_log {
 
 static peft_status failed(const peft_log *log, peft_error *error)
 {
-    return peft_fail(error, PEFT_ERR_FILE, "%s: cannot be written: %s", log->path, strerror(errno));
+    return peft_fail_write(error, errno, log->path, "write");
 }
 
-/* Bytes of the whole lines about steps up to `step`. A line that a kill cut short is no line. */
-static long useful_bytes(FILE *file, int64_t step)
+/* Is it a line about a step up to `step`, without the evaluation of that one where it is done again? */
+static bool is_useful(const json_t *line, int64_t step, bool evaluates)
+{
+    const json_t *number = json_object_get(line, "step");
+    if (!json_is_integer(number) || json_integer_value(number) < 1 || json_integer_value(number) > step) return false;
+    return !(evaluates && json_integer_value(number) == step && json_object_get(line, "split"));
+}
+
+/* Bytes of the lines to keep, from the first on. A line that a kill cut short is no line. */
+static long useful_bytes(FILE *file, int64_t step, bool evaluates)
 {
     char *line = NULL;
     size_t capacity = 0;
@@ -26,8 +36,7 @@ static long useful_bytes(FILE *file, int64_t step)
     ssize_t length;
     while ((length = getline(&line, &capacity, file)) > 0) {
         json_t *object = line[length - 1] == '\n' ? json_loads(line, 0, NULL) : NULL;
-        const json_t *number = json_object_get(object, "step");
-        bool keep = json_is_integer(number) && json_integer_value(number) <= step;
+        bool keep = is_useful(object, step, evaluates);
         json_decref(object);
         if (!keep) break;
         useful = ftell(file);
@@ -36,7 +45,7 @@ static long useful_bytes(FILE *file, int64_t step)
     return useful;
 }
 
-peft_status peft_log_open(peft_log **log, const char *path, int64_t step, peft_error *error)
+peft_status peft_log_open(peft_log **log, const char *path, int64_t step, bool evaluates, peft_error *error)
 {
     *log = NULL;
     peft_log *made = calloc(1, sizeof *made);
@@ -46,7 +55,7 @@ peft_status peft_log_open(peft_log **log, const char *path, int64_t step, peft_e
     }
     made->file = fopen(path, "a+e");
     bool ready = made->file && fseek(made->file, 0, SEEK_SET) == 0 &&
-                 ftruncate(fileno(made->file), useful_bytes(made->file, step)) == 0 &&
+                 ftruncate(fileno(made->file), useful_bytes(made->file, step, evaluates)) == 0 &&
                  fseek(made->file, 0, SEEK_END) == 0;
     if (!ready) {
         peft_status status = failed(made, error);

@@ -6,14 +6,16 @@
 #define PEFT_PEFT_LOG_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ops/status.h"
 
 typedef struct peft_log peft_log;
 
-/* Opens for appending. What an earlier run wrote about steps after `step` is cut off: those are done again. */
-peft_status peft_log_open(peft_log **log, const char *path, int64_t step, peft_error *error);
+/* Opens for appending. What an earlier run wrote about steps after `step` is cut off: those are done again; and so is
+ * the evaluation of `step` where `evaluates` says so. */
+peft_status peft_log_open(peft_log **log, const char *path, int64_t step, bool evaluates, peft_error *error);
 
 /* Writes `line` and releases it. NULL: PEFT_ERR_MEMORY. The line is with the system before this returns. */
 peft_status peft_log_write(peft_log *log, json_t *line, peft_error *error);

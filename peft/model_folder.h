@@ -12,8 +12,8 @@ extern "C" {
  * task model, so that AutoModelForSequenceClassification and peft_model_open read the folder; the other settings and
  * the tokenizer are those of the folder that the model was opened from. Adapters that are attached are left out: merge
  * them before (peft/merge.h). `label_names` [number of labels] go into id2label; NULL: the classes have no names, or
- * there is one score. Makes the folder where there is none. PEFT_ERR_NUMERIC: a weight is beyond the range of the type.
- */
+ * there is one score. Makes the folder where there is none. PEFT_ERR_NUMERIC: a weight is beyond the range of the type;
+ * PEFT_ERR_ARGUMENT: it is the folder that the model was opened from. */
 PEFT_API peft_status peft_model_save(peft_model *model, peft_dtype dtype, char *const *label_names, const char *folder,
                                      peft_error *error);
 

@@ -7,6 +7,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "peft/model_folder.h"
+#include "peft/output_folder.h"
 
 /* ---- weights ---- */
 
@@ -130,7 +131,9 @@ peft_status peft_model_save(peft_model *model, peft_dtype dtype, char *const *la
                             peft_error *error)
 {
     char *weights = NULL, *config = NULL;
-    peft_status status = peft_make_directories(folder, error);
+    const char *const sources[] = {peft_model_dir(model), NULL};
+    peft_status status = peft_output_folder_check_sources(folder, sources, error);
+    if (status == PEFT_OK) status = peft_output_folder_prepare(folder, error);
     if (status == PEFT_OK) status = peft_path_join(folder, "model.safetensors", &weights, error);
     if (status == PEFT_OK) status = peft_path_join(folder, "config.json", &config, error);
     if (status == PEFT_OK) status = copy_tokenizer(model, folder, error);

@@ -91,7 +91,7 @@ static json_t *line_of(const writing *w, const char *module, const char *name, c
 static peft_status write_line(const writing *w, json_t *line, peft_error *error)
 {
     peft_observations *o = w->observations;
-    peft_status status = o->log ? PEFT_OK : peft_log_open(&o->log, o->path, w->step - 1, error);
+    peft_status status = o->log ? PEFT_OK : peft_log_open(&o->log, o->path, w->step - 1, false, error);
     if (status == PEFT_OK) return peft_log_write(o->log, line, error);
     json_decref(line);
     return status;

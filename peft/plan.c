@@ -55,6 +55,7 @@ peft_status peft_train_plan(const peft_train_job *job, peft_plan *plan, peft_err
     peft_status status = peft_session_open(&session, job, error);
     if (status != PEFT_OK) return status;
     status = peft_session_plan(&session, plan, error);
+    if (status == PEFT_OK) peft_session_notes(&session);
     peft_session_close(&session);
     return status;
 }

@@ -247,8 +247,7 @@ static void note_cut(const peft_session *s, const char *what, const peft_tokens 
              tokens->num_truncated, tokens->count, max_length(s));
 }
 
-/* Said only when nothing has failed: an error stands alone. */
-static void give_notes(const peft_session *s)
+void peft_session_notes(const peft_session *s)
 {
     if (!peft_model_has_trained_head(s->model))
         note(s, "the model has no head for %" PRId64 " labels; it starts from random values", s->corpus.num_labels);
@@ -263,10 +262,7 @@ static peft_status open_session(peft_session *s, peft_error *error)
 {
     s->base_bytes = peft_machine_memory().anonymous;
     peft_status status = open_all(s, error);
-    if (status == PEFT_OK)
-        give_notes(s);
-    else
-        peft_session_close(s);
+    if (status != PEFT_OK) peft_session_close(s);
     return status;
 }
 

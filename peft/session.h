@@ -37,6 +37,10 @@ peft_status peft_session_open(peft_session *session, const peft_train_job *job, 
 /* The same without data: the model gets batches of `batch_size` sequences that all have `length` arbitrary tokens. */
 peft_status peft_session_open_full(peft_session *session, const peft_train_job *job, int64_t length, peft_error *error);
 
+/* Tells the job's note function what the caller should know: to be called when nothing can fail any more that stands on
+ * its input, since an error stands alone. */
+void peft_session_notes(const peft_session *session);
+
 /* What memory its training takes. */
 peft_status peft_session_plan(peft_session *session, peft_plan *plan, peft_error *error);
 void peft_session_close(peft_session *session);

@@ -15,6 +15,8 @@
 #include "peft/run_json.h"
 #include "peft/session.h"
 
+enum { NONE = -1, MOST_SOURCES = 4 };
+
 /* A run between its first and its last step. */
 typedef struct run {
     peft_session session;
@@ -25,17 +27,44 @@ typedef struct run {
     peft_scores scores; /* of the last evaluation on dev */
     int64_t scored_step;
     int64_t max_tokens; /* of the largest training batch: evaluation keeps to the memory of training */
+    double loss;        /* of the last step; NaN before it */
+    int64_t saved_step; /* of the checkpoint; NONE: there is none */
+    const char *sources[MOST_SOURCES + 1];
+    peft_run_place place;
 } run;
 
 static peft_status save_checkpoint(run *r, peft_error *error)
 {
-    return peft_checkpoint_save(r->folder.checkpoint, &r->session.trainer, &r->state, r->session.settings, error);
+    peft_trainer *t = &r->session.trainer;
+    peft_status status = peft_checkpoint_save(r->folder.checkpoint, t, &r->state, r->session.settings, error);
+    if (status == PEFT_OK) r->saved_step = t->step;
+    return status;
 }
 
-static peft_status score(const run *r, const peft_tokens *tokens, peft_scores *scores, peft_error *error)
+/* Tells the caller how far the run is. False: it shall stop. */
+static bool report(run *r)
+{
+    const peft_callback *callback = &r->session.job->callback;
+    const peft_trainer *t = &r->session.trainer;
+    const peft_event event = {"train", t->step, t->num_steps, r->loss};
+    return !callback->report || callback->report(callback->argument, &event);
+}
+
+/* During an evaluation the run is where it was. */
+static bool report_evaluation(void *argument, const peft_event *event)
+{
+    (void)event;
+    return report(argument);
+}
+
+static peft_status score(run *r, const peft_tokens *tokens, peft_scores *scores, peft_error *error)
 {
     const peft_session *s = &r->session;
-    const peft_predictor predictor = {.ctx = s->ctx, .g = s->trainer.g, .model = s->model, .max_tokens = r->max_tokens};
+    const peft_predictor predictor = {.ctx = s->ctx,
+                                      .g = s->trainer.g,
+                                      .model = s->model,
+                                      .max_tokens = r->max_tokens,
+                                      .callback = {report_evaluation, r}};
     return peft_evaluate(&predictor, tokens, s->corpus.metrics, scores, error);
 }
 
@@ -93,44 +122,74 @@ static bool stopped_early(const run *r)
     return patience && r->state.evaluations_since_best >= patience;
 }
 
-static peft_status one_step(run *r, peft_step_record *record, peft_error *error)
+/* One that is stopped is due still: the checkpoint says so, and resuming makes it up. */
+static peft_status evaluate_if_due(run *r, peft_error *error)
 {
-    peft_trainer *t = &r->session.trainer;
-    const peft_train_options *o = r->session.job->train;
+    const peft_trainer *t = &r->session.trainer;
+    r->state.evaluation_due = due(t->step, r->session.job->train->eval_every, t);
+    peft_status status = r->state.evaluation_due ? evaluate_all(r, error) : PEFT_OK;
+    if (status == PEFT_OK) r->state.evaluation_due = false;
+    return status;
+}
+
+static peft_status save_if_due(run *r, peft_error *error)
+{
+    const peft_trainer *t = &r->session.trainer;
+    return due(t->step, r->session.job->train->checkpoint_every, t) ? save_checkpoint(r, error) : PEFT_OK;
+}
+
+static peft_status one_step(run *r, peft_error *error)
+{
+    peft_step_record record;
     double began = peft_machine_seconds();
-    peft_status status = peft_trainer_step(t, record, error);
-    if (status == PEFT_OK) status = log_step(r, record, peft_machine_seconds() - began, error);
-    if (status == PEFT_OK && due(t->step, o->eval_every, t)) status = evaluate_all(r, error);
+    peft_status status = peft_trainer_step(&r->session.trainer, &record, error);
+    if (status == PEFT_OK) status = log_step(r, &record, peft_machine_seconds() - began, error);
+    if (status != PEFT_OK) return status;
+    r->loss = record.loss;
+    status = evaluate_if_due(r, error);
     size_t anonymous = peft_machine_memory().anonymous;
     if (anonymous > r->state.peak_anonymous) r->state.peak_anonymous = anonymous;
     r->state.seconds += peft_machine_seconds() - began;
-    r->state.tokens += record->tokens;
-    if (status == PEFT_OK && due(t->step, o->checkpoint_every, t)) status = save_checkpoint(r, error);
-    return status;
+    r->state.tokens += record.tokens;
+    return status == PEFT_OK ? save_if_due(r, error) : status;
+}
+
+/* What the checkpoint of a run that was stopped in an evaluation still asks for. */
+static peft_status catch_up(run *r, peft_error *error)
+{
+    if (!r->state.evaluation_due) return PEFT_OK;
+    peft_status status = evaluate_if_due(r, error);
+    return status == PEFT_OK ? save_if_due(r, error) : status;
 }
 
 static peft_status stop_in_order(run *r, peft_error *error)
 {
     const peft_trainer *t = &r->session.trainer;
-    bool saved = due(t->step, r->session.job->train->checkpoint_every, t);
-    peft_status status = saved ? PEFT_OK : save_checkpoint(r, error);
+    peft_status status = r->saved_step == t->step ? PEFT_OK : save_checkpoint(r, error);
     if (status != PEFT_OK) return status;
     return peft_fail(error, PEFT_ERR_CANCELLED, "%s: stopped after step %lld of %lld; go on with --resume",
                      r->session.job->output, (long long)t->step, (long long)t->num_steps);
 }
 
+/* Numbers that are not finite never reach a checkpoint. */
+static peft_status name_checkpoint(const run *r, peft_status status, peft_error *error)
+{
+    if (status != PEFT_ERR_NUMERIC || r->saved_step == NONE) return status;
+    char message[PEFT_MESSAGE_BYTES];
+    memcpy(message, error->message, sizeof message);
+    return peft_fail(error, status, "%s; the last checkpoint is good, it is of step %lld", message,
+                     (long long)r->saved_step);
+}
+
 static peft_status all_steps(run *r, peft_error *error)
 {
-    peft_trainer *t = &r->session.trainer;
-    const peft_callback *callback = &r->session.job->callback;
-    while (t->step < t->num_steps && !stopped_early(r)) {
-        peft_step_record record;
-        peft_status status = one_step(r, &record, error);
-        if (status != PEFT_OK) return status;
-        const peft_event event = {"train", t->step, t->num_steps, record.loss};
-        if (callback->report && !callback->report(callback->argument, &event)) return stop_in_order(r, error);
-    }
-    return PEFT_OK;
+    const peft_trainer *t = &r->session.trainer;
+    peft_status status = catch_up(r, error);
+    while (status == PEFT_OK && t->step < t->num_steps && !stopped_early(r))
+        status = report(r) ? one_step(r, error) : PEFT_ERR_CANCELLED;
+    if (status == PEFT_ERR_CANCELLED) return stop_in_order(r, error);
+    if (status == PEFT_OK) report(r);
+    return name_checkpoint(r, status, error);
 }
 
 /* Takes the best adapter where that was asked for, and makes sure that the scores are those of what is kept. */
@@ -163,23 +222,54 @@ static peft_status finish(run *r, json_t **summary, peft_error *error)
     return status;
 }
 
+static void add_source(run *r, const char *path)
+{
+    size_t count = 0;
+    while (r->sources[count]) count++;
+    if (path) r->sources[count] = path;
+}
+
+static peft_status open_folder(run *r, const peft_train_job *job, peft_error *error)
+{
+    const char *const read[MOST_SOURCES] = {job->model, job->data->data, job->data->train, job->data->dev};
+    for (int k = 0; k < MOST_SOURCES; k++) add_source(r, read[k]);
+    r->place = (peft_run_place){job->output, job->force, job->resume, r->sources};
+    return peft_run_folder_open(&r->folder, &r->place, error);
+}
+
+static peft_status resume(run *r, peft_error *error)
+{
+    peft_trainer *t = &r->session.trainer;
+    peft_status status = peft_checkpoint_load(r->folder.checkpoint, t, &r->state, r->session.settings, error);
+    if (status == PEFT_OK) r->saved_step = t->step;
+    return status;
+}
+
+static void give_notes(const run *r)
+{
+    const peft_train_job *job = r->session.job;
+    peft_session_notes(&r->session);
+    if (!r->folder.lock && job->note)
+        job->note(job->note_argument, "this file system has no locks: let no other run write into the folder");
+}
+
 static peft_status start(run *r, const peft_train_job *job, peft_error *error)
 {
-    peft_status status = peft_run_folder_open(&r->folder, job->output, job->force, job->resume, error);
+    peft_status status = open_folder(r, job, error);
     if (status == PEFT_OK) status = peft_session_open(&r->session, job, error);
-    if (status == PEFT_OK) status = peft_run_folder_prepare(&r->folder, job->resume, error);
+    if (status == PEFT_OK) status = peft_run_folder_prepare(&r->folder, error);
     if (status != PEFT_OK) return status;
     peft_trainer *t = &r->session.trainer;
     if (r->session.held_out &&
         !(r->state.best = calloc((size_t)peft_parameters_floats(&t->parameters) + 1, sizeof *r->state.best)))
         return peft_fail(error, PEFT_ERR_MEMORY, "train: out of memory for the best adapter");
-    if (job->resume && r->folder.has_checkpoint)
-        status = peft_checkpoint_load(r->folder.checkpoint, t, &r->state, r->session.settings, error);
-    if (status == PEFT_OK) status = peft_log_open(&r->log, r->folder.log, t->step, error);
+    if (r->folder.has_checkpoint) status = resume(r, error);
+    if (status == PEFT_OK) status = peft_log_open(&r->log, r->folder.log, t->step, r->state.evaluation_due, error);
     peft_observations_open(&r->observations, r->folder.observations);
     t->observations = &r->observations;
     peft_plan plan = {0};
     if (status == PEFT_OK) status = peft_session_plan(&r->session, &plan, error);
+    if (status == PEFT_OK) give_notes(r);
     r->max_tokens = plan.largest_batch_tokens;
     r->state.planned = plan.total;
     return status;
@@ -188,7 +278,7 @@ static peft_status start(run *r, const peft_train_job *job, peft_error *error)
 peft_status peft_train(const peft_train_job *job, json_t **summary, peft_error *error)
 {
     *summary = NULL;
-    run r = {0};
+    run r = {.loss = (double)NAN, .saved_step = NONE};
     peft_status status = start(&r, job, error);
     if (status == PEFT_OK) status = all_steps(&r, error);
     if (status == PEFT_OK) status = finish(&r, summary, error);

@@ -16,8 +16,8 @@ extern "C" {
 typedef struct peft_train_job {
     const char *model;  /* folder */
     const char *output; /* folder of the run; made where it does not exist */
-    bool force;         /* start anew in a folder that holds a run */
-    bool resume;        /* go on from its checkpoint where it has one */
+    bool force;         /* start anew in a folder that holds something */
+    bool resume;        /* go on from its checkpoint where it has one; not with force */
     int64_t threads;    /* 0: as many as there are processors */
     peft_train_options *train;
     peft_data_options *data;
@@ -40,8 +40,14 @@ typedef struct peft_train_job {
  *     log.jsonl                                       a line for each step and evaluation (peft/log.h)
  *     checkpoint/                                     what resuming needs; stays after the end
  *
+ * While it runs it holds a lock on the folder, which ends with the process. The callback is asked before every step,
+ * after the last, and during evaluations; events are called "train".
+ *
  * *summary is the content of run.json (json_decref). PEFT_ERR_CANCELLED: stopped by the callback, after a checkpoint.
- * PEFT_ERR_NUMERIC: the loss was not finite; the last checkpoint is good. */
+ * PEFT_ERR_NUMERIC: the loss or a parameter was not finite; a checkpoint that there is holds none of it.
+ * PEFT_ERR_ARGUMENT, before anything is computed or written: the folder holds something and neither force nor resume is
+ * given, resume and it is no run, or it is the model's own. PEFT_ERR_WRITE: another process is at work in it, or the
+ * disk is full; then all files are what they were, and resume goes on. */
 PEFT_API peft_status peft_train(const peft_train_job *job, json_t **summary, peft_error *error);
 
 /* What memory the run will take; nothing is trained and nothing is written. */

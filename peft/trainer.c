@@ -122,9 +122,7 @@ static peft_status compute_gradients(peft_trainer *t, peft_step_record *record, 
 
 static peft_status not_finite(const peft_step_record *record, const char *what, double value, peft_error *error)
 {
-    return peft_fail(error, PEFT_ERR_NUMERIC,
-                     "step %" PRId64
-                     ": %s is %g; the last checkpoint is good; try a lower learning rate (it is %g now)",
+    return peft_fail(error, PEFT_ERR_NUMERIC, "step %" PRId64 ": %s is %g; try a lower learning rate (it is %g now)",
                      record->step, what, value, record->learning_rate);
 }
 

@@ -111,7 +111,7 @@ peft_status peft_bench_session_open(const peft_bench *bench, peft_session *sessi
 
 void peft_bench_begin(peft_bench *bench, const char *label, const char *unit, int64_t total)
 {
-    peft_signals_watch();
+    peft_signals_defer();
     peft_progress_start(&bench->bar, bench->output, label, unit, 0, total, peft_machine_seconds());
 }
 

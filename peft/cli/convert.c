@@ -6,7 +6,7 @@
 #include "peft/cli/arguments.h"
 #include "peft/cli/commands.h"
 #include "peft/cli/document.h"
-#include "peft/cli/folder.h"
+#include "peft/output_folder.h"
 
 typedef struct convert_options {
     char *adapter, *to, *output, *model;
@@ -78,8 +78,8 @@ static peft_status convert(const convert_options *o, json_t *notes, json_t **rep
 static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
 {
     const convert_options *o = arguments->values;
-    const char *const sources[] = {o->adapter, NULL};
-    peft_status status = peft_folder_check_output(o->output, o->force, sources, error);
+    const char *const sources[] = {o->adapter, o->model, NULL};
+    peft_status status = peft_output_folder_check(o->output, o->force, sources, error);
     if (status) return status;
     json_t *report = NULL, *notes = json_array();
     status = notes ? convert(o, notes, &report, error) : peft_fail(error, PEFT_ERR_MEMORY, "out of memory");

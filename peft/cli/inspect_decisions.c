@@ -262,16 +262,32 @@ static peft_status write_picture(const char *path, const char *body, double widt
     return status;
 }
 
+/* A picture may be drawn again; another file is not written over. */
+static peft_status check_picture(const char *path, peft_error *error)
+{
+    static const char begin[] = "<svg";
+    peft_mapped_file file;
+    if (!peft_file_exists(path)) return PEFT_OK;
+    peft_status status = peft_file_map(path, &file, error);
+    if (status != PEFT_OK) return status;
+    if (file.bytes && (file.bytes < strlen(begin) || memcmp(file.data, begin, strlen(begin)) != 0))
+        status = peft_fail(error, PEFT_ERR_ARGUMENT, "--svg %s: is there already and is no picture that was drawn here",
+                           path);
+    peft_file_unmap(&file);
+    return status;
+}
+
 peft_status peft_inspect_draw(const json_t *all, const char *path, peft_error *error)
 {
     char *body = NULL;
     size_t bytes = 0;
     double width = 0, height = 0;
+    peft_status status = check_picture(path, error);
+    if (status != PEFT_OK) return status;
     FILE *svg = open_memstream(&body, &bytes);
     if (!svg) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     draw_all(all, svg, &width, &height);
     bool complete = fclose(svg) == 0;
-    peft_status status = PEFT_OK;
     if (!complete)
         status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     else if (height == 0)

@@ -1,5 +1,6 @@
 #include "peft/cli/job.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const peft_option run_table[] = {
@@ -29,7 +30,7 @@ static const peft_option run_table[] = {
      .type = PEFT_OPTION_BOOL,
      .offset = offsetof(peft_job_options, force),
      .initial = "false",
-     .help = "start anew where the folder holds a run",
+     .help = "start anew where the folder holds something",
      .group = "Run"},
     {.name = "resume",
      .type = PEFT_OPTION_BOOL,
@@ -70,9 +71,28 @@ bool peft_variant_extension(size_t index, peft_command_extension *extension)
     return true;
 }
 
+/* "lora:rank=4", as in lists of `peft compare`: here the settings are flags. */
+static peft_status check_variant(const char *variant, peft_error *error)
+{
+    size_t name = strcspn(variant, ":");
+    char flags[256] = "";
+    for (const char *at = variant + name; *at == ':'; at += 1 + strcspn(at + 1, ":")) {
+        int word = (int)strcspn(at + 1, ":="), value = (int)strcspn(at + 1 + word, ":");
+        size_t used = strlen(flags);
+        snprintf(flags + used, sizeof flags - used, " --%.*s%s%.*s", word, at + 1, value > 1 ? " " : "",
+                 value > 1 ? value - 1 : 0, at + 1 + word + (value > 0));
+    }
+    if (!variant[name]) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_ARGUMENT, "--variant %s: settings are flags here: --variant %.*s%s", variant,
+                     (int)name, variant, flags);
+}
+
 peft_status peft_job_fill(peft_train_job *job, peft_job_options *options, const peft_arguments *arguments,
                           json_t **settings, peft_error *error)
 {
+    *settings = NULL;
+    peft_status status = check_variant(options->variant, error);
+    if (status != PEFT_OK) return status;
     *settings = peft_arguments_to_json(arguments);
     if (!*settings) return peft_fail(error, PEFT_ERR_MEMORY, "settings: out of memory");
     *job = (peft_train_job){.model = options->model,

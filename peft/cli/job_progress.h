@@ -9,10 +9,13 @@ typedef struct peft_job_progress {
     peft_output *output;
     peft_progress bar;
     const char *what; /* the phase that the bar shows; NULL: none yet */
-    double loss;      /* running mean */
+    double loss;      /* running mean, NaN before the first */
+    bool saves;       /* a stop leaves a checkpoint, from the first report on */
 } peft_job_progress;
 
-/* Sets the job's callback and notes; watches for Ctrl-C. `progress` must outlive the job. */
+/* Sets the job's callback and notes: from its first report on, signals stop it in order. `progress` must outlive the
+ * job.
+ */
 void peft_job_progress_attach(peft_job_progress *progress, peft_output *output, peft_train_job *job);
 void peft_job_progress_finish(peft_job_progress *progress);
 

@@ -1,6 +1,7 @@
 /* peft/cli/main.c - the program `peft`. Its verbs come from the list in meson.build, in the order of `peft --help`. */
 #include "peft/cli/commands.h"
 #include "peft/cli/program.h"
+#include "peft/cli/signals.h"
 #include "peft/cli/version.h"
 
 static const peft_command *const commands[] = {
@@ -20,5 +21,7 @@ static const peft_program program = {
 
 int main(int argc, char **argv)
 {
+    peft_output_open_streams();
+    peft_signals_watch();
     return peft_program_run(&program, argc, (const char *const *)argv, stdout, stderr);
 }

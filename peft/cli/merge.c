@@ -7,9 +7,9 @@
 #include "peft/agreement.h"
 #include "peft/cli/arguments.h"
 #include "peft/cli/commands.h"
-#include "peft/cli/folder.h"
 #include "peft/load.h"
 #include "peft/model_folder.h"
+#include "peft/output_folder.h"
 #include "peft/train_options.h"
 
 typedef struct merge_options {
@@ -157,7 +157,7 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
     const merge_options *o = arguments->values;
     const char *const sources[] = {o->model, o->adapter, NULL};
     peft_loaded loaded;
-    peft_status status = peft_folder_check_output(o->output, o->force, sources, error);
+    peft_status status = peft_output_folder_check(o->output, o->force, sources, error);
     if (status == PEFT_OK) status = load(o, &loaded, output, error);
     if (status != PEFT_OK) return status;
     status = write_and_report(o, &loaded, arguments, output, error);

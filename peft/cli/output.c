@@ -1,13 +1,22 @@
 #include "peft/cli/output.h"
 
+#include "io/file.h"
 #include "peft/cli/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+void peft_output_open_streams(void)
+{
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0 && errno == EBADF)
+            (void)open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* the lowest number is this one */
+}
 
 static bool is_set(const char *variable)
 {
@@ -76,5 +85,5 @@ peft_status peft_output_json(peft_output *output, const json_t *document, peft_e
 peft_status peft_output_finish(peft_output *output, peft_error *error)
 {
     if (fflush(output->results) == 0 && !ferror(output->results)) return PEFT_OK;
-    return peft_fail(error, PEFT_ERR_FILE, "standard output: cannot write: %s", strerror(errno));
+    return peft_fail_write(error, errno, "standard output", "write");
 }

@@ -22,6 +22,10 @@ typedef struct peft_output {
     bool line_open; /* a progress bar stands on the last line */
 } peft_output;
 
+/* Standard streams that were closed at the start stay so: their numbers are taken, by something that can be neither
+ * read nor written, lest a file that is opened later gets one and what is printed goes into it. */
+void peft_output_open_streams(void);
+
 /* Looks at the streams and the environment; json, quiet, verbose and failed are false. */
 void peft_output_init(peft_output *output, FILE *results, FILE *messages);
 
@@ -40,7 +44,7 @@ void peft_output_notes(peft_output *output, const json_t *notes);
 /* Prints the document that --json asked for. Stays the caller's. */
 peft_status peft_output_json(peft_output *output, const json_t *document, peft_error *error);
 
-/* To be called last: PEFT_ERR_FILE where results did not reach their end, on a full disk for one. */
+/* To be called last: PEFT_ERR_WRITE where results did not reach their end, on a full disk for one. */
 peft_status peft_output_finish(peft_output *output, peft_error *error);
 
 #endif

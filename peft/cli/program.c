@@ -5,6 +5,7 @@
 #include "peft/cli/help.h"
 #include "peft/cli/signals.h"
 
+#include <signal.h>
 #include <string.h>
 
 enum { DONE = 0, FAILED = 1, WRONG_USAGE = 2, BAD_INPUT = 3, NO_MEMORY = 4 };
@@ -14,7 +15,9 @@ const peft_exit_meaning peft_exit_meanings[] = {{DONE, "done"},
                                                 {WRONG_USAGE, "wrong usage"},
                                                 {BAD_INPUT, "bad input file"},
                                                 {NO_MEMORY, "out of memory"},
-                                                {PEFT_EXIT_INTERRUPTED, "stopped by Ctrl-C"},
+                                                {128 + SIGHUP, "stopped by the end of the connection (SIGHUP)"},
+                                                {128 + SIGINT, "stopped by Ctrl-C (SIGINT)"},
+                                                {128 + SIGTERM, "stopped by SIGTERM"},
                                                 {0, NULL}};
 
 int peft_exit_code(peft_status status)
@@ -29,9 +32,9 @@ int peft_exit_code(peft_status status)
         [PEFT_ERR_FORMAT] = BAD_INPUT,
         [PEFT_ERR_UNSUPPORTED] = FAILED,
         [PEFT_ERR_NUMERIC] = FAILED,
-        [PEFT_ERR_CANCELLED] = PEFT_EXIT_INTERRUPTED,
+        [PEFT_ERR_WRITE] = FAILED,
     };
-    return codes[status];
+    return status == PEFT_ERR_CANCELLED ? peft_interrupted_exit_code() : codes[status];
 }
 
 /* Names of the verbs, one behind the other, as peft_nearest wants them. */

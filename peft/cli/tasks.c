@@ -1,15 +1,19 @@
 /* peft/cli/tasks.c - `peft tasks [NAME]`: the tasks that are known, and the default ones built from WordNet. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "io/file.h"
 #include "peft/cli/arguments.h"
 #include "peft/cli/commands.h"
 #include "peft/cli/table.h"
+#include "peft/output_folder.h"
 #include "tasks/task.h"
 #include "tasks/wordnet.h"
 
 typedef struct tasks_options {
     char *build_wordnet, *wordnet;
     int64_t seed;
+    bool force;
 } tasks_options;
 
 static const peft_option table[] = {{.name = "build_wordnet",
@@ -31,6 +35,11 @@ static const peft_option table[] = {{.name = "build_wordnet",
                                      .max = 1e15,
                                      .placeholder = "N",
                                      .help = "which synsets are drawn"},
+                                    {.name = "force",
+                                     .type = PEFT_OPTION_BOOL,
+                                     .offset = offsetof(tasks_options, force),
+                                     .initial = "false",
+                                     .help = "write over files of these tasks that are there"},
                                     {0}};
 
 static const peft_command_part parts[] = {{table, 0}, {0}};
@@ -107,13 +116,40 @@ static void print_one(const peft_task *task, FILE *out)
     fputc('\n', out);
 }
 
+/* ---- the tasks from WordNet ---- */
+
+static peft_status check_split(const tasks_options *o, const peft_task *task, const peft_split *split,
+                               peft_error *error)
+{
+    char *folder = NULL, *path = NULL;
+    peft_status status = peft_path_join(o->build_wordnet, task->folder, &folder, error);
+    if (status == PEFT_OK) status = peft_path_join(folder, split->file, &path, error);
+    if (status == PEFT_OK && !o->force && peft_file_exists(path))
+        status = peft_fail(error, PEFT_ERR_ARGUMENT, "%s: is there already; give --force to write over it", path);
+    free(folder);
+    free(path);
+    return status;
+}
+
+static peft_status build(const tasks_options *o, peft_error *error)
+{
+    const char *const sources[] = {o->wordnet, NULL};
+    peft_status status = peft_output_folder_check_sources(o->build_wordnet, sources, error);
+    for (size_t k = 0; k < peft_num_tasks(); k++) {
+        const peft_task *task = peft_task_at(k);
+        if (strncmp(task->name, "wn-", strlen("wn-")) != 0) continue;
+        for (const peft_split *split = task->splits; split->name && status == PEFT_OK; split++)
+            status = check_split(o, task, split, error);
+    }
+    return status == PEFT_OK ? peft_wordnet_build(o->wordnet, o->build_wordnet, (uint64_t)o->seed, error) : status;
+}
+
 static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
 {
     const tasks_options *options = arguments->values;
     const peft_task *one = NULL;
     if (arguments->num_operands && !(one = peft_task_find(arguments->operands[0], error))) return PEFT_ERR_ARGUMENT;
-    if (options->build_wordnet)
-        return peft_wordnet_build(options->wordnet, options->build_wordnet, (uint64_t)options->seed, error);
+    if (options->build_wordnet) return build(options, error);
     if (output->json) return print_json(one, output, error);
     if (!one) return print_list(output, error);
     print_one(one, output->results);

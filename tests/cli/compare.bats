@@ -62,7 +62,8 @@ first=runs/sst2/head-steps-3000-checkpoint-every-20-eval-every-10000/seed0
 
 # Begins with it in the background. $! is its process; the one of its child is child_of $!.
 starts_long() {
-    "$PEFT" compare "${common[@]}" "${long[@]}" --output runs > out.txt 2> err.txt 3>&- &
+    # shells ignore SIGINT in background jobs of scripts
+    env --default-signal=INT,TERM,HUP "$PEFT" compare "${common[@]}" "${long[@]}" --output runs > out.txt 2> err.txt 3>&- &
     waits_for "$first/checkpoint/checkpoint.safetensors"
 }
 
@@ -221,7 +222,62 @@ same_result() {
     [ "$(cells runs/results.csv status)" = "done done" ]
 }
 
+@test "SIGTERM and SIGHUP are passed on, also where the job system sends them to all; exit code 128 + signal" {
+    for signal in TERM HUP; do
+        rm -rf runs
+        starts_long
+        parent=$!
+        kill "-$signal" "$(child_of $parent)" $parent
+        code=0
+        wait $parent || code=$?
+        [ $code -eq $((128 + $(kill -l $signal))) ]
+        [ "$(cells runs/results.csv status)" = "stopped not run" ]
+        [ ! -e "$first/run.json" ]
+    done
+    compares "${long[@]}" --output runs --resume
+    compares "${long[@]}" --output whole
+    same_result "$first" "${first/runs/whole}"
+}
+
+@test "closed standard streams fail no run, and nothing is printed into its files" {
+    # shellcheck disable=SC2016 # for the inner shell
+    for closed in '0<&-' '1>&-' '2>&-' '0<&- 1>&- 2>&-'; do
+        rm -rf runs
+        run bash -c '"$@" '"$closed" - "$PEFT" compare "${common[@]}" --tasks sst2 --variants lora --seeds 0 --steps 2 --output runs
+        [[ "$closed" == *1* ]] || [ "$status" -eq 0 ]
+        [ "$(cells runs/results.csv status)" = "done" ]
+        [ "$(wc -l < runs/sst2/lora/seed0/log.jsonl)" -eq 3 ]
+    done
+    compares --tasks sst2 --variants lora --seeds 0 --steps 2 --output open
+    same_result runs/sst2/lora/seed0 open/sst2/lora/seed0
+}
+
 # ---- what is refused ----
+
+@test "whose folder it is: a model's, another comparison's, other files" {
+    cp -r "$BATS_FILE_TMPDIR/tiny" model
+    for how in "" --force --resume; do
+        # shellcheck disable=SC2086 # no flag at all, or one
+        peft compare "${common[@]}" --model model --tasks sst2 --variants head --output ./model $how
+        fails 2 "this folder is read from; give another output"
+    done
+    diff -r model "$BATS_FILE_TMPDIR/tiny"
+    mkdir notes
+    : > notes/thesis.tex
+    peft compare "${common[@]}" --tasks sst2 --variants head --output notes --resume
+    fails 2 "notes: --resume: expected a comparison, found other files"
+    starts_long
+    peft compare "${common[@]}" "${long[@]}" --output runs --resume
+    fails 1 "runs: another process is at work in this folder"
+    kill -KILL $!
+    wait $! || true
+}
+
+@test "comparison.json repeats a comparison" {
+    compares --tasks sst2 --variants lora:rank=2 --seeds 0,3 --steps 2 --output runs
+    works compare --config runs/comparison.json --output again
+    same_result runs/sst2/lora-rank-2/seed3 again/sst2/lora-rank-2/seed3
+}
 
 @test "an output folder that is there needs --resume or --force" {
     compares --tasks sst2 --variants head --seeds 0 --steps 1 --output runs

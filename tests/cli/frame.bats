@@ -92,7 +92,7 @@ verbs() {
     [ -e /dev/full ] || skip "no /dev/full"
     run --separate-stderr bash -c '"$PEFT" --help > /dev/full'
     [ "$status" -eq 1 ]
-    [[ "$stderr" == "peft: standard output: cannot write: "* ]]
+    [[ "$stderr" == "peft: standard output: cannot write, there is no space for it: "* ]]
 }
 
 @test "variants: every method of the build and what to compare it with; one with all its options" {

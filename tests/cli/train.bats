@@ -158,7 +158,7 @@ without_adapter() {
     "$PEFT" --version --verbose | grep -q '^dtypes.* bf16' || skip "no bf16 on this CPU or in this build"
     trains --output half --steps 4 --dtype bf16
     peft train "${common[@]}" --output half --steps 4 --resume --quiet
-    fails 2 'the run was started with other settings, data or model'
+    fails 2 'the run was started with other settings, data or model: dtype was "BF16" and is "F32" now'
 }
 
 @test "layers computed again in the backward pass: the same files" {
@@ -233,25 +233,153 @@ without_adapter() {
 
 @test "Ctrl-C: a checkpoint, exit code 130, --resume goes on to the same files" {
     trains --output whole --steps 400 --eval-every 1000
-    "$PEFT" train "${common[@]}" --output cut --steps 400 --eval-every 1000 2> messages 3>&- &
-    for _ in $(seq 100); do [ "$(wc -l < cut/log.jsonl)" -gt 3 ] 2> /dev/null && break; sleep 0.02; done
-    kill -INT $!
+    starts --output cut --steps 400 --eval-every 1000
     code=0
-    wait $! || code=$?
+    kill -INT "$started"
+    wait "$started" || code=$?
     [ "$code" -eq 130 ]
     grep -q 'stopped after step .* of 400; go on with --resume' messages
     [ -s cut/checkpoint/checkpoint.safetensors ]
     [ ! -e cut/run.json ]
+    [ ! -e cut/.peft-lock ]
     trains --output cut --steps 400 --eval-every 1000 --resume
     same_files whole cut
+}
+
+# starts OPTION...: a run in the background, in the folder cut, whose process is $started; returns when some steps are done.
+# Shells ignore SIGINT in background jobs of scripts, and what is ignored at the start stays ignored: env undoes it.
+starts() {
+    env --default-signal=INT,TERM,HUP "$PEFT" train "${common[@]}" "$@" 2> messages 3>&- &
+    started=$!
+    for _ in $(seq 500); do [ "$(wc -l < cut/log.jsonl)" -gt 3 ] 2> /dev/null && return; sleep 0.02; done
+}
+
+@test "the end of a job or a connection: as Ctrl-C, exit code 128 + signal; nohup keeps a run" {
+    trains --output whole --steps 400 --eval-every 1000
+    for signal in TERM HUP; do
+        rm -rf cut
+        starts --output cut --steps 400 --eval-every 1000
+        kill "-$signal" "$started"
+        kill "-$signal" "$started" # job systems send it to parents and children, which pass it on
+        code=0
+        wait "$started" || code=$?
+        [ "$code" -eq $((128 + $(kill -l "$signal"))) ]
+        trains --output cut --steps 400 --eval-every 1000 --resume
+        same_files whole cut
+    done
+    rm -rf cut
+    (trap '' HUP INT; exec "$PEFT" train "${common[@]}" --output cut --steps 400 --eval-every 1000 --quiet) 3>&- &
+    started=$!
+    for _ in $(seq 500); do [ -s cut/log.jsonl ] && break; sleep 0.02; done
+    kill -HUP "$started"
+    kill -INT "$started"
+    wait "$started"
+    same_files whole cut
+}
+
+@test "a stop during an evaluation: it is made up, and the log is that of a run that was not stopped" {
+    trains --output whole --steps 40 --eval-every 1 --keep best
+    for wait in 0.02 0.05 0.09; do
+        rm -rf cut
+        starts --output cut --steps 40 --eval-every 1 --keep best
+        sleep "$wait"
+        kill -TERM "$started" 2> /dev/null || true
+        wait "$started" || true
+        trains --output cut --steps 40 --eval-every 1 --keep best --resume
+        same_files whole cut
+        cmp <(jq -c 'del(.seconds)' whole/log.jsonl) <(jq -c 'del(.seconds)' cut/log.jsonl)
+    done
+}
+
+# ---- whose folder it is ----
+
+@test "what the program did not write is not written over, unless --force says so" {
+    mkdir notes
+    echo precious > notes/thesis.tex
+    cp -r "$model" base
+    cp -r "$lora" adapter
+    for folder in notes base adapter; do
+        cp -r "$folder" before
+        peft train "${common[@]}" --output "$folder" --steps 1
+        fails 2 "$folder: exists and holds what is no run of this program; give another --output, or --force"
+        peft train "${common[@]}" --output "$folder" --steps 1 --resume
+        fails 2 "$folder: --resume: expected a run of this program, found other files"
+        diff -r "$folder" before
+        rm -rf before
+    done
+    trains --output notes --steps 1 --force
+    grep -q precious notes/thesis.tex
+    [ -s notes/adapter_model.safetensors ]
+}
+
+@test "the folder of the model is never written into, by whatever path" {
+    cp -r "$model" base
+    cp -r base before
+    mkdir other
+    ln -s ../base other/link
+    : > base/run.json # it looks like a run
+    : > before/run.json
+    for place in base ./base/ other/link other/../base "$PWD/base" other/link/../base; do
+        for variant in full lora; do
+            for how in "" --force --resume; do
+                # shellcheck disable=SC2086 # no flag at all, or one
+                peft train --model base --task sst2 --data "$data" --variant $variant --output "$place" --steps 1 $how
+                fails 2 "this folder is read from; give another output"
+            done
+        done
+    done
+    peft train --model base --task sst2 --data "$data" --output new/../base --steps 1 --force
+    fails 2 "leads back (..) through a folder that is not there"
+    diff -r base before
+    [ ! -e new ]
+}
+
+@test "a file that is read from is not written over" {
+    mkdir mine
+    for _ in 1 2 3 4 5 6 7 8; do echo '{"text": "w1 w2", "label": "a"}'; echo '{"text": "w3", "label": "b"}'; done > mine/log.jsonl
+    cp mine/log.jsonl before
+    peft train --model "$model" --train mine/log.jsonl --output mine --steps 1 --force
+    fails 2 "mine/log.jsonl: is read from, and would be written over"
+    cmp mine/log.jsonl before
+}
+
+@test "one run at a time in a folder; a killed one is no hindrance, and its temporary files go" {
+    starts --output cut --steps 4000 --eval-every 10000
+    for how in --resume --force; do
+        peft train "${common[@]}" --output cut --steps 4000 --eval-every 10000 $how
+        fails 1 "cut: another process is at work in this folder"
+    done
+    kill -9 "$started"
+    wait "$started" || true
+    : > cut/.peft-123-0.tmp
+    : > cut/checkpoint/.peft-123-0.tmp
+    [ -e cut/.peft-lock ]
+    trains --output cut --steps 1 --force
+    [ -z "$(find cut -name '.peft-*')" ]
+    : > cut/.peft-123-0.tmp
+    trains --output cut --steps 1 --resume
+    [ -z "$(find cut -name '.peft-*')" ]
+}
+
+@test "--force and --resume exclude each other; a run that lost its checkpoint is not begun again in silence" {
+    peft train "${common[@]}" --output run --steps 1 --force --resume
+    fails 2 "--force and --resume exclude each other"
+    trains --output run --steps 1
+    rm -r run/checkpoint
+    peft train "${common[@]}" --output run --steps 1 --resume
+    fails 2 "run: this run has ended, and its checkpoint is gone; --force starts anew"
 }
 
 @test "--resume refuses other settings, and a folder that holds a run needs --resume or --force" {
     trains --output run --steps 4
     peft train "${common[@]}" --output run --steps 4
     fails 2 'run: holds a run already; give --resume to go on with it or --force to start anew'
-    peft train "${common[@]}" --output run --steps 5 --resume --quiet
-    fails 2 'the run was started with other settings, data or model'
+    peft train "${common[@]}" --output run --steps 5 --resume
+    fails 2 'the run was started with other settings, data or model: steps was 4 and is 5 now'
+    cp -r "$data" data
+    rows 65 > data/SST-2/train.tsv
+    peft train "${common[@]}" --data data --output run --steps 4 --resume
+    fails 2 'fingerprints: train was "'
     trains --output run --steps 5 --force
 }
 
@@ -282,9 +410,13 @@ without_adapter() {
     if [ "$status" -ne 1 ]; then
         skip "this model does not diverge"
     fi
-    [[ "$stderr" == *"step "*" is "*"the last checkpoint is good"* ]]
+    [[ "$stderr" == *"step "*" is "*"the last checkpoint is good, it is of step "* ]]
     [ -s run/checkpoint/checkpoint.safetensors ]
     [ ! -e run/run.json ]
+    peft train "${common[@]}" --output none --steps 400 --learning-rate 1000 --max-grad-norm 0 --warmup 0 \
+        --checkpoint-every 1000 --eval-every 1000 --quiet --schedule constant
+    fails 1 "step "
+    [[ "$stderr" != *checkpoint* ]]
 }
 
 @test "unknown task, variant, option, target: the nearest known word" {
@@ -292,6 +424,8 @@ without_adapter() {
     fails 2 'sst2'
     peft train "${common[@]}" --variant lorra --output run
     fails 2 'lora'
+    peft train "${common[@]}" --variant lora:rank=4:freeze-a --output run
+    fails 2 '--variant lora:rank=4:freeze-a: settings are flags here: --variant lora --rank 4 --freeze-a'
     peft train "${common[@]}" --ranc 3 --output run
     fails 2 '--rank'
     peft train "${common[@]}" --lora-alpha 16 --output run
@@ -359,12 +493,10 @@ bad_data() {
 @test "a folder that cannot be written, a full disk: one line, nothing half-written" {
     : > occupied
     peft train "${common[@]}" --output occupied/run --steps 2
-    [ "$status" -ne 0 ]
-    [[ "$stderr" == *occupied* ]]
+    fails 1 'occupied/run: cannot write into this folder: Not a directory'
     # ulimit stands for the disk: the adapter fits in neither
-    run --separate-stderr bash -c 'trap "" XFSZ; ulimit -f 2; exec "$@"' - "$PEFT" train "${common[@]}" --output full --steps 2 --quiet
-    [ "$status" -ne 0 ]
-    [[ "$stderr" == *full/* ]]
+    run --separate-stderr bash -c 'ulimit -f 2; exec "$@"' - "$PEFT" train "${common[@]}" --output full --steps 2 --quiet
+    fails 1 'full/checkpoint/checkpoint.safetensors: cannot write, there is no space for it'
     [ ! -e full/adapter_model.safetensors ]
     [ ! -e full/run.json ]
     [ -z "$(find full -name '.peft-*')" ]

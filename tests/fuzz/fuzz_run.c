@@ -28,7 +28,7 @@ static void cut_log(void)
     double last, largest;
     (void)peft_log_last_step(fuzz_path("run"), &step);
     (void)peft_log_scores(fuzz_path("run"), "dev", &last, &largest);
-    FUZZ_CHECK(peft_log_open(&log, fuzz_path("run/log.jsonl"), 2, &error) == PEFT_OK);
+    FUZZ_CHECK(peft_log_open(&log, fuzz_path("run/log.jsonl"), 2, false, &error) == PEFT_OK);
     FUZZ_CHECK(peft_log_write(log, json_pack("{s:i, s:f}", "step", 3, "loss", 0.5), &error) == PEFT_OK);
     peft_log_close(log);
     FUZZ_CHECK(peft_log_last_step(fuzz_path("run"), &step) && step.step == 3);

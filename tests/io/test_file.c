@@ -124,9 +124,10 @@ START_TEST(directories_are_made_with_their_parents)
     ck_assert_int_eq(peft_make_directories(scratch("a/b/c"), &error), PEFT_OK);
     ck_assert(stat(scratch("a/b/c"), &info) == 0 && S_ISDIR(info.st_mode));
     const char *file = old_file(), *below = scratch("file/below");
-    expect_failure(peft_make_directories(file, &error), PEFT_ERR_FILE, file, "cannot create this folder: File exists");
-    expect_failure(peft_make_directories(below, &error), PEFT_ERR_FILE, file, "cannot create this folder: File exists");
-    ck_assert_int_eq(peft_make_directories("", &error), PEFT_ERR_FILE);
+    expect_failure(peft_make_directories(file, &error), PEFT_ERR_WRITE, file, "cannot create this folder: File exists");
+    expect_failure(peft_make_directories(below, &error), PEFT_ERR_WRITE, file,
+                   "cannot create this folder: File exists");
+    ck_assert_int_eq(peft_make_directories("", &error), PEFT_ERR_WRITE);
 }
 END_TEST
 
@@ -212,7 +213,7 @@ START_TEST(when_the_disk_is_full_the_old_file_stays)
     peft_status status = peft_file_write(path, data, bytes, &error);
     limit_file_size(RLIM_INFINITY);
     free(data);
-    expect_failure(status, PEFT_ERR_FILE, path, "cannot write: File too large");
+    expect_failure(status, PEFT_ERR_WRITE, path, "cannot write, there is no space for it: File too large");
     ck_assert(holds(path, old, sizeof old));
     ck_assert_uint_eq(scratch_count(), 1);
 }
@@ -225,10 +226,10 @@ START_TEST(commit_fails_after_a_failed_write)
     const char *path = old_file();
     ck_assert_int_eq(peft_writer_open(path, &writer, &error), PEFT_OK);
     limit_file_size(1000);
-    ck_assert_int_eq(peft_writer_write(writer, zeros, sizeof zeros, &error), PEFT_ERR_FILE);
+    ck_assert_int_eq(peft_writer_write(writer, zeros, sizeof zeros, &error), PEFT_ERR_WRITE);
     limit_file_size(RLIM_INFINITY);
-    ck_assert_int_eq(peft_writer_write(writer, new, sizeof new, &error), PEFT_ERR_FILE);
-    expect_failure(peft_writer_commit(writer, &error), PEFT_ERR_FILE, path, "File too large");
+    ck_assert_int_eq(peft_writer_write(writer, new, sizeof new, &error), PEFT_ERR_WRITE);
+    expect_failure(peft_writer_commit(writer, &error), PEFT_ERR_WRITE, path, "File too large");
     ck_assert(holds(path, old, sizeof old));
     ck_assert_uint_eq(scratch_count(), 1);
 }
@@ -238,9 +239,9 @@ START_TEST(folders_and_devices_are_not_replaced)
 {
     peft_writer *writer;
     const char *missing = scratch("missing/file");
-    expect_failure(peft_writer_open(scratch(""), &writer, &error), PEFT_ERR_FILE, scratch(""), "it is a folder");
-    expect_failure(peft_writer_open("/dev/null", &writer, &error), PEFT_ERR_FILE, "/dev/null", "it is a device");
-    expect_failure(peft_writer_open(missing, &writer, &error), PEFT_ERR_FILE, missing, "No such file or directory");
+    expect_failure(peft_writer_open(scratch(""), &writer, &error), PEFT_ERR_WRITE, scratch(""), "it is a folder");
+    expect_failure(peft_writer_open("/dev/null", &writer, &error), PEFT_ERR_WRITE, "/dev/null", "it is a device");
+    expect_failure(peft_writer_open(missing, &writer, &error), PEFT_ERR_WRITE, missing, "No such file or directory");
     ck_assert_ptr_null(writer);
 }
 END_TEST

@@ -89,7 +89,7 @@ START_TEST(what_cannot_be_is_refused)
     ck_assert_int_eq(peft_random_model_write(scratch(""), unknown, 0, &error), PEFT_ERR_UNSUPPORTED);
     ck_assert(strstr(error.message, "gpt9"));
     ck_assert_int_eq(peft_random_model_write(scratch(""), odd, 0, &error), PEFT_ERR_FORMAT);
-    ck_assert_int_eq(peft_random_model_write(scratch("nowhere"), good, 0, &error), PEFT_ERR_FILE);
+    ck_assert_int_eq(peft_random_model_write(scratch("nowhere"), good, 0, &error), PEFT_ERR_WRITE);
     ck_assert_uint_eq(scratch_count(), 0);
     json_decref(unknown);
     json_decref(odd);

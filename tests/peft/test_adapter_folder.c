@@ -720,7 +720,7 @@ START_TEST(a_failed_save_leaves_the_old_files)
 {
     peft_adapters *adapters = load(golden("rslora"));
     ck_assert(!peft_adapter_save(model, adapters, NULL, scratch("kept"), &error));
-    ck_assert(!peft_make_directories(scratch("kept/.peft-new-adapter_config.json/x"), &error));
+    ck_assert(!peft_make_directories(scratch("kept/.peft-new-adapter_config.json.tmp/x"), &error));
     adapters->memory[0] += 1;
     ck_assert_int_ne(peft_adapter_save(model, adapters, NULL, scratch("kept"), &error), PEFT_OK);
     unload(adapters);

@@ -155,7 +155,7 @@ START_TEST(a_file_that_cannot_be_written_is_an_error)
 {
     peft_error error = {0};
     static const char *const columns[] = {"a"};
-    ck_assert_int_eq(peft_csv_save(scratch("none/out.csv"), columns, 1, NULL, &error), PEFT_ERR_FILE);
+    ck_assert_int_eq(peft_csv_save(scratch("none/out.csv"), columns, 1, NULL, &error), PEFT_ERR_WRITE);
 }
 END_TEST
 

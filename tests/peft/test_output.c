@@ -116,8 +116,8 @@ START_TEST(a_full_disk_is_noticed)
     peft_error error = {0};
     peft_output_init(&output, full, stream);
     fputs("result", full);
-    ck_assert_int_eq(peft_output_finish(&output, &error), PEFT_ERR_FILE);
-    ck_assert_str_eq(error.message, "standard output: cannot write: No space left on device");
+    ck_assert_int_eq(peft_output_finish(&output, &error), PEFT_ERR_WRITE);
+    ck_assert_str_eq(error.message, "standard output: cannot write, there is no space for it: No space left on device");
     fclose(full);
 }
 END_TEST

@@ -49,9 +49,9 @@ START_TEST(a_verb_runs_and_its_status_becomes_the_exit_code)
     static const struct {
         peft_status status;
         int code;
-    } cases[] = {{PEFT_OK, 0},          {PEFT_ERR_ARGUMENT, 2},   {PEFT_ERR_SHAPE, 3},  {PEFT_ERR_DTYPE, 3},
-                 {PEFT_ERR_MEMORY, 4},  {PEFT_ERR_FILE, 3},       {PEFT_ERR_FORMAT, 3}, {PEFT_ERR_UNSUPPORTED, 1},
-                 {PEFT_ERR_NUMERIC, 1}, {PEFT_ERR_CANCELLED, 130}};
+    } cases[] = {{PEFT_OK, 0},          {PEFT_ERR_ARGUMENT, 2},    {PEFT_ERR_SHAPE, 3},  {PEFT_ERR_DTYPE, 3},
+                 {PEFT_ERR_MEMORY, 4},  {PEFT_ERR_FILE, 3},        {PEFT_ERR_FORMAT, 3}, {PEFT_ERR_UNSUPPORTED, 1},
+                 {PEFT_ERR_NUMERIC, 1}, {PEFT_ERR_CANCELLED, 130}, {PEFT_ERR_WRITE, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sample_result = cases[i].status;
         ck_assert_int_eq(RUN("fit", "--model=m"), cases[i].code);

@@ -70,7 +70,7 @@ bool peft_child_ended(peft_child *child)
     return true;
 }
 
-void peft_child_interrupt(const peft_child *child)
+void peft_child_stop(const peft_child *child, int signal_number)
 {
-    if (child->pid) kill(child->pid, SIGINT);
+    if (child->pid) kill(child->pid, signal_number);
 }

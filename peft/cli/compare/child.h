@@ -15,13 +15,13 @@ typedef struct peft_child {
 } peft_child;
 
 /* Runs this same program with `words` behind its name (NULL at the end). Its messages go to the file `messages`, which
- * is replaced; what it prints goes nowhere. Ctrl-C of the terminal does not reach it, only peft_child_interrupt does;
+ * is replaced; what it prints goes nowhere. Ctrl-C of the terminal does not reach it, only peft_child_stop does;
  * and it is killed when this process ends, however that happens. */
 peft_status peft_child_start(peft_child *child, const char *const *words, const char *messages, peft_error *error);
 
 /* Has it ended? Returns at once. */
 bool peft_child_ended(peft_child *child);
 
-void peft_child_interrupt(const peft_child *child); /* as Ctrl-C: it saves a checkpoint and stops */
+void peft_child_stop(const peft_child *child, int signal_number); /* it saves a checkpoint and stops */
 
 #endif

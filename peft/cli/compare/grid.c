@@ -1,6 +1,5 @@
 #include "peft/cli/compare/grid.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,10 +8,12 @@
 #include <unistd.h>
 
 #include "io/file.h"
+#include "io/json.h"
 #include "models/model.h"
+#include "peft/output_folder.h"
 #include "tasks/task.h"
 
-static const char OWN_FILES[] = "own";
+static const char OWN_FILES[] = "own", SETTINGS[] = "comparison.json";
 
 enum { PLACE_BYTES = 64, PATH_BYTES = 4096 };
 
@@ -154,13 +155,53 @@ static peft_status check_inputs(const peft_grid *grid, peft_error *error)
 
 /* ---- the whole ---- */
 
-static bool is_empty(const char *folder)
+/* What a comparison that was killed as it began may have left. */
+static bool is_nothing(const char *name)
 {
-    DIR *entries = opendir(folder);
-    size_t found = 0;
-    while (entries && readdir(entries)) found++;
-    if (entries) closedir(entries);
-    return found <= 2; /* . and .. */
+    return peft_is_temporary(name) || strcmp(name, PEFT_LOCK_NAME) == 0;
+}
+
+static bool holds(const char *folder, const char *name)
+{
+    char *path = NULL;
+    bool there = peft_path_join(folder, name, &path, NULL) == PEFT_OK && peft_file_exists(path);
+    free(path);
+    return there;
+}
+
+static peft_status check_output(const peft_compare_options *o, peft_error *error)
+{
+    const char *sources[5] = {o->model};
+    const char *const more[] = {o->data.data, o->data.train, o->data.dev};
+    for (size_t k = 0, count = 1; k < sizeof more / sizeof *more; k++)
+        if (more[k]) sources[count++] = more[k];
+    peft_status status = peft_output_folder_check_sources(o->output, sources, error);
+    if (status != PEFT_OK || o->force || !peft_folder_holds(o->output, is_nothing)) return status;
+    bool is_comparison = holds(o->output, SETTINGS) || holds(o->output, "results.csv");
+    if (o->resume && is_comparison) return PEFT_OK;
+    if (o->resume)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: --resume: expected a comparison, found other files", o->output);
+    return peft_fail(error, PEFT_ERR_ARGUMENT,
+                     "%s: is there already; give --resume to go on with it or --force to start anew", o->output);
+}
+
+static peft_status save_settings(const peft_arguments *arguments, const char *folder, peft_error *error)
+{
+    char *path = NULL;
+    json_t *settings = peft_arguments_to_json(arguments);
+    peft_status status = settings ? peft_path_join(folder, SETTINGS, &path, error) : no_memory(error);
+    if (status == PEFT_OK) status = peft_json_save(path, settings, PEFT_JSON_AS_IS, error);
+    json_decref(settings);
+    free(path);
+    return status;
+}
+
+static peft_status make_output(peft_grid *grid, const peft_arguments *arguments, peft_error *error)
+{
+    const char *output = grid->options->output;
+    peft_status status = peft_output_folder_prepare(output, error);
+    if (status == PEFT_OK) status = peft_folder_lock(output, &grid->lock, error);
+    return status == PEFT_OK ? save_settings(arguments, output, error) : status;
 }
 
 static int64_t threads_of_each(const peft_arguments *arguments, int64_t jobs)
@@ -176,11 +217,9 @@ peft_status peft_grid_open(peft_grid *grid, const peft_arguments *arguments, pef
     grid->how = (peft_compare_how){o->force, o->resume, threads_of_each(arguments, o->jobs)};
     peft_status status = parse_items(grid, arguments, error);
     if (status == PEFT_OK) status = make_cells(grid, error);
-    if (status == PEFT_OK && !o->force && !o->resume && !is_empty(o->output))
-        status = peft_fail(error, PEFT_ERR_ARGUMENT,
-                           "%s: is there already; give --resume to go on with it or --force to start anew", o->output);
+    if (status == PEFT_OK) status = check_output(o, error);
     if (status == PEFT_OK) status = check_inputs(grid, error);
-    if (status == PEFT_OK) status = peft_make_directories(o->output, error);
+    if (status == PEFT_OK) status = make_output(grid, arguments, error);
     if (status != PEFT_OK) peft_grid_close(grid);
     return status;
 }
@@ -193,6 +232,7 @@ void peft_grid_close(peft_grid *grid)
     free(grid->runs);
     free(grid->cells);
     free(grid->items);
+    peft_lock_release(grid->lock);
     *grid = (peft_grid){0};
 }
 

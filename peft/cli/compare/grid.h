@@ -4,6 +4,7 @@
 #ifndef PEFT_CLI_COMPARE_GRID_H
 #define PEFT_CLI_COMPARE_GRID_H
 
+#include "io/folder.h"
 #include "peft/cli/compare/item.h"
 #include "peft/cli/compare/options.h"
 #include "peft/cli/compare/run.h"
@@ -26,11 +27,14 @@ typedef struct peft_grid {
     peft_compare_run *runs; /* [num_cells * num_seeds], cell by cell */
     size_t num_runs;        /* 0 before peft_grid_make_runs */
     peft_compare_how how;
+    peft_lock *lock; /* on the output folder */
 } peft_grid;
 
 /* Items, cells and the output folder, from checked options. PEFT_ERR_ARGUMENT: an unknown task, a wrong option of an
- * item, two items alike; the folder is there already and neither resume nor force is given. Release with
- * peft_grid_close, which takes a zeroed one too; `arguments` must outlive it. */
+ * item, two items alike; the folder is one that is read from, or it is there already and neither resume nor force is
+ * given, or resume and it is no comparison; PEFT_ERR_WRITE: another comparison is at work in it. The settings are
+ * written to its comparison.json, which `peft compare --config` reads. Release with peft_grid_close, which takes a
+ * zeroed one too; `arguments` must outlive it. */
 peft_status peft_grid_open(peft_grid *grid, const peft_arguments *arguments, peft_error *error);
 void peft_grid_close(peft_grid *grid);
 

@@ -1,6 +1,7 @@
 #include "peft/cli/compare/pool.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -11,7 +12,7 @@
 typedef struct pool_state {
     const peft_pool *pool;
     peft_progress bar;
-    bool stopping; /* Ctrl-C was passed on */
+    bool stopping; /* the signal was passed on */
 } pool_state;
 
 size_t peft_runs_count(const peft_compare_run *runs, size_t count, peft_run_state state)
@@ -109,7 +110,8 @@ static void stop_all(pool_state *state)
     if (state->stopping) return;
     state->stopping = true;
     peft_output_say(state->pool->output, PEFT_SAY_NOTE, "stopping: checkpoints are being saved");
-    for (size_t i = 0; i < state->pool->count; i++) peft_child_interrupt(&state->pool->runs[i].child);
+    int came = peft_interrupted();
+    for (size_t i = 0; i < state->pool->count; i++) peft_child_stop(&state->pool->runs[i].child, came ? came : SIGTERM);
 }
 
 static void pause_shortly(void)
@@ -123,7 +125,7 @@ static void pause_shortly(void)
 static peft_status run_all(pool_state *state, peft_error *error)
 {
     const peft_pool *pool = state->pool;
-    peft_status status = start_some(pool, error);
+    peft_status status = peft_interrupted() ? PEFT_OK : start_some(pool, error);
     while (count(pool, PEFT_RUN_STARTED)) {
         if (status != PEFT_OK || peft_interrupted()) stop_all(state);
         pause_shortly();
@@ -139,7 +141,7 @@ peft_status peft_pool_run(const peft_pool *pool, peft_error *error)
 {
     pool_state state = {.pool = pool};
     if (!count(pool, PEFT_RUN_WAITING)) return PEFT_OK;
-    peft_signals_watch();
+    peft_signals_defer();
     peft_progress_start(&state.bar, pool->output, pool->label, "steps", 0, 0, peft_machine_seconds());
     peft_status status = run_all(&state, error);
     peft_progress_finish(&state.bar, peft_machine_seconds());

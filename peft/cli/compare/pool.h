@@ -19,8 +19,9 @@ typedef struct peft_pool {
     void *argument;
 } peft_pool;
 
-/* Runs all that wait; those that fail leave the others alone and are reported as messages. Ctrl-C is passed on once:
- * PEFT_ERR_CANCELLED then, when all children have saved their checkpoints and ended. */
+/* Runs all that wait; those that fail leave the others alone and are reported as messages. The first signal
+ * (peft/cli/signals.h) is passed on: PEFT_ERR_CANCELLED then, when all children have saved their checkpoints and ended.
+ */
 peft_status peft_pool_run(const peft_pool *pool, peft_error *error);
 
 /* How many are in a state. */

@@ -65,21 +65,11 @@ static peft_status load(const char *folder, const char *name, json_t **document,
     return status;
 }
 
-/* The first setting in which two objects differ, or NULL. */
-static const char *difference(json_t *wanted, json_t *found)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach(wanted, key, value) if (!json_equal(value, json_object_get(found, key))) return key;
-    json_object_foreach(found, key, value) if (!json_object_get(wanted, key)) return key;
-    return NULL;
-}
-
 static peft_status check_settings(const peft_compare_run *run, peft_error *error)
 {
     json_t *found = NULL;
     peft_status status = load(run->folder, SETTINGS, &found, error);
-    const char *key = status == PEFT_OK ? difference(run->settings, found) : NULL;
+    const char *key = status == PEFT_OK ? peft_json_difference(run->settings, found) : NULL;
     if (key) {
         char before[PEFT_JSON_TEXT], now[PEFT_JSON_TEXT];
         status = peft_fail(error, PEFT_ERR_ARGUMENT,
@@ -209,6 +199,14 @@ static void follow(peft_compare_run *run)
     if (!run->total_steps && last.epoch > 0.0) run->total_steps = llround((double)last.step / last.epoch * epochs);
 }
 
+/* In order, or before there was anything to save. */
+static bool was_stopped(const peft_child *child)
+{
+    const int exit_of_signals = 128;
+    return peft_is_watched_signal(child->exit_code - exit_of_signals) ||
+           (peft_interrupted() && peft_is_watched_signal(child->signal));
+}
+
 bool peft_compare_run_poll(peft_compare_run *run)
 {
     if (run->state != PEFT_RUN_STARTED) return false;
@@ -218,7 +216,7 @@ bool peft_compare_run_poll(peft_compare_run *run)
     run->total_steps = run->steps;
     if (run->child.exit_code == 0)
         finish(run);
-    else if (run->child.exit_code == PEFT_EXIT_INTERRUPTED)
+    else if (was_stopped(&run->child))
         run->state = PEFT_RUN_STOPPED;
     else
         describe_failure(run);

@@ -15,7 +15,7 @@
 typedef enum peft_run_state {
     PEFT_RUN_WAITING,
     PEFT_RUN_STARTED,
-    PEFT_RUN_STOPPED, /* by Ctrl-C, with a checkpoint */
+    PEFT_RUN_STOPPED, /* by a signal, to be resumed */
     PEFT_RUN_FAILED,
     PEFT_RUN_DONE
 } peft_run_state;
