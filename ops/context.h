@@ -20,16 +20,22 @@ typedef struct peft_context_options {
 } peft_context_options;
 
 /* `options` may be NULL. PEFT_ERR_ARGUMENT: unknown backend or dtype; PEFT_ERR_UNSUPPORTED: this CPU lacks it,
- * bf16 with another backend than onednn, or onednn without its library. */
+ * or the backend lacks its library or the type; PEFT_ERR_MEMORY: there is too little for the backend that would be
+ * taken, and no other is taken instead. */
 PEFT_API peft_status peft_context_open(peft_context **ctx, const peft_context_options *options, peft_error *error);
 PEFT_API void peft_context_close(peft_context *ctx); /* NULL is allowed */
 
 PEFT_API int peft_context_threads(const peft_context *ctx);
-PEFT_API const char *peft_context_backend(const peft_context *ctx); /* "onednn" */
+PEFT_API const char *peft_context_backend(const peft_context *ctx); /* "avx512" */
 
 PEFT_API peft_dtype peft_context_dtype(const peft_context *ctx);
 /* Does AMX compute its products in bf16? Then results are other bits than those of a CPU without. */
 PEFT_API bool peft_context_amx(const peft_context *ctx);
+
+/* Results of so many rows and more are computed again for the backward pass where that is cheap, and rounded where that
+ * was asked for. Fewer lie in caches, where this would cost time and save nothing worth it: a batch of fewer tokens may
+ * take more memory. */
+PEFT_API int64_t peft_context_least_recalled_rows(const peft_context *ctx);
 
 /* Says that graphs with so many rows of tokens will come: what the first of all plans generates (code of products) then
  * serves them too. */
@@ -46,6 +52,11 @@ PEFT_API const char *peft_backend_name(int index);
 PEFT_API bool peft_backend_available(const char *name);
 /* Can products with frozen weights be in this type here? */
 PEFT_API bool peft_dtype_available(peft_dtype dtype);
+
+/* "2.6.3", into `text`, of a library that some backend multiplies matrices with ("blis", "onednn"); "none" where this
+ * build has no such backend or this machine no such library. */
+enum { PEFT_VERSION_TEXT = 32 };
+PEFT_API const char *peft_library_version(const char *library, char text[PEFT_VERSION_TEXT]);
 
 #ifdef __cplusplus
 }

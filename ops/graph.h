@@ -28,13 +28,14 @@ typedef struct peft_tensor {
     void *data;
     peft_dtype dtype;
     peft_shape shape;
-    struct peft_tensor *grad;         /* same shape; NULL where no gradient is wanted */
-    const char *name;                 /* for messages, may be NULL */
-    const struct peft_packed *packed; /* of a frozen weight (ops/weight.h), or NULL */
+    struct peft_tensor *grad;       /* same shape; NULL where no gradient is wanted */
+    const char *name;               /* for messages, may be NULL */
+    const struct peft_form *packed; /* of a frozen weight (ops/weight.h), or NULL */
     bool requires_grad;
     bool kept;
-    int32_t node;    /* index of the node that makes it; -1: a leaf */
-    int32_t storage; /* the plan's place; -1: memory of the caller */
+    int32_t node;      /* index of the node that makes it; -1: a leaf */
+    int32_t storage;   /* the plan's place; -1: memory of the caller */
+    int64_t first_row; /* the first that `data` holds; more than 0 where a kernel sees a tile of the rows alone */
 } peft_tensor;
 
 /* Rows and columns of a tensor seen as a matrix: all dimensions but the last, and the last. */
@@ -75,15 +76,15 @@ PEFT_API peft_tensor *peft_graph_keep(peft_graph *g, peft_tensor *t);
 PEFT_API void peft_graph_checkpoint_begin(peft_graph *g);
 PEFT_API void peft_graph_checkpoint_end(peft_graph *g);
 
-/* Results of so many rows and more are computed again for the backward pass where that is cheap, and rounded where that
- * was asked for. Fewer lie in the caches of the CPU, where this would cost time and save nothing worth it: a batch of
- * fewer tokens may take more memory. */
-enum { PEFT_LEAST_RECALLED_ROWS = 1024 };
+/* The context in which the graph will run, also after a reset: differentiation asks its backend from how many rows on
+ * results are to be computed again (peft_context_least_recalled_rows) and what its kernels round. Without one, results
+ * are kept as they are. The context outlives the graph's use. */
+PEFT_API void peft_graph_set_context(peft_graph *g, const peft_context *ctx);
 
-/* From here on, also after a reset, results of PEFT_LEAST_RECALLED_ROWS rows and 64 columns and more are kept for the
- * backward pass in bf16: half of their memory, and gradients of values that are off by 2^-9 of themselves. Of any
- * number of rows, values that kernels in bf16 would all round before they read them are written in bf16, without a
- * change of any bit. Attention, adapters and packed linear layers then run in contexts of type bf16 alone. */
+/* From here on, also after a reset, results of peft_context_least_recalled_rows and more, and of 64 columns and more,
+ * are kept for the backward pass in bf16: half of their memory, and gradients of values that are off by 2^-9 of
+ * themselves. Of any number of rows, values that the context's kernels would all round before they read them are
+ * written in bf16, without a change of any bit; the graph then runs in that context alone. */
 PEFT_API void peft_graph_keep_bf16(peft_graph *g);
 
 /* Appends the backward pass. `loss` has one element. */
@@ -94,9 +95,8 @@ PEFT_API peft_status peft_graph_differentiate_from(peft_graph *g, peft_tensor *y
 /* Bytes that a run needs on `ctx`, to the byte. Nothing is allocated but bookkeeping. */
 PEFT_API peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *bytes, peft_error *error);
 
-/* Columns of the widest matrix that a run has BLIS pack, in memory that BLIS keeps for itself (ops/cpu/gemm.h); 0:
- * none. */
-PEFT_API int64_t peft_graph_gemm_columns(const peft_graph *g, const peft_context *ctx);
+/* Bytes beside these that libraries keep for themselves once the graph has run. */
+PEFT_API size_t peft_graph_library_bytes(const peft_graph *g, const peft_context *ctx);
 
 /* Forward, and backward where differentiated. Plans first if that was not done. */
 PEFT_API peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error *error);

@@ -10,18 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/context.h"
-#include "ops/cpu/gemm.h"
+#include "ops/cpu/cpu.h"
 #include "ops/rng.h"
 
 /* ---- products ---- */
-
-static peft_gemm_arch fastest(void)
-{
-    int index = 0;
-    while (!peft_backend_available(peft_backend_name(index))) index++;
-    return peft_gemm_arch_of(peft_backend_name(index));
-}
 
 void peft_product(int64_t m, int64_t n, int64_t k, const double *a, bool transpose_a, const double *b, bool transpose_b,
                   double beta, double *c)
@@ -35,7 +27,7 @@ void peft_product(int64_t m, int64_t n, int64_t k, const double *a, bool transpo
                                    .column_b = transpose_b ? k : 1,
                                    .row_c = n,
                                    .column_c = 1};
-    peft_gemm_f64(fastest(), &shape, 1, a, b, beta, c);
+    peft_gemm_f64(peft_cpu_fastest_products(), &shape, 1, a, b, beta, c);
 }
 
 /* ---- LAPACK's conventions ---- */

@@ -159,10 +159,11 @@ void peft_optimizer_free(peft_optimizer *o)
     free(o);
 }
 
-static void for_pieces(peft_optimizer *o, peft_team_function *run)
+static void for_pieces(peft_optimizer *o, peft_piece_function *run)
 {
-    if (o->options.context)
-        peft_team_run(o->options.context->team, o->num_pieces, run, o);
+    const peft_context *ctx = o->options.context;
+    if (ctx)
+        ctx->backend->loop(ctx->state, o->num_pieces, run, o);
     else
         for (int64_t k = 0; k < o->num_pieces; k++) run(o, k, 0);
 }

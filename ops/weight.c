@@ -1,7 +1,6 @@
 #include "ops/weight.h"
 
 #include "ops/engine/context_internal.h"
-#include "ops/onednn/packed.h"
 #include "ops/ops.h"
 #include "ops/side.h"
 
@@ -20,22 +19,26 @@ const float *peft_weight_values(const peft_weight *weight)
     return weight->value ? weight->value : weight->data;
 }
 
+peft_packing peft_weight_packing(const peft_context *ctx, int64_t elements, int64_t rows)
+{
+    return ctx->backend->packing ? ctx->backend->packing(ctx->state, elements, rows) : PEFT_PACK_BOTH;
+}
+
 peft_status peft_weight_pack(peft_weight *weight, peft_context *ctx, peft_packing packing, peft_error *error)
 {
-    if (!ctx->dnnl || weight->value || weight->packed) return PEFT_OK;
-    return peft_packed_make(&weight->packed, ctx->dnnl, weight->shape.size[0], weight->shape.size[1], weight->data,
-                            packing, error);
+    if (!ctx->backend->pack || weight->value || weight->packed) return PEFT_OK;
+    return ctx->backend->pack(ctx->state, weight, packing, &weight->packed, error);
 }
 
 void peft_weight_unpack(peft_weight *weight)
 {
-    peft_packed_free(weight->packed);
+    if (weight->packed) weight->packed->backend->unpack(weight->packed);
     weight->packed = NULL;
 }
 
 size_t peft_weight_packed_bytes(const peft_weight *weight)
 {
-    return peft_packed_bytes(weight->packed);
+    return weight->packed ? weight->packed->bytes : 0;
 }
 
 peft_tensor *peft_base_forward(peft_graph *g, const peft_base_linear *base, peft_tensor *x)

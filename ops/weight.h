@@ -14,8 +14,8 @@ typedef struct peft_weight {
     const char *name;
     peft_shape shape;
     const float *data;
-    float *value, *gradient;    /* both NULL: frozen */
-    struct peft_packed *packed; /* of a frozen one: peft_weight_pack; or NULL */
+    float *value, *gradient;  /* both NULL: frozen */
+    struct peft_form *packed; /* of a frozen one: peft_weight_pack; or NULL */
 } peft_weight;
 
 /* The layer that an adapter wraps: y = x W^T + b. */
@@ -35,6 +35,9 @@ typedef enum peft_packing {
     PEFT_PACK_BOTH,    /* for both directions */
     PEFT_PACK_ONCE     /* for both, in half the memory: backward passes turn each weight in work memory */
 } peft_packing;
+
+/* Which of the last two suits training, with batches of so many rows and so many elements in all frozen weights. */
+PEFT_API peft_packing peft_weight_packing(const peft_context *ctx, int64_t elements, int64_t rows);
 
 /* Copies a frozen weight [out, in] into the order and type in which the products of `ctx` read it. Once; nothing is
  * done where the weight is trained or the context multiplies weights as stored. Release with peft_weight_unpack before

@@ -203,7 +203,9 @@ static peft_status open_pass(pass *p, peft_error *error)
     p->order = malloc((size_t)c->train->count * sizeof *p->order);
     if (!p->order) return peft_fail(error, PEFT_ERR_MEMORY, "start values: out of memory");
     peft_tokens_order(p->order, c->train->count, (uint64_t)c->options->seed, 0);
-    return peft_graph_create(&p->g, error);
+    peft_status status = peft_graph_create(&p->g, error);
+    if (status == PEFT_OK) peft_graph_set_context(p->g, p->c->ctx);
+    return status;
 }
 
 static void close_pass(pass *p)

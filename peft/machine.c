@@ -5,9 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "ops/cpu/gemm.h"
-#include "ops/onednn/dnnl.h"
-
 /* The text behind `key` and a colon in a file of /proc; false: not there. */
 static bool proc_field(const char *path, const char *key, char *value, size_t bytes)
 {
@@ -60,7 +57,7 @@ json_t *peft_machine_versions(void)
 #else
     const char *compiler = "gcc " __VERSION__;
 #endif
-    char onednn[PEFT_DNNL_VERSION_TEXT];
-    return json_pack("{s:s, s:s, s:s, s:s}", "libpeft", PEFT_VERSION, "blis", peft_gemm_version(), "onednn",
-                     peft_dnnl_version(onednn), "compiler", compiler);
+    char blis[PEFT_VERSION_TEXT], onednn[PEFT_VERSION_TEXT];
+    return json_pack("{s:s, s:s, s:s, s:s}", "libpeft", PEFT_VERSION, "blis", peft_library_version("blis", blis),
+                     "onednn", peft_library_version("onednn", onednn), "compiler", compiler);
 }

@@ -1,4 +1,3 @@
-#include "ops/cpu/gemm.h"
 #include "peft/machine.h"
 #include "peft/session.h"
 
@@ -6,15 +5,6 @@ static void line(peft_plan *plan, const char *name, size_t bytes, bool mapped, c
 {
     plan->lines[plan->num_lines++] = (peft_plan_line){name, meaning, bytes, mapped};
     if (!mapped) plan->total += bytes;
-}
-
-/* What BLIS keeps for itself, for products that are not oneDNN's. */
-static size_t blocks_bytes(const peft_session *s)
-{
-    int64_t columns = peft_graph_gemm_columns(s->trainer.g, s->ctx);
-    if (!columns) return 0;
-    int64_t bytes = peft_gemm_buffer_bytes(peft_context_backend(s->ctx), columns);
-    return (size_t)peft_context_threads(s->ctx) * (size_t)bytes;
 }
 
 /* Values, gradients and averages lie in memory that is taken but not yet touched when the process is measured, so
@@ -43,7 +33,7 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     if (s->calibration_bytes > training)
         line(plan, "start values", s->calibration_bytes - training, false,
              "what looking at the data takes more than training");
-    size_t blocks = blocks_bytes(s);
+    size_t blocks = peft_graph_library_bytes(s->trainer.g, s->ctx);
     if (blocks) line(plan, "packing", blocks, false, "blocks that BLIS copies, for each thread");
     return PEFT_OK;
 }

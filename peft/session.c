@@ -179,28 +179,19 @@ static int64_t count_tokens(const peft_session *s)
     return t->offsets[t->count] / t->count * size;
 }
 
-static int64_t linear_bytes(const peft_session *s)
+static int64_t count_elements(const peft_session *s)
 {
-    int64_t count, bytes = 0;
+    int64_t count, elements = 0;
     const peft_linear_layer *linears = peft_model_linears(s->model, &count);
-    for (int64_t k = 0; k < count; k++)
-        bytes += linears[k].in_features * linears[k].out_features * (int64_t)sizeof(float);
-    return bytes;
-}
-
-/* To turn weights in each step takes time, a second copy takes memory. In large batches of a large model the one is
- * little and the other much; but not in bf16, with its half as large copies in another order. */
-static bool turning_pays(const peft_session *s)
-{
-    const int64_t much = 64 << 20;
-    return peft_context_dtype(s->ctx) == PEFT_F32 && linear_bytes(s) > much &&
-           count_tokens(s) >= PEFT_LEAST_RECALLED_ROWS;
+    for (int64_t k = 0; k < count; k++) elements += linears[k].in_features * linears[k].out_features;
+    return elements;
 }
 
 static peft_status pack(peft_session *s, peft_error *error)
 {
-    bool once = s->job->train->checkpoint_layers || turning_pays(s);
-    return peft_model_pack(s->model, s->ctx, once ? PEFT_PACK_ONCE : PEFT_PACK_BOTH, error);
+    bool sparing = s->job->train->checkpoint_layers;
+    peft_packing packing = sparing ? PEFT_PACK_ONCE : peft_weight_packing(s->ctx, count_elements(s), count_tokens(s));
+    return peft_model_pack(s->model, s->ctx, packing, error);
 }
 
 static peft_status start_adapters(peft_session *s, peft_error *error)

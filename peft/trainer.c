@@ -25,6 +25,7 @@ peft_status peft_trainer_open(peft_trainer *t, const peft_train_options *options
     peft_status status = t->order ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "trainer: out of memory");
     if (status == PEFT_OK) status = peft_graph_create(&t->g, error);
     if (status == PEFT_OK && adapters) status = peft_adapters_check_steps(adapters, t->num_steps, error);
+    if (status == PEFT_OK) peft_graph_set_context(t->g, ctx);
     if (status == PEFT_OK && peft_context_dtype(ctx) == PEFT_BF16) peft_graph_keep_bf16(t->g);
     if (status == PEFT_OK) status = peft_parameters_collect(&t->parameters, adapters, model, error);
     if (status == PEFT_OK)
@@ -187,7 +188,7 @@ static void find_largest(peft_trainer *t, largest *of_all, largest *kept_whole)
             const largest found = {tokens, longest, step, first};
             peft_context_expect(t->ctx, tokens);
             keep_larger(of_all, found);
-            if (tokens < PEFT_LEAST_RECALLED_ROWS) keep_larger(kept_whole, found);
+            if (tokens < peft_context_least_recalled_rows(t->ctx)) keep_larger(kept_whole, found);
         }
     }
 }

@@ -6,6 +6,9 @@
 # A file includes its own folder and those to the left, by the path from the root, so that the arrow can be seen. No
 # folder but variants and tests includes the header of a particular variant, one whose .c file ends in a variant's table.
 #
+# Within ops, backends are folders: what describes and plans graphs (ops/describe, ops/engine) includes nothing of theirs,
+# and cpu nothing of onednn's. What lies in a folder below ops is for ops and tests alone.
+#
 #     tests/test_layers.sh [ROOT]
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
@@ -29,10 +32,21 @@ layer() {
     case $1 in peft/cli/*) layer=cli ;; *) layer=${1%%/*} ;; esac
 }
 
-# is_allowed FROM TO INCLUDED
+# knows_backend FILE INCLUDED: a file of the engine, or of another backend, names one
+knows_backend() {
+    case $2 in
+        ops/cpu/*) [[ $1 == ops/engine/* || $1 == ops/describe/* ]] ;;
+        ops/onednn/*) [[ $1 == ops/engine/* || $1 == ops/describe/* || $1 == ops/cpu/* ]] ;;
+        *) return 1 ;;
+    esac
+}
+
+# is_allowed FROM TO INCLUDED FILE
 is_allowed() {
     [[ " ${sees[$1]} " == *" $2 "* ]] || return 1
     [[ -f $3 || -f $3.in ]] || return 1
+    [[ $3 != ops/*/* || $1 == ops || $1 == tests ]] || return 1
+    ! knows_backend "$4" "$3" || return 1
     [[ $2 != variants || $1 == variants || $1 == tests ]] || ! grep -qs '^const peft_variant peft_variant_' "${3%.h}.c"
 }
 
@@ -46,7 +60,7 @@ while IFS=: read -r file line included; do
     seen=$((seen + 1))
     layer "$file" && from=$layer
     layer "$included" && to=$layer
-    is_allowed "$from" "$to" "$included" && continue
+    is_allowed "$from" "$to" "$included" "$file" && continue
     echo "$file:$line: $from must not include \"$included\"; it sees: ${sees[$from]}"
     wrong=$((wrong + 1))
 done < <(includes)

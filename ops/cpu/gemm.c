@@ -1,7 +1,6 @@
 #include "ops/cpu/gemm.h"
 
 #include <blis.h>
-#include <string.h>
 
 /* BLIS keeps the blocks of a kernel family as a context; looking one up builds it on first use, under a lock. */
 static const cntx_t *context_of(peft_gemm_arch arch)
@@ -47,20 +46,9 @@ void peft_gemm_f64(peft_gemm_arch arch, const peft_gemm_shape *s, double alpha, 
                  (cntx_t *)(uintptr_t)context_of(arch), &runtime);
 }
 
-peft_gemm_arch peft_gemm_arch_of(const char *backend)
+int64_t peft_gemm_buffer_bytes(peft_gemm_arch arch, int64_t columns)
 {
-    static const struct {
-        const char *backend;
-        peft_gemm_arch arch;
-    } table[] = {{"onednn", PEFT_GEMM_avx512}, {"avx512", PEFT_GEMM_avx512}, {"avx2", PEFT_GEMM_avx2}};
-    for (size_t k = 0; k < sizeof table / sizeof *table; k++)
-        if (strcmp(table[k].backend, backend) == 0) return table[k].arch;
-    return PEFT_GEMM_portable;
-}
-
-int64_t peft_gemm_buffer_bytes(const char *backend, int64_t columns)
-{
-    const cntx_t *context = context_of(peft_gemm_arch_of(backend));
+    const cntx_t *context = context_of(arch);
     int64_t mc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_MC, (cntx_t *)(uintptr_t)context);
     int64_t kc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_KC, (cntx_t *)(uintptr_t)context);
     int64_t nc = bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_NC, (cntx_t *)(uintptr_t)context);

@@ -17,9 +17,6 @@ typedef enum peft_gemm_arch {
     PEFT_NUM_GEMM_ARCHS
 } peft_gemm_arch;
 
-/* That of a backend; portable where the backend has none of its own. */
-peft_gemm_arch peft_gemm_arch_of(const char *backend);
-
 typedef struct peft_gemm_shape {
     int64_t m, n, k;
     int64_t row_a, column_a, row_b, column_b, row_c, column_c; /* strides, in elements */
@@ -31,7 +28,7 @@ void peft_gemm_f64(peft_gemm_arch arch, const peft_gemm_shape *s, double alpha, 
                    double beta, double *c);
 
 /* Bytes that BLIS touches in each thread to pack blocks of A and B, for products of at most `columns` columns. */
-int64_t peft_gemm_buffer_bytes(const char *backend, int64_t columns);
+int64_t peft_gemm_buffer_bytes(peft_gemm_arch arch, int64_t columns);
 const char *peft_gemm_version(void);
 
 #endif

@@ -17,7 +17,8 @@ static int64_t rows_of(const peft_step *step)
 static const peft_row_work *work_of(const peft_context *ctx, const peft_step *step)
 {
     const peft_row_work *work = peft_context_kernel(ctx, step->node)->by_rows[step->backward];
-    bool fits = work && rows_of(step) > PEFT_LEAST_TILE && (!work->allowed || work->allowed(step->node));
+    bool fits = ctx->backend->chains && work && rows_of(step) > PEFT_LEAST_TILE &&
+                (!work->allowed || work->allowed(step->node));
     return fits ? work : NULL;
 }
 
@@ -151,19 +152,18 @@ typedef struct tile_node {
     int32_t num_tensors;
 } tile_node;
 
-/* As kernels count rows from the first of all, its address is as far before the tile. */
-static void place_tensor(tile_node *t, peft_tensor **tensor, const chain_loop *l, int64_t begin, const char *memory)
+static void place_tensor(tile_node *t, peft_tensor **tensor, const chain_loop *l, int64_t begin, char *memory)
 {
     const peft_storage *s = *tensor && (*tensor)->storage >= 0 ? &l->g->storages[(*tensor)->storage] : NULL;
     if (!s || !s->local) return;
     peft_tensor *own = &t->tensors[t->num_tensors++];
-    size_t before = s->bytes / (size_t)l->rows * (size_t)begin;
     *own = **tensor;
-    own->data = (void *)((uintptr_t)memory + s->offset - before); /* NOLINT(performance-no-int-to-ptr) */
+    own->data = memory + s->offset;
+    own->first_row = begin;
     *tensor = own;
 }
 
-static void place_node(tile_node *t, const peft_step *step, const chain_loop *l, int64_t begin, const char *memory)
+static void place_node(tile_node *t, const peft_step *step, const chain_loop *l, int64_t begin, char *memory)
 {
     t->node = node_of(step, l->ctx);
     t->num_tensors = 0;
@@ -179,18 +179,24 @@ static char *memory_of(const chain_loop *l, int thread)
     return l->ctx->scratch + (size_t)thread * l->ctx->scratch_stride;
 }
 
+static peft_thread thread_of(const chain_loop *l, int thread)
+{
+    return (peft_thread){thread, memory_of(l, thread) + l->g->steps[l->first].local_bytes};
+}
+
 static void run_tile(void *argument, int64_t piece, int thread)
 {
     const chain_loop *l = argument;
     int64_t begin = peft_tile_begin(l->rows, l->tiles, piece), end = peft_tile_begin(l->rows, l->tiles, piece + 1);
-    char *memory = memory_of(l, thread), *scratch = memory + l->g->steps[l->first].local_bytes;
+    char *memory = memory_of(l, thread);
+    const peft_thread own = thread_of(l, thread);
     for (int32_t k = l->first; k < l->end; k++) {
         const peft_step *step = &l->g->steps[k];
         int64_t unit = step->work->elements ? peft_columns(step->node->out[0]) : 1;
         double began = start_clock(l->ctx);
         tile_node t;
         place_node(&t, step, l, begin, memory);
-        step->work->run(&t.node, l->ctx, begin * unit, end * unit, scratch);
+        step->work->run(&t.node, l->ctx, begin * unit, end * unit, &own);
         add_seconds(l->ctx, step, began, l->ctx->threads);
     }
 }
@@ -218,10 +224,10 @@ static void run_part_piece(void *argument, int64_t piece, int thread)
     const chain_loop *l = p->chain;
     const peft_step *step = &l->g->steps[l->first];
     for (int64_t pieces; piece >= (pieces = pieces_of(step, p->after)); step++) piece -= pieces;
-    char *scratch = memory_of(l, thread) + l->g->steps[l->first].local_bytes;
+    const peft_thread own = thread_of(l, thread);
     double began = start_clock(l->ctx);
     const peft_node node = node_of(step, l->ctx);
-    part_of(step, p->after)->run(&node, l->ctx, piece, piece + 1, scratch);
+    part_of(step, p->after)->run(&node, l->ctx, piece, piece + 1, &own);
     add_seconds(l->ctx, step, began, l->ctx->threads);
 }
 
@@ -230,7 +236,7 @@ static void run_parts(const chain_loop *l, bool after)
     part_loop loop = {l, after};
     int64_t pieces = 0;
     for (int32_t k = l->first; k < l->end; k++) pieces += pieces_of(&l->g->steps[k], after);
-    peft_team_run(l->ctx->team, pieces, run_part_piece, &loop);
+    l->ctx->backend->loop(l->ctx->state, pieces, run_part_piece, &loop);
 }
 
 static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, int32_t end)
@@ -238,7 +244,7 @@ static void run_together(const peft_graph *g, peft_context *ctx, int32_t first, 
     int64_t rows = rows_of(&g->steps[first]);
     chain_loop loop = {g, ctx, first, end, rows, peft_tiles(rows)};
     run_parts(&loop, false);
-    peft_team_run(ctx->team, loop.tiles, run_tile, &loop);
+    ctx->backend->loop(ctx->state, loop.tiles, run_tile, &loop);
     run_parts(&loop, true);
 }
 

@@ -4,19 +4,15 @@
 
 #include <stdatomic.h>
 
-#include "ops/cpu/team.h"
+#include "ops/backend.h"
+#include "ops/engine/graph_internal.h"
 #include "ops/profile.h"
 
-typedef const peft_kernel *const *peft_kernel_table; /* [PEFT_NUM_OPS] */
-
 struct peft_context {
+    const peft_backend *backend;
+    void *state; /* the backend's */
     int threads;
-    peft_team *team;
-    const char *backend;
-    peft_kernel_table kernels;     /* for PEFT_F32 */
-    peft_kernel_table kernels_f64; /* for PEFT_F64 */
     peft_dtype dtype;
-    struct peft_dnnl *dnnl; /* products with packed weights; NULL: weights are multiplied as stored */
     uint64_t seed;
     int64_t step;
     char *buffer; /* of the plan */
@@ -28,8 +24,15 @@ struct peft_context {
     peft_error error;
 };
 
-/* The kernels that run `node`: by the context's backend and the type of the node's result. */
-const peft_kernel *peft_context_kernel(const peft_context *ctx, const peft_node *node);
+static inline const peft_kernel *peft_context_kernel(const peft_context *ctx, const peft_node *node)
+{
+    return ctx->backend->kernel(ctx->state, node);
+}
+
+static inline peft_target peft_target_of(const peft_context *ctx)
+{
+    return (peft_target){ctx->backend, ctx->state, ctx->threads, ctx->dtype};
+}
 
 /* Makes the plan's buffer at least this large; its content is lost. */
 peft_status peft_context_reserve(peft_context *ctx, size_t bytes, peft_error *error);

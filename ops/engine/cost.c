@@ -2,9 +2,9 @@
 
 #include <math.h>
 
+#include "ops/backend.h"
 #include "ops/describe/low_rank.h"
 #include "ops/describe/matmul.h"
-#include "ops/onednn/packed.h"
 #include "ops/ops.h"
 
 static double elements(const peft_tensor *t)
@@ -124,8 +124,8 @@ static double count_flops(const peft_node *node, bool backward)
 
 static double tensor_bytes(const peft_tensor *t)
 {
-    peft_dtype dtype = t && t->packed ? peft_dnnl_dtype(t->packed->owner) : t ? t->dtype : PEFT_F32;
-    return elements(t) * (double)peft_dtype_bytes(dtype);
+    if (!t) return 0;
+    return t->packed ? (double)t->packed->product_bytes : elements(t) * (double)peft_dtype_bytes(t->dtype);
 }
 
 static double input_bytes(const peft_node *node, int i)

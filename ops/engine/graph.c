@@ -1,3 +1,4 @@
+#include "ops/engine/context_internal.h"
 #include "ops/engine/graph_internal.h"
 
 #include <stdlib.h>
@@ -8,7 +9,7 @@ peft_status peft_graph_create(peft_graph **g, peft_error *error)
     *g = calloc(1, sizeof **g);
     if (!*g) return peft_fail(error, PEFT_ERR_MEMORY, "graph: out of memory");
     (*g)->segment = -1;
-    (*g)->least_recalled_rows = PEFT_LEAST_RECALLED_ROWS;
+    (*g)->least_recalled_rows = INT64_MAX;
     return PEFT_OK;
 }
 
@@ -34,6 +35,12 @@ void peft_graph_reset(peft_graph *g)
     g->segment = -1;
     g->losses.count = g->observations.count = g->num_bindings = 0;
     g->differentiated = g->planned = g->totalled = false;
+}
+
+void peft_graph_set_context(peft_graph *g, const peft_context *ctx)
+{
+    g->ctx = ctx;
+    g->least_recalled_rows = ctx->backend->least_recalled_rows;
 }
 
 void peft_graph_keep_bf16(peft_graph *g)

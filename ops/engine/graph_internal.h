@@ -3,7 +3,7 @@
 #define PEFT_OPS_ENGINE_GRAPH_INTERNAL_H
 
 #include "ops/arena.h"
-#include "ops/engine/op.h"
+#include "ops/backend.h"
 #include "ops/side.h"
 
 /* Steps of one phase may run together; those that run a segment again also with the backward steps that follow. */
@@ -49,6 +49,13 @@ typedef struct peft_binding {
     peft_tensor *tensor;
 } peft_binding;
 
+/* What of a context decides on kernels and their scratch memory. */
+typedef struct peft_target {
+    const void *backend, *state;
+    int threads;
+    peft_dtype dtype;
+} peft_target;
+
 struct peft_graph {
     peft_arena arena;
     peft_error error;
@@ -69,9 +76,8 @@ struct peft_graph {
     bool unchained;              /* every step is a chain of its own: for tests */
     bool keeps_bf16;             /* see peft_graph_keep_bf16 */
     int64_t least_recalled_rows; /* results of fewer rows are kept as they are (ops/engine/recall.h) */
-    int planned_threads;         /* of the context that the plan is for, */
-    const char *planned_backend; /* its backend, */
-    const void *planned_dnnl;    /* and its products: all decide on scratch memory */
+    const peft_context *ctx;     /* see peft_graph_set_context; or NULL */
+    peft_target target;          /* that the plan is for */
     size_t planned_bytes;
 };
 

@@ -8,9 +8,9 @@
 
 #include "ops/engine/graph_internal.h"
 
-/* Does a node round in[i] (PEFT_IN(i)) or the gradient of its result (PEFT_OUT(0)) wherever it reads them? In bf16 they
- * are as good. */
-bool peft_rounds(const peft_node *node, uint32_t what);
+/* Does the kernel of a node, in the context that the graph is for, round in[i] (PEFT_IN(i)) or the gradient of its
+ * result (PEFT_OUT(0)) wherever it reads them? In bf16 they are as good. */
+bool peft_rounds(const peft_graph *g, const peft_node *node, uint32_t what);
 
 /* Gives such results of nodes the type PEFT_BF16. Before anything is decided of them. */
 void peft_narrow_results(peft_graph *g);

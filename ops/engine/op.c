@@ -3,16 +3,14 @@
 /* What backward reads, op by op, and which memory may be shared. See peft_op. */
 const peft_op peft_ops[PEFT_NUM_OPS] = {
     [PEFT_OP_linear] = {.name = "linear", /* x, weight, bias */
-                        .gradient_reads = {PEFT_IN(1), PEFT_IN(0), 0},
-                        .takes_bf16 = PEFT_IN(0) | PEFT_OUT(0)},
+                        .gradient_reads = {PEFT_IN(1), PEFT_IN(0), 0}},
     [PEFT_OP_low_rank] = {.name = "low_rank", /* y0, x, A, B, gate, starts -> y, h = A x */
                           .gradient_reads = {0, PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5),
                                              PEFT_IN(1) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5),
                                              PEFT_OUT(1) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5),
                                              PEFT_OUT(1) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5)},
                           .passes_gradient = PEFT_IN(0),
-                          .in_place = PEFT_IN(0),
-                          .takes_bf16 = PEFT_IN(1) | PEFT_OUT(0)},
+                          .in_place = PEFT_IN(0)},
     [PEFT_OP_matmul] = {.name = "matmul", .gradient_reads = {PEFT_IN(1), PEFT_IN(0)}},
     [PEFT_OP_embedding] = {.name = "embedding", .gradient_reads = {PEFT_IN(1)}}, /* weight, ids */
     [PEFT_OP_layer_norm] = {.name = "layer_norm",                                /* x, weight, bias -> y, mean, rstd */
@@ -25,7 +23,6 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
                             .gradient_reads = {PEFT_IN(0)},
                             .in_place = PEFT_IN(0),
                             .gradient_in_place = PEFT_IN(0),
-                            .gives_bf16 = PEFT_OUT(0) | PEFT_IN(0),
                             .cheap = true,
                             .slope = true},
     [PEFT_OP_softmax] = {.name = "softmax",
@@ -39,17 +36,11 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
         {.name = "attention", /* q, k, v, query starts, key starts -> y, log-sum-exp */
          .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1),
                             PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1),
-                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1)},
-         .takes_bf16 = PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2),
-         .gives_bf16 = PEFT_OUT(0) | PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2)},
+                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1)}},
     [PEFT_OP_mean_pool] = {.name = "mean_pool", .gradient_reads = {PEFT_IN(1) | PEFT_IN(2)}}, /* x, starts, counts */
     [PEFT_OP_first_pool] = {.name = "first_pool", .gradient_reads = {PEFT_IN(1)}},
     [PEFT_OP_spread] = {.name = "spread", .gradient_reads = {PEFT_IN(1)}},
-    [PEFT_OP_dropout] = {.name = "dropout",
-                         .in_place = PEFT_IN(0),
-                         .gradient_in_place = PEFT_IN(0),
-                         .gives_bf16 = PEFT_IN(0),
-                         .cheap = true},
+    [PEFT_OP_dropout] = {.name = "dropout", .in_place = PEFT_IN(0), .gradient_in_place = PEFT_IN(0), .cheap = true},
     [PEFT_OP_jitter] = {.name = "jitter", .in_place = PEFT_IN(0), .gradient_in_place = PEFT_IN(0)},
     [PEFT_OP_add] = {.name = "add", .passes_gradient = PEFT_IN(0) | PEFT_IN(1), .in_place = PEFT_IN(0) | PEFT_IN(1)},
     [PEFT_OP_mul] = {.name = "mul", .gradient_reads = {PEFT_IN(1), PEFT_IN(0)}, .in_place = PEFT_IN(0)},

@@ -9,7 +9,6 @@
 #include "ops/engine/chain.h"
 #include "ops/engine/context_internal.h"
 #include "ops/engine/tiles.h"
-#include "ops/onednn/packed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -215,29 +214,32 @@ static void resolve_merged(peft_graph *g)
     }
 }
 
-static bool reads_bf16(const peft_step *step)
+/* Which of the values that a step touches are bf16, of those that it reads or of those that it writes: as in
+ * peft_kernel.
+ */
+static uint32_t find_bf16(const peft_step *step, bool written)
 {
     peft_use uses[PEFT_MAX_USES];
     int32_t count = peft_step_uses(step, uses);
-    for (int32_t k = 0; k < count && step->node->op != PEFT_OP_cast; k++)
-        if (!uses[k].written && uses[k].tensor->dtype == PEFT_BF16) return true;
-    return false;
+    uint32_t found = 0;
+    for (int32_t k = 0; k < count; k++)
+        if (uses[k].written == written && uses[k].tensor->dtype == PEFT_BF16)
+            found |= uses[k].input < 0 ? PEFT_OUT(0) : PEFT_IN(uses[k].input);
+    return found;
 }
 
-/* Other kernels would read bf16 as floats. */
+/* Another context's kernels may take bf16 for floats. */
 static peft_status check_types(const peft_graph *g, const peft_context *ctx, peft_error *error)
 {
     for (int32_t k = 0; k < g->num_steps && g->keeps_bf16; k++) {
         const peft_node *node = g->steps[k].node;
-        if (!reads_bf16(&g->steps[k])) continue;
-        if (peft_context_dtype(ctx) != PEFT_BF16)
+        const peft_kernel *kernel = peft_context_kernel(ctx, node);
+        uint32_t takes = kernel->rounds && !kernel->rounds(node) ? 0 : kernel->takes_bf16;
+        if ((find_bf16(&g->steps[k], false) & ~takes) || (find_bf16(&g->steps[k], true) & ~kernel->gives_bf16))
             return peft_fail(error, PEFT_ERR_ARGUMENT,
-                             "plan: the graph keeps what %s reads in bf16; expected a context of that type, found %s",
-                             peft_ops[node->op].name, peft_dtype_name(peft_context_dtype(ctx)));
-        if (node->op == PEFT_OP_linear && !peft_packed_serves(node, ctx->dnnl))
-            return peft_fail(error, PEFT_ERR_ARGUMENT,
-                             "plan: %s: its weight was packed for another context; run the graph in that one",
-                             node->in[1]->name ? node->in[1]->name : "linear");
+                             "plan: values of %s are kept in bf16, as another context has them; run the graph in the "
+                             "context that it was differentiated for",
+                             peft_ops[node->op].name);
     }
     return PEFT_OK;
 }
@@ -266,20 +268,18 @@ peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, size_t *byte
     free(pieces);
     free(placed);
     g->planned = true;
-    g->planned_threads = peft_context_threads(ctx);
-    g->planned_backend = peft_context_backend(ctx);
-    g->planned_dnnl = ctx->dnnl;
+    g->target = peft_target_of(ctx);
     *bytes = g->planned_bytes;
     return PEFT_OK;
 }
 
-int64_t peft_graph_gemm_columns(const peft_graph *g, const peft_context *ctx)
+size_t peft_graph_library_bytes(const peft_graph *g, const peft_context *ctx)
 {
-    int64_t most = 0;
+    size_t most = 0;
     for (int32_t k = 0; k < g->num_nodes; k++) {
         const peft_kernel *kernel = peft_context_kernel(ctx, g->nodes[k]);
-        int64_t columns = kernel->gemm_columns ? kernel->gemm_columns(g->nodes[k]) : 0;
-        if (columns > most) most = columns;
+        size_t bytes = kernel->library_bytes ? kernel->library_bytes(g->nodes[k]) : 0;
+        if (bytes > most) most = bytes;
     }
-    return most;
+    return most * (size_t)peft_context_threads(ctx);
 }

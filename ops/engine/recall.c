@@ -158,7 +158,7 @@ static peft_tensor *push_cast(peft_graph *g, peft_tensor *x, peft_dtype dtype, p
 static peft_tensor *rounded_input(const peft_recall *r, const peft_node *node, int32_t i)
 {
     const peft_node *maker = maker_of(r->g, node->in[i]);
-    bool takes = peft_rounds(node, PEFT_IN(i)) && maker && maker->out[0] == node->in[i];
+    bool takes = peft_rounds(r->g, node, PEFT_IN(i)) && maker && maker->out[0] == node->in[i];
     return takes ? r->rounded[node->in[i]->node] : NULL;
 }
 

@@ -8,7 +8,7 @@
  *             reads that.
  *   rounded   It stays in bf16, where peft_graph_keep_bf16 asks for it.
  *
- * Outside of segments, results of fewer rows than PEFT_LEAST_RECALLED_ROWS are kept. */
+ * Outside of segments, results of fewer rows than a trait of the backend says are kept. */
 #ifndef PEFT_OPS_ENGINE_RECALL_H
 #define PEFT_OPS_ENGINE_RECALL_H
 

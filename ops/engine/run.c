@@ -15,8 +15,9 @@ peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error *error)
 {
     size_t bytes = g->planned_bytes;
     peft_status status = peft_graph_status(g, error);
-    bool fits = g->planned && g->planned_threads == ctx->threads && g->planned_backend == ctx->backend &&
-                g->planned_dnnl == ctx->dnnl;
+    const peft_target target = peft_target_of(ctx);
+    bool fits = g->planned && target.backend == g->target.backend && target.state == g->target.state &&
+                target.threads == g->target.threads && target.dtype == g->target.dtype;
     if (status == PEFT_OK && !fits) status = peft_graph_plan(g, ctx, &bytes, error);
     if (status == PEFT_OK) status = peft_context_reserve(ctx, bytes, error);
     if (status != PEFT_OK) return status;

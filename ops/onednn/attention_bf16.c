@@ -194,4 +194,8 @@ static size_t thread_bytes(const peft_node *node, bool backward)
     return (size_t)p.used * sizeof(real);
 }
 
-const peft_kernel KERNEL(attention) = {.forward = forward, .backward = backward, .thread_bytes = thread_bytes};
+const peft_kernel KERNEL(attention) = {.forward = forward,
+                                       .backward = backward,
+                                       .thread_bytes = thread_bytes,
+                                       .takes_bf16 = PEFT_IN(Q) | PEFT_IN(K) | PEFT_IN(V),
+                                       .gives_bf16 = PEFT_OUT(Y) | PEFT_IN(Q) | PEFT_IN(K) | PEFT_IN(V)};

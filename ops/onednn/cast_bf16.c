@@ -4,7 +4,6 @@
  * they keep what the next steps read, and its lines are not fetched first. */
 #include "ops/bf16.h"
 #include "ops/cpu/kernels/elementwise.h"
-#include "ops/onednn/packed.h"
 #include "ops/onednn/pairs.h"
 
 enum { LINE = STEP * (int)sizeof(uint16_t) };
@@ -19,14 +18,15 @@ static void narrow(const real *x, uint16_t *y, int64_t count)
         _mm512_mask_storeu_epi16(y + k, some_halves(count - k), (__m512i)pair_of_row(count - k, x + k));
 }
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     const peft_tensor *x = node->in[0], *y = node->out[0];
     if (y->dtype == PEFT_BF16)
-        narrow((const real *)x->data + begin, (uint16_t *)y->data + begin, end - begin);
+        narrow(element_of(x, begin), element_of(y, begin), end - begin);
     else
-        peft_bf16_to_float((const uint16_t *)x->data + begin, (float *)y->data + begin, end - begin);
+        peft_bf16_to_float(element_of(x, begin), element_of(y, begin), end - begin);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)
@@ -36,4 +36,5 @@ static void forward(const peft_node *node, peft_context *ctx)
 
 static const peft_row_work by_rows = {.run = forward_elements, .elements = true, .inputs = PEFT_IN(0)};
 
-const peft_kernel KERNEL(cast) = {.forward = forward, .by_rows = {&by_rows, NULL}};
+const peft_kernel KERNEL(cast) = {
+    .forward = forward, .by_rows = {&by_rows, NULL}, .takes_bf16 = PEFT_IN(0), .gives_bf16 = PEFT_OUT(0)};

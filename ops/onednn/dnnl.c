@@ -100,25 +100,24 @@ static peft_status library_open(library *l, peft_error *error)
                      missing);
 }
 
-bool peft_dnnl_available(void)
+peft_status peft_dnnl_check(peft_dtype dtype, peft_error *error)
 {
-    enum { UNKNOWN, THERE, MISSING };
-    static atomic_int known = UNKNOWN;
-    if (atomic_load(&known) == UNKNOWN) {
-        library l;
-        atomic_store(&known, library_open(&l, NULL) == PEFT_OK ? THERE : MISSING);
-        library_close(&l);
-    }
-    return atomic_load(&known) == THERE;
+    if (dtype == PEFT_BF16 && !__builtin_cpu_supports("avx512bf16"))
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED,
+                         "bf16: this CPU lacks its instructions (avx512_bf16); take f32, which is faster here");
+    library l;
+    peft_status status = library_open(&l, error);
+    library_close(&l);
+    return status;
 }
 
-const char *peft_dnnl_version(char text[PEFT_DNNL_VERSION_TEXT])
+const char *peft_dnnl_version(char text[PEFT_VERSION_TEXT])
 {
     library l;
-    snprintf(text, PEFT_DNNL_VERSION_TEXT, "none");
+    snprintf(text, PEFT_VERSION_TEXT, "none");
     if (library_open(&l, NULL) != PEFT_OK) return text;
     const dnnl_version_t *version = l.version();
-    snprintf(text, PEFT_DNNL_VERSION_TEXT, "%d.%d.%d", version->major, version->minor, version->patch);
+    snprintf(text, PEFT_VERSION_TEXT, "%d.%d.%d", version->major, version->minor, version->patch);
     library_close(&l);
     return text;
 }
@@ -181,15 +180,6 @@ static void end_alone(const library *l, int before)
     l->omp_set_num_threads(before);
 }
 
-bool peft_dnnl_has_bf16(void)
-{
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx512bf16");
-#else
-    return false;
-#endif
-}
-
 static peft_status fail(dnnl_status_t status, const char *what, peft_error *error)
 {
     bool memory = status == dnnl_out_of_memory;
@@ -200,9 +190,6 @@ static peft_status fail(dnnl_status_t status, const char *what, peft_error *erro
 peft_status peft_dnnl_open(peft_dnnl **d, peft_dtype dtype, int threads, peft_error *error)
 {
     *d = NULL;
-    if (dtype == PEFT_BF16 && !peft_dnnl_has_bf16())
-        return peft_fail(error, PEFT_ERR_UNSUPPORTED,
-                         "bf16: this CPU lacks its instructions (avx512_bf16); take f32, which is faster here");
     peft_dnnl *made = calloc(1, sizeof *made);
     dnnl_stream_t *streams = calloc((size_t)threads, sizeof *streams);
     peft_status status =

@@ -9,7 +9,7 @@
 #ifndef PEFT_OPS_ONEDNN_DNNL_H
 #define PEFT_OPS_ONEDNN_DNNL_H
 
-#include "ops/tensor.h"
+#include "ops/context.h"
 
 typedef struct peft_dnnl peft_dnnl;
 typedef struct peft_dnnl_matrix peft_dnnl_matrix;
@@ -34,15 +34,12 @@ peft_dtype peft_dnnl_dtype(const peft_dnnl *d);
 /* Are products computed by AMX, the matrix unit of some CPUs? It sums in another order. */
 bool peft_dnnl_amx(const peft_dnnl *d);
 
-/* Can the library be loaded? Looked for once. */
-bool peft_dnnl_available(void);
+/* Whether it could be opened, apart from memory. Without instructions for bf16 oneDNN computes the same more slowly
+ * than f32, so it is refused. */
+peft_status peft_dnnl_check(peft_dtype dtype, peft_error *error);
 
-/* Has this CPU instructions for bf16? Without them oneDNN computes the same more slowly than f32, so it is refused. */
-bool peft_dnnl_has_bf16(void);
-
-/* "2.6.3", into `text`; "none" where it is not in this build or not on this machine. */
-enum { PEFT_DNNL_VERSION_TEXT = 32 };
-const char *peft_dnnl_version(char text[PEFT_DNNL_VERSION_TEXT]);
+/* "2.6.3", into `text`; "none" where the library is not on this machine. */
+const char *peft_dnnl_version(char text[PEFT_VERSION_TEXT]);
 
 /* B(p, j) = b[p * row + j * column], read once. One thread at a time. */
 peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, int64_t row, int64_t column,

@@ -3,18 +3,11 @@
  * x, dy, c, gh, A and B are rounded where they are multiplied. They lie in pairs (ops/onednn/pairs.h): Xr is X in
  * pairs of neighbours in a row, Xc of neighbours in a column, Xt is Xr transposed. */
 #include "ops/cpu/kernels/low_rank.h"
-#include "ops/onednn/packed.h"
+#include "ops/onednn/kernels.h"
 #include "ops/onednn/pairs.h"
 
 /* Columns of x or dy that are rounded at once. */
 enum { CHUNK = 256 };
-
-/* They would leave a half of each vector of h and GB empty. */
-static const peft_kernel *few_ranks(const peft_node *node)
-{
-    const peft_low_rank_attributes *a = node->attributes;
-    return a->rank <= PEFT_FEW_RANKS ? &peft_kernel_low_rank_few : NULL;
-}
 
 /* ---- what is made of A and B ---- */
 
@@ -174,4 +167,4 @@ const peft_kernel KERNEL(low_rank) = {.forward = forward,
                                       .thread_bytes = thread_bytes,
                                       .shared_bytes = shared_bytes,
                                       .by_rows = {&by_rows[0], &by_rows[1]},
-                                      .better = few_ranks};
+                                      .takes_bf16 = PEFT_IN(LOW_RANK_X) | PEFT_OUT(LOW_RANK_Y)};

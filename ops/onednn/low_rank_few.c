@@ -4,7 +4,7 @@
  * x or dy where it is read, so that nothing is written on the way (or before, by the graph), the others beforehand.
  * They lie in pairs (ops/onednn/pairs.h). */
 #include "ops/cpu/kernels/low_rank.h"
-#include "ops/onednn/packed.h"
+#include "ops/onednn/kernels.h"
 #include "ops/onednn/pairs.h"
 
 enum { FEW = PEFT_FEW_RANKS, FEW_PAIRS = FEW / 2 };
@@ -274,4 +274,5 @@ const peft_kernel peft_kernel_low_rank_few = {.forward = forward,
                                               .backward = backward,
                                               .thread_bytes = thread_bytes,
                                               .shared_bytes = shared_bytes,
-                                              .by_rows = {&by_rows[0], &by_rows[1]}};
+                                              .by_rows = {&by_rows[0], &by_rows[1]},
+                                              .takes_bf16 = PEFT_IN(LOW_RANK_X) | PEFT_OUT(LOW_RANK_Y)};

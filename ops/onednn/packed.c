@@ -2,22 +2,35 @@
 
 #include <stdlib.h>
 
-peft_status peft_packed_make(peft_packed **packed, peft_dnnl *d, int64_t out_features, int64_t in_features,
-                             const float *weight, peft_packing packing, peft_error *error)
+#include "ops/engine/tiles.h"
+#include "ops/onednn/onednn.h"
+
+static peft_status pack_both(peft_packed *p, const peft_weight *w, peft_packing packing, peft_error *error)
+{
+    int64_t out = w->shape.size[0], in = w->shape.size[1];
+    peft_status status = peft_dnnl_pack(p->owner, in, out, w->data, 1, in, &p->forward, error);
+    if (status != PEFT_OK || packing == PEFT_PACK_FORWARD) return status;
+    if (packing == PEFT_PACK_ONCE) return peft_dnnl_pack_turned(p->owner, p->forward, &p->backward, error);
+    return peft_dnnl_pack(p->owner, out, in, w->data, in, 1, &p->backward, error);
+}
+
+peft_status peft_packed_make(peft_packed **packed, peft_dnnl *d, const peft_weight *weight, peft_packing packing,
+                             peft_error *error)
 {
     *packed = NULL;
     peft_packed *made = calloc(1, sizeof *made);
     if (!made) return peft_fail(error, PEFT_ERR_MEMORY, "packed weight: out of memory");
     made->owner = d;
-    peft_status status = peft_dnnl_pack(d, in_features, out_features, weight, 1, in_features, &made->forward, error);
     made->turned = packing == PEFT_PACK_ONCE;
-    if (status == PEFT_OK && made->turned) status = peft_dnnl_pack_turned(d, made->forward, &made->backward, error);
-    if (status == PEFT_OK && packing == PEFT_PACK_BOTH)
-        status = peft_dnnl_pack(d, out_features, in_features, weight, in_features, 1, &made->backward, error);
+    peft_status status = pack_both(made, weight, packing, error);
     if (status != PEFT_OK) {
         peft_packed_free(made);
         return status;
     }
+    size_t product = (size_t)peft_shape_count(&weight->shape) * peft_dtype_bytes(peft_dnnl_dtype(d));
+    size_t bytes = peft_dnnl_matrix_bytes(made->forward);
+    if (packing == PEFT_PACK_BOTH) bytes += peft_dnnl_matrix_bytes(made->backward);
+    made->form = (peft_form){&peft_backend_onednn, bytes, product};
     *packed = made;
     return PEFT_OK;
 }
@@ -30,26 +43,20 @@ void peft_packed_free(peft_packed *packed)
     free(packed);
 }
 
-size_t peft_packed_bytes(const peft_packed *packed)
+const peft_packed *peft_packed_of(const peft_node *node, const peft_dnnl *d)
 {
-    if (!packed) return 0;
-    bool both = packed->backward && !packed->turned;
-    return peft_dnnl_matrix_bytes(packed->forward) + (both ? peft_dnnl_matrix_bytes(packed->backward) : 0);
+    enum { X, WEIGHT };
+    const peft_form *form = node->op == PEFT_OP_linear ? node->in[WEIGHT]->packed : NULL;
+    if (!form || form->backend != &peft_backend_onednn) return NULL;
+    const peft_packed *packed = (const peft_packed *)(const void *)form;
+    return packed->owner == d && (packed->backward || !node->din[X]) ? packed : NULL;
 }
 
-enum { X, WEIGHT, BIAS };
-
-bool peft_packed_serves(const peft_node *node, const peft_dnnl *d)
+void peft_packed_expect(peft_dnnl *d, int64_t rows)
 {
-    if (!d || node->op != PEFT_OP_linear) return false;
-    const peft_packed *packed = node->in[WEIGHT]->packed;
-    return packed && packed->owner == d && (packed->backward || !node->din[X]);
-}
-
-/* The gradient of a bias is a sum of floats. */
-bool peft_packed_rounds(const peft_node *node)
-{
-    const peft_packed *packed = node->op == PEFT_OP_linear ? node->in[WEIGHT]->packed : NULL;
-    if (!packed || peft_dnnl_dtype(packed->owner) != PEFT_BF16) return false;
-    return (packed->backward || !node->in[X]->requires_grad) && !(node->in[BIAS] && node->in[BIAS]->requires_grad);
+    int64_t tiles = peft_tiles(rows);
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        int64_t left = peft_tile_begin(rows, tiles, tile + 1) - peft_tile_begin(rows, tiles, tile);
+        for (; left; left -= peft_dnnl_height(left)) peft_dnnl_expect(d, peft_dnnl_height(left));
+    }
 }

@@ -10,6 +10,7 @@
 
 #include "ops/cpu/kernels/bias.h"
 #include "ops/engine/tiles.h"
+#include "ops/onednn/kernels.h"
 #include "ops/onednn/packed.h"
 
 enum { X, WEIGHT, BIAS };
@@ -22,8 +23,13 @@ typedef struct packed_product {
     int64_t k, n;
     const peft_tensor *a;
     const float *bias;
-    float *c;
+    const peft_tensor *c;
 } packed_product;
+
+static const peft_packed *packed_of(const peft_node *node)
+{
+    return (const peft_packed *)(const void *)node->in[WEIGHT]->packed;
+}
 
 /* ---- one product ---- */
 
@@ -39,11 +45,6 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) static void roun
     }
 }
 
-static int thread_of(const peft_context *ctx, const char *scratch)
-{
-    return (int)((size_t)(scratch - ctx->scratch) / ctx->scratch_stride);
-}
-
 /* Scratch memory of a thread: rows of A in bf16, then the library's. */
 static size_t a_bytes(const peft_dnnl_matrix *b, const peft_tensor *a, int64_t rows)
 {
@@ -53,35 +54,27 @@ static size_t a_bytes(const peft_dnnl_matrix *b, const peft_tensor *a, int64_t r
     return ((size_t)(rows * k) * sizeof(uint16_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static void multiply(const packed_product *p, int64_t begin, int64_t rows, char *scratch)
+static void multiply(const packed_product *p, int64_t begin, int64_t rows, const peft_thread *thread)
 {
-    const char *a = (const char *)p->a->data + (size_t)(begin * p->k) * peft_dtype_bytes(p->a->dtype);
+    const void *a = row_of(p->a, begin);
+    char *scratch = thread->scratch;
     size_t rounded = a_bytes(p->b, p->a, rows);
-    if (rounded) round_to_bf16((const void *)a, rows * p->k, (uint16_t *)(void *)scratch);
+    if (rounded) round_to_bf16(a, rows * p->k, thread->scratch);
     const peft_dnnl_call call = {.form = p->form,
                                  .rows = rows,
-                                 .thread = thread_of(p->ctx, scratch),
+                                 .thread = thread->number,
                                  .a = rounded ? scratch : a,
                                  .bias = p->bias,
-                                 .c = p->c + begin * p->n,
+                                 .c = row_of(p->c, begin),
                                  .scratch = scratch + rounded};
     if (!peft_dnnl_product(p->b, &call)) peft_context_fail(p->ctx, PEFT_ERR_MEMORY, "oneDNN ran out of memory");
 }
 
-static void multiply_rows(const packed_product *p, int64_t begin, int64_t end, void *scratch)
+static void multiply_rows(const packed_product *p, int64_t begin, int64_t end, const peft_thread *thread)
 {
     for (int64_t at = begin, height; at < end; at += height) {
         height = peft_dnnl_height(end - at);
-        multiply(p, at, height, scratch);
-    }
-}
-
-void peft_packed_expect(peft_dnnl *d, int64_t rows)
-{
-    int64_t tiles = peft_tiles(rows);
-    for (int64_t tile = 0; tile < tiles; tile++) {
-        int64_t left = peft_tile_begin(rows, tiles, tile + 1) - peft_tile_begin(rows, tiles, tile);
-        for (; left; left -= peft_dnnl_height(left)) peft_dnnl_expect(d, peft_dnnl_height(left));
+        multiply(p, at, height, thread);
     }
 }
 
@@ -103,35 +96,36 @@ static peft_dnnl_form backward_form(const peft_node *node)
     return peft_accumulates(node, X) ? PEFT_DNNL_ADD : PEFT_DNNL_SET;
 }
 
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
     const peft_tensor *bias = node->in[BIAS];
     const packed_product product = {.ctx = ctx,
-                                    .b = node->in[WEIGHT]->packed->forward,
+                                    .b = packed_of(node)->forward,
                                     .form = forward_form(node),
                                     .k = peft_columns(node->in[X]),
                                     .n = peft_rows(node->in[WEIGHT]),
                                     .a = node->in[X],
                                     .bias = bias ? bias->data : NULL,
-                                    .c = node->out[0]->data};
-    multiply_rows(&product, begin, end, scratch);
+                                    .c = node->out[0]};
+    multiply_rows(&product, begin, end, thread);
 }
 
-static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, const peft_thread *thread)
 {
     const packed_product product = {.ctx = ctx,
-                                    .b = node->in[WEIGHT]->packed->backward,
+                                    .b = packed_of(node)->backward,
                                     .form = backward_form(node),
                                     .k = peft_rows(node->in[WEIGHT]),
                                     .n = peft_columns(node->in[X]),
                                     .a = node->dout,
-                                    .c = node->din[X]->data};
-    multiply_rows(&product, begin, end, scratch);
+                                    .c = node->din[X]};
+    multiply_rows(&product, begin, end, thread);
 }
 
 static bool turns(const peft_node *node)
 {
-    return node->din[X] && node->in[WEIGHT]->packed->turned;
+    return node->din[X] && packed_of(node)->turned;
 }
 
 /* Where W is packed for forward alone, backward turns it. */
@@ -140,10 +134,10 @@ static int64_t turned_weights(const peft_node *node)
     return turns(node) ? 1 : 0;
 }
 
-static void turn_weight(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void turn_weight(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, const peft_thread *thread)
 {
     (void)begin, (void)end;
-    if (!peft_dnnl_turn(node->in[WEIGHT]->packed->backward, node->shared, thread_of(ctx, scratch)))
+    if (!peft_dnnl_turn(packed_of(node)->backward, node->shared, thread->number))
         peft_context_fail(ctx, PEFT_ERR_MEMORY, "oneDNN ran out of memory");
 }
 
@@ -172,7 +166,7 @@ static void backward(const peft_node *node, peft_context *ctx)
 
 static size_t thread_bytes(const peft_node *node, bool backward_pass)
 {
-    const peft_packed *packed = node->in[WEIGHT]->packed;
+    const peft_packed *packed = packed_of(node);
     peft_packed_expect(packed->owner, peft_rows(node->in[X]));
     if (!backward_pass) return prepare(packed->forward, forward_form(node), node->in[X]);
     return node->din[X] ? prepare(packed->backward, backward_form(node), node->dout) : 0;
@@ -180,11 +174,26 @@ static size_t thread_bytes(const peft_node *node, bool backward_pass)
 
 static size_t shared_bytes(const peft_node *node, bool backward_pass)
 {
-    return backward_pass && turns(node) ? peft_dnnl_matrix_bytes(node->in[WEIGHT]->packed->backward) : 0;
+    return backward_pass && turns(node) ? peft_dnnl_matrix_bytes(packed_of(node)->backward) : 0;
 }
 
-const peft_kernel peft_kernel_packed_linear = {.forward = forward,
+/* Where the backward pass will be this kernel's too, and sums no floats for the gradient of a bias. */
+static bool rounds(const peft_node *node)
+{
+    bool both = packed_of(node)->backward || !node->in[X]->requires_grad;
+    return both && !(node->in[BIAS] && node->in[BIAS]->requires_grad);
+}
+
+const peft_kernel peft_kernel_linear_packed = {.forward = forward,
                                                .backward = backward,
                                                .thread_bytes = thread_bytes,
                                                .shared_bytes = shared_bytes,
                                                .by_rows = {&by_rows[0], &by_rows[1]}};
+
+const peft_kernel peft_kernel_linear_packed_bf16 = {.forward = forward,
+                                                    .backward = backward,
+                                                    .thread_bytes = thread_bytes,
+                                                    .shared_bytes = shared_bytes,
+                                                    .by_rows = {&by_rows[0], &by_rows[1]},
+                                                    .takes_bf16 = PEFT_IN(X) | PEFT_OUT(0),
+                                                    .rounds = rounds};

@@ -6,8 +6,6 @@
 #include <yaml.h>
 
 #include "ops/context.h"
-#include "ops/cpu/gemm.h"
-#include "ops/onednn/dnnl.h"
 #include "peft/train_options.h"
 
 #if defined(__clang__)
@@ -37,12 +35,12 @@ void peft_version_report(FILE *out)
 {
     report_backends(out);
     report_dtypes(out);
-    fprintf(out, "blis %s\n", peft_gemm_version());
+    char library[PEFT_VERSION_TEXT];
+    fprintf(out, "blis %s\n", peft_library_version("blis", library));
     unsigned xxhash = XXH_versionNumber();
     fprintf(out, "compiler %s\n", COMPILER);
     fprintf(out, "jansson %s\n", jansson_version_str());
-    char onednn[PEFT_DNNL_VERSION_TEXT];
-    fprintf(out, "onednn %s\n", peft_dnnl_version(onednn));
+    fprintf(out, "onednn %s\n", peft_library_version("onednn", library));
     fprintf(out, "libyaml %s\n", yaml_get_version_string());
     fprintf(out, "utf8proc %s\n", utf8proc_version());
     fprintf(out, "xxhash %u.%u.%u\n", xxhash / 10000, xxhash / 100 % 100, xxhash % 100);

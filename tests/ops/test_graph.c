@@ -248,7 +248,7 @@ static void check_places(const peft_graph *g, size_t bytes)
     }
     for (int32_t step = 0; step < g->num_steps; step++) {
         const peft_step *s = &g->steps[step];
-        size_t scratch = s->scratch_stride * (size_t)g->planned_threads;
+        size_t scratch = s->scratch_stride * (size_t)g->target.threads;
         check_scratch(g, step, s->shared_offset, s->shared_bytes, &end);
         if (s->chain == step) check_scratch(g, step, s->scratch_offset, scratch, &end);
     }
@@ -275,6 +275,7 @@ static size_t run(describe_function *describe, uint64_t seed, arrangement how, o
     }
     for (int k = 0; k < ELEMENTS; k++) dy[k] = (float)op_noise((uint64_t)(1000 + k));
 
+    peft_graph_set_context(g, ctx);
     g->least_recalled_rows = how.keeps_all ? INT64_MAX : 0;
     g->unchained = how.unchained;
     if (how.keeps_bf16) peft_graph_keep_bf16(g);

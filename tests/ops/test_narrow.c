@@ -6,6 +6,7 @@
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +131,7 @@ static size_t compute(layer *l, peft_context *ctx, bool narrows, int *narrow)
     peft_error error = {0};
     size_t bytes;
     ck_assert(!peft_graph_create(&g, &error));
+    peft_graph_set_context(g, ctx);
     g->least_recalled_rows = INT64_MAX; /* nothing is rounded to be kept */
     g->unchained = l->s->unchained;
     if (narrows) peft_graph_keep_bf16(g);
@@ -196,16 +198,22 @@ START_TEST(they_change_no_bit)
 }
 END_TEST
 
-static void refused(layer *l, peft_context *ctx, const char *message)
+static void refused(layer *l, const peft_context *ctx, const peft_context *other, const char *op)
 {
     peft_graph *g;
     peft_error error;
     size_t bytes;
     ck_assert(!peft_graph_create(&g, &error));
+    peft_graph_set_context(g, ctx);
     peft_graph_keep_bf16(g);
     peft_tensor *y = describe(g, l);
     ck_assert(!peft_graph_differentiate_from(g, y, l->dy, &error));
-    ck_assert_int_eq(peft_graph_plan(g, ctx, &bytes, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_int_eq(peft_graph_plan(g, other, &bytes, &error), PEFT_ERR_ARGUMENT);
+    char message[PEFT_MESSAGE_BYTES];
+    snprintf(message, sizeof message,
+             "plan: values of %s are kept in bf16, as another context has them; run the graph in the context that it "
+             "was differentiated for",
+             op);
     ck_assert_str_eq(error.message, message);
     peft_graph_free(g);
 }
@@ -217,8 +225,8 @@ START_TEST(other_contexts_do_not_read_them)
     make(&l, &table[0]);
     peft_context *ctx = open_context(PEFT_BF16), *other = open_context(PEFT_BF16), *floats = open_context(PEFT_F32);
     pack(&l, ctx);
-    refused(&l, other, "plan: W: its weight was packed for another context; run the graph in that one");
-    refused(&l, floats, "plan: the graph keeps what linear reads in bf16; expected a context of that type, found F32");
+    refused(&l, ctx, other, "linear"); /* whose weight was not packed for it */
+    refused(&l, ctx, floats, "attention");
     unpack(&l);
     release(&l);
     peft_context_close(ctx);

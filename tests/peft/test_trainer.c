@@ -9,7 +9,7 @@
 
 enum { EXAMPLES = 640, BATCH = 64, SHORTEST = 14, LENGTHS = 5, MOST = EXAMPLES * (SHORTEST + LENGTHS) };
 
-/* Examples of 14 to 18 tokens, so that batches have some more or some less than PEFT_LEAST_RECALLED_ROWS. */
+/* Examples of 14 to 18 tokens, so that batches have some more or some less than peft_context_least_recalled_rows. */
 typedef struct examples {
     peft_tokens tokens;
     int64_t offsets[EXAMPLES + 1];
@@ -64,7 +64,7 @@ START_TEST(no_batch_takes_more_than_planned)
         ck_assert_msg(!peft_trainer_step(&t, &record, &error), "%s", error.message);
         ck_assert_int_le(record.tokens, largest);
         ck_assert_uint_le(peft_context_bytes(ctx), planned);
-        fewer += record.tokens < PEFT_LEAST_RECALLED_ROWS;
+        fewer += record.tokens < peft_context_least_recalled_rows(ctx);
     }
     ck_assert(fewer > 0 && fewer < t.num_steps);
     ck_assert_uint_eq(peft_context_bytes(ctx), planned);

@@ -62,39 +62,43 @@ typedef vec function_of(vec x, vec *slope);
 
 ALWAYS_INLINE void put_values(function_of *of, bool saves, const peft_node *node, int64_t begin, int64_t end)
 {
-    const real *x = node->in[0]->data;
-    real *slopes = saves ? node->out[SLOPE]->data : NULL;
-    const target y = target_of(node->out[Y], false);
-    for (int64_t k = begin; k < end; k += LANES) {
+    const real *x = element_of(node->in[0], begin);
+    real *slopes = saves ? element_of(node->out[SLOPE], begin) : NULL;
+    const target y = target_at(node->out[Y], begin, false);
+    int64_t count = end - begin;
+    for (int64_t k = 0; k < count; k += LANES) {
         vec slope;
-        put_at(y, k, end - k, of(load_some(x + k, end - k, 0), &slope));
-        if (saves) store_some(slopes + k, end - k, slope);
+        put_at(y, k, count - k, of(load_some(x + k, count - k, 0), &slope));
+        if (saves) store_some(slopes + k, count - k, slope);
     }
 }
 
 ALWAYS_INLINE void put_gradients(function_of *of, bool saved, const peft_node *node, int64_t begin, int64_t end)
 {
-    const real *from = saved ? node->out[SLOPE]->data : node->in[0]->data, *dy = node->dout->data;
-    const target dx = target_of(node->din[0], peft_accumulates(node, 0));
-    for (int64_t k = begin; k < end; k += LANES) {
-        vec slope = load_some(from + k, end - k, 0);
+    const real *from = element_of(saved ? node->out[SLOPE] : node->in[0], begin), *dy = element_of(node->dout, begin);
+    const target dx = target_at(node->din[0], begin, peft_accumulates(node, 0));
+    int64_t count = end - begin;
+    for (int64_t k = 0; k < count; k += LANES) {
+        vec slope = load_some(from + k, count - k, 0);
         if (!saved) of(slope, &slope);
-        put_at(dx, k, end - k, slope * load_some(dy + k, end - k, 0));
+        put_at(dx, k, count - k, slope * load_some(dy + k, count - k, 0));
     }
 }
 
 #define ROWS_OF(kind)                                                                                                  \
-    static void forward_##kind(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)    \
+    static void forward_##kind(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,                   \
+                               const peft_thread *thread)                                                              \
     {                                                                                                                  \
-        (void)ctx, (void)scratch;                                                                                      \
+        (void)ctx, (void)thread;                                                                                       \
         if (peft_saves_slope(node))                                                                                    \
             put_values(of_##kind, true, node, begin, end);                                                             \
         else                                                                                                           \
             put_values(of_##kind, false, node, begin, end);                                                            \
     }                                                                                                                  \
-    static void backward_##kind(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)   \
+    static void backward_##kind(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,                  \
+                                const peft_thread *thread)                                                             \
     {                                                                                                                  \
-        (void)ctx, (void)scratch;                                                                                      \
+        (void)ctx, (void)thread;                                                                                       \
         if (peft_saves_slope(node))                                                                                    \
             put_gradients(of_##kind, true, node, begin, end);                                                          \
         else                                                                                                           \
@@ -115,14 +119,16 @@ static peft_activation_kind kind_of(const peft_node *node)
     return *(const peft_activation_kind *)node->attributes;
 }
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    kinds[kind_of(node)].forward(node, ctx, begin, end, scratch);
+    kinds[kind_of(node)].forward(node, ctx, begin, end, thread);
 }
 
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    kinds[kind_of(node)].backward(node, ctx, begin, end, scratch);
+    kinds[kind_of(node)].backward(node, ctx, begin, end, thread);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)
@@ -138,5 +144,7 @@ static void backward(const peft_node *node, peft_context *ctx)
 static const peft_row_work by_rows[2] = {{.run = forward_elements, .elements = true, .inputs = PEFT_IN(0)},
                                          {.run = backward_elements, .elements = true, .inputs = PEFT_IN(0)}};
 
-const peft_kernel KERNEL(activation) = {
-    .forward = forward, .backward = backward, .by_rows = {&by_rows[0], &by_rows[1]}};
+const peft_kernel KERNEL(activation) = {.forward = forward,
+                                        .backward = backward,
+                                        .by_rows = {&by_rows[0], &by_rows[1]},
+                                        .gives_bf16 = PEFT_OUT(0) | PEFT_IN(0)};

@@ -13,15 +13,18 @@ static inline vec sum(vec a, vec b)
     return a + b;
 }
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
-    combine(sum, node->in[A]->data, node->in[B]->data, elements_of(node->in[B]), node->out[0]->data, false, begin, end);
+    (void)ctx, (void)thread;
+    combine(sum, end - begin, element_of(node->in[A], begin), beside_a(node, begin, end),
+            element_of(node->out[0], begin), false);
 }
 
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     pass_gradient(node, A, begin, end);
     if (!is_broadcast(node)) pass_gradient(node, B, begin, end);
 }

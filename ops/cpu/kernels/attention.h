@@ -306,14 +306,16 @@ static inline void run_pieces(const peft_node *node, const peft_context *ctx, in
     }
 }
 
-static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                           const peft_thread *thread)
 {
-    run_pieces(node, ctx, begin, end, begin_forward, forward_tile, scratch);
+    run_pieces(node, ctx, begin, end, begin_forward, forward_tile, thread->scratch);
 }
 
-static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                            const peft_thread *thread)
 {
-    run_pieces(node, ctx, begin, end, begin_backward, backward_tile, scratch);
+    run_pieces(node, ctx, begin, end, begin_backward, backward_tile, thread->scratch);
 }
 
 /* So many pieces of a usual sequence that a thread computes enough scores for what it costs to take them. */

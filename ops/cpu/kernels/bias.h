@@ -7,9 +7,10 @@
 enum { BIAS_INPUT = 2 };
 
 /* For columns of dy. */
-static void dbias_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void dbias_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t tokens = peft_rows(node->dout), out_features = peft_columns(node->dout);
     const real *dy = node->dout->data;
     real *dbias = node->din[BIAS_INPUT]->data;

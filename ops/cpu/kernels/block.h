@@ -30,6 +30,12 @@ ALWAYS_INLINE operand operand_of(const peft_tensor *t)
     return (operand){t->data, peft_columns(t), t->dtype == PEFT_BF16};
 }
 
+/* From this row on. */
+ALWAYS_INLINE operand rows_from(const peft_tensor *t, int64_t row)
+{
+    return (operand){row_of(t, row), peft_columns(t), t->dtype == PEFT_BF16};
+}
+
 /* Registers: 32 with AVX-512, 16 without. */
 #if defined(__AVX512F__)
 enum { BLOCK_ROWS = 4, BLOCK_DOTS = 4, BLOCK_VECTORS = 4 };

@@ -12,22 +12,34 @@ static inline bool is_broadcast(const peft_node *node)
     return elements_of(node->in[B]) != elements_of(node->in[A]);
 }
 
-/* out[k] = f(a[k], b[k mod period]), or +=; elements begin ... end - 1 */
-static inline __attribute__((always_inline)) void combine(vec (*f)(vec, vec), const real *a, const real *b,
-                                                          int64_t period, real *out, bool add, int64_t begin,
-                                                          int64_t end)
+/* An operand whose elements are repeated; the next to read is the one `at` mod `period`. */
+typedef struct repeated {
+    const real *data;
+    int64_t at, period;
+} repeated;
+
+/* b beside the elements begin ... end - 1 of a. */
+static inline repeated beside_a(const peft_node *node, int64_t begin, int64_t end)
 {
-    if (period == 1) {
-        vec all = broadcast(*b);
-        for (int64_t k = begin; k < end; k += LANES)
-            put_some(out + k, end - k, f(load_some(a + k, end - k, 0), all), add);
+    if (!is_broadcast(node)) return (repeated){element_of(node->in[B], begin), 0, end - begin};
+    return (repeated){node->in[B]->data, begin, elements_of(node->in[B])};
+}
+
+/* out[k] = f(a[k], b[k]), or +=; elements 0 ... count - 1 */
+static inline __attribute__((always_inline)) void combine(vec (*f)(vec, vec), int64_t count, const real *a, repeated b,
+                                                          real *out, bool add)
+{
+    if (b.period == 1) {
+        vec all = broadcast(*b.data);
+        for (int64_t k = 0; k < count; k += LANES)
+            put_some(out + k, count - k, f(load_some(a + k, count - k, 0), all), add);
         return;
     }
-    for (int64_t k = begin, next; k < end; k = next) {
-        int64_t at = k % period;
-        next = period - at < end - k ? k + period - at : end;
+    for (int64_t k = 0, next; k < count; k = next) {
+        int64_t at = (b.at + k) % b.period;
+        next = b.period - at < count - k ? k + b.period - at : count;
         for (; k < next; k += LANES, at += LANES)
-            put_some(out + k, next - k, f(load_some(a + k, next - k, 0), load_some(b + at, next - k, 0)), add);
+            put_some(out + k, next - k, f(load_some(a + k, next - k, 0), load_some(b.data + at, next - k, 0)), add);
     }
 }
 

@@ -22,9 +22,10 @@ static section next_section(const peft_node *node, int32_t i, section last)
                      .stride = node->out[0]->shape.size[dim] * x.inner};
 }
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     real *y = node->out[0]->data;
     section s = {0};
     for (int32_t i = 0; i < node->num_inputs; i++) {
@@ -39,9 +40,10 @@ static void forward_elements(const peft_node *node, peft_context *ctx, int64_t b
     }
 }
 
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     const real *dy = node->dout->data;
     section s = {0};
     for (int32_t i = 0; i < node->num_inputs; i++) {

@@ -2,12 +2,11 @@
  * never differentiated itself. */
 #include "ops/cpu/kernels/elementwise.h"
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
-    const real *x = node->in[0]->data;
-    real *y = node->out[0]->data;
-    memcpy(y + begin, x + begin, (size_t)(end - begin) * sizeof *y);
+    (void)ctx, (void)thread;
+    memcpy(element_of(node->out[0], begin), element_of(node->in[0], begin), (size_t)(end - begin) * sizeof(real));
 }
 
 static void forward(const peft_node *node, peft_context *ctx)

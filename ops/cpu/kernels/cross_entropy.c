@@ -70,9 +70,10 @@ static double row_loss(const cross_entropy *e, int64_t n)
     return loss + e->smoothing / (double)e->classes * all;
 }
 
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     cross_entropy e = read_node(node);
     double *losses = node->shared;
     for (int64_t n = begin; n < end; n++) {
@@ -107,9 +108,10 @@ static void row_gradient(const cross_entropy *e, int64_t n, double factor, real 
     dx[e->labels[n]] -= (real)own;
 }
 
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     cross_entropy e = read_node(node);
     double factor = (double)*(const real *)node->dout->data / e.normalizer;
     real *dx = node->din[LOGITS]->data;

@@ -7,6 +7,7 @@
 #include "ops/cpu/kernels/elementwise.h"
 #include "ops/cpu/kernels/mask.h"
 
+/* x and y begin with row `begin`. */
 static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t begin, int64_t end, const real *x,
                        target y)
 {
@@ -18,7 +19,7 @@ static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t b
     for (int64_t t = begin; t < end; t++)
         for (int64_t c = 0; c < columns; c += WIDTH) {
             real factors[WIDTH];
-            const real *from = x + t * columns + c;
+            const real *from = x + (t - begin) * columns + c;
             int64_t count = columns - c < WIDTH ? columns - c : WIDTH;
             for (int64_t j = 0; j < count; j += LANES) __builtin_prefetch(from + AHEAD + j);
             uint64_t row = a->same_rows ? 0 : (uint64_t)(a->first_row + t);
@@ -26,20 +27,26 @@ static void apply_mask(const peft_node *node, const peft_context *ctx, int64_t b
             mask_factors(&m, (mask_block[2]){{row, 0, block}, {row, 0, block + 1}}, factors);
             for (int j = 1; a->same_columns && j < WIDTH; j++) factors[j] = factors[0];
             for (int64_t j = 0; j < count; j += LANES)
-                put_at(y, t * columns + c + j, count - j, load(factors + j) * load_some(from + j, count - j, 0));
+                put_at(y, (t - begin) * columns + c + j, count - j,
+                       load(factors + j) * load_some(from + j, count - j, 0));
         }
 }
 
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)scratch;
-    apply_mask(node, ctx, begin, end, node->in[0]->data, target_of(node->out[0], false));
+    (void)thread;
+    int64_t first = begin * peft_columns(node->out[0]);
+    apply_mask(node, ctx, begin, end, row_of(node->in[0], begin), target_at(node->out[0], first, false));
 }
 
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)scratch;
-    apply_mask(node, ctx, begin, end, node->dout->data, target_of(node->din[0], peft_accumulates(node, 0)));
+    (void)thread;
+    int64_t first = begin * peft_columns(node->out[0]);
+    const target dx = target_at(node->din[0], first, peft_accumulates(node, 0));
+    apply_mask(node, ctx, begin, end, row_of(node->dout, begin), dx);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)
@@ -55,4 +62,5 @@ static void backward(const peft_node *node, peft_context *ctx)
 static const peft_row_work by_rows[2] = {{.run = forward_rows, .inputs = PEFT_IN(0)},
                                          {.run = backward_rows, .inputs = PEFT_IN(0)}};
 
-const peft_kernel KERNEL(dropout) = {.forward = forward, .backward = backward, .by_rows = {&by_rows[0], &by_rows[1]}};
+const peft_kernel KERNEL(dropout) = {
+    .forward = forward, .backward = backward, .by_rows = {&by_rows[0], &by_rows[1]}, .gives_bf16 = PEFT_IN(0)};

@@ -68,9 +68,10 @@ typedef struct target {
     bool add, rounded;
 } target;
 
-static inline target target_of(const peft_tensor *t, bool add)
+/* The elements of a tensor from this one on. */
+static inline target target_at(const peft_tensor *t, int64_t element, bool add)
 {
-    return (target){t->data, add, t->dtype == PEFT_BF16};
+    return (target){element_of(t, element), add, t->dtype == PEFT_BF16};
 }
 
 /* Elements from k on, `count` or a vector of them. */

@@ -25,9 +25,10 @@ static bool ids_fit(const peft_node *node, peft_context *ctx)
 }
 
 /* (1) */
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[WEIGHT]);
     const int32_t *ids = node->in[IDS]->data;
     const real *weight = node->in[WEIGHT]->data;
@@ -42,9 +43,10 @@ static void forward(const peft_node *node, peft_context *ctx)
 }
 
 /* (2) */
-static void backward_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t tokens = node->in[IDS]->shape.size[0], columns = peft_columns(node->in[WEIGHT]);
     const int32_t *ids = node->in[IDS]->data;
     const real *dy = node->dout->data;

@@ -13,9 +13,10 @@ static double log_of(real p)
 }
 
 /* (1) */
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[0]);
     const real *p = (const real *)node->in[0]->data + begin * columns;
     real *y = node->out[0]->data;
@@ -27,9 +28,10 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
 }
 
 /* (2) */
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[0]);
     bool add = peft_accumulates(node, 0);
     const real *p = node->in[0]->data, *dy = node->dout->data;

@@ -16,6 +16,11 @@ static inline void gemm(const peft_gemm_shape *shape, real alpha, const real *a,
 #endif
 }
 
+static inline size_t gemm_buffer_bytes(int64_t columns)
+{
+    return (size_t)peft_gemm_buffer_bytes(GEMM_ARCH, columns);
+}
+
 /* Every tile packs the whole weight again, so tiles are large; but there are enough of them for a few threads. */
 static inline int64_t gemm_grain(int64_t rows)
 {

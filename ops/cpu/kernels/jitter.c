@@ -29,15 +29,17 @@ static void apply(const peft_node *node, const peft_context *ctx, int64_t begin,
         }
 }
 
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)scratch;
+    (void)thread;
     apply(node, ctx, begin, end, node->in[0]->data, node->out[0]->data, false);
 }
 
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)scratch;
+    (void)thread;
     apply(node, ctx, begin, end, node->dout->data, node->din[0]->data, peft_accumulates(node, 0));
 }
 

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/cpu/rows.h"
 #include "ops/engine/context_internal.h"
 #include "ops/engine/op.h"
 
@@ -93,15 +94,27 @@ static inline real largest_lane(vec v)
     return larger(larger(p[0][0], p[0][2 % PART_LANES]), larger(p[0][1], p[0][3 % PART_LANES]));
 }
 
+/* Where a tensor's elements lie, or its rows, from this one on: `data` may hold a tile of the rows alone. */
+static inline void *element_of(const peft_tensor *t, int64_t element)
+{
+    size_t bytes = t->dtype == PEFT_BF16 ? sizeof(uint16_t) : sizeof(real);
+    return (char *)t->data + (size_t)(element - t->first_row * peft_columns(t)) * bytes;
+}
+
+static inline void *row_of(const peft_tensor *t, int64_t row)
+{
+    return element_of(t, row * peft_columns(t));
+}
+
 /* What a kernel does for an input whose gradient is dy itself and could not share its memory: elements begin ... end.
  */
 static inline void pass_gradient(const peft_node *node, int input, int64_t begin, int64_t end)
 {
     if (!node->din[input]) return;
-    const real *dy = node->dout->data;
-    real *d = node->din[input]->data;
+    const real *dy = element_of(node->dout, begin);
+    real *d = element_of(node->din[input], begin);
     bool add = peft_accumulates(node, input);
-    for (int64_t k = begin; k < end; k++) d[k] = add ? d[k] + dy[k] : dy[k];
+    for (int64_t k = 0; k < end - begin; k++) d[k] = add ? d[k] + dy[k] : dy[k];
 }
 
 /* For a kernel that adds up its gradient in several passes. */

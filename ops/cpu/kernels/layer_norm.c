@@ -41,18 +41,19 @@ static real variance_of(const real *x, int64_t columns, real mean)
 }
 
 /* (1) */
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[X]);
     real eps = (real) * (const double *)node->attributes;
     const real *weight = vector_or_null(node->in[WEIGHT]), *bias = vector_or_null(node->in[BIAS]);
     for (int64_t t = begin; t < end; t++) {
-        const real *x = (const real *)node->in[X]->data + t * columns;
-        real *y = (real *)node->out[Y]->data + t * columns;
+        const real *x = row_of(node->in[X], t);
+        real *y = row_of(node->out[Y], t);
         real mean = mean_of(x, columns), rstd = 1 / (real)sqrt((double)(variance_of(x, columns, mean) + eps));
-        ((real *)node->out[MEAN]->data)[t] = mean;
-        ((real *)node->out[RSTD]->data)[t] = rstd;
+        *(real *)row_of(node->out[MEAN], t) = mean;
+        *(real *)row_of(node->out[RSTD], t) = rstd;
         for (int64_t c = 0; c < columns; c += LANES) {
             vec v = (load_some(x + c, columns - c, 0) - mean) * rstd * scale_at(weight, c, columns);
             if (bias) v += load_some(bias + c, columns - c, 0);
@@ -62,9 +63,10 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
 }
 
 /* (2), for at most STRIP columns */
-static void weight_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void weight_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                           const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t rows = peft_rows(node->in[X]), columns = peft_columns(node->in[X]), width = end - begin;
     const real *x = (const real *)node->in[X]->data + begin, *dy = (const real *)node->dout->data + begin;
     const real *mean = node->out[MEAN]->data, *rstd = node->out[RSTD]->data;
@@ -74,9 +76,10 @@ static void weight_columns(const peft_node *node, peft_context *ctx, int64_t beg
     put_sums((real *)node->din[WEIGHT]->data + begin, width, sums, 1, peft_accumulates(node, WEIGHT));
 }
 
-static void bias_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void bias_columns(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     double sums[STRIP];
     strip_sums((const real *)node->dout->data + begin, NULL, peft_rows(node->dout), peft_columns(node->dout),
                end - begin, sums);
@@ -84,17 +87,16 @@ static void bias_columns(const peft_node *node, peft_context *ctx, int64_t begin
 }
 
 /* (3) */
-static void input_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void input_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[X]);
     const real *weight = vector_or_null(node->in[WEIGHT]);
     bool add = peft_accumulates(node, X);
     for (int64_t t = begin; t < end; t++) {
-        const real *x = (const real *)node->in[X]->data + t * columns;
-        const real *dy = (const real *)node->dout->data + t * columns;
-        real *dx = (real *)node->din[X]->data + t * columns;
-        real mean = ((const real *)node->out[MEAN]->data)[t], rstd = ((const real *)node->out[RSTD]->data)[t];
+        const real *x = row_of(node->in[X], t), *dy = row_of(node->dout, t);
+        real *dx = row_of(node->din[X], t);
+        real mean = *(const real *)row_of(node->out[MEAN], t), rstd = *(const real *)row_of(node->out[RSTD], t);
         vec sum_h = broadcast(0), sum_hz = broadcast(0);
         for (int64_t c = 0; c < columns; c += LANES) {
             vec h = load_some(dy + c, columns - c, 0) * scale_at(weight, c, columns);

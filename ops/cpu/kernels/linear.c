@@ -9,9 +9,10 @@
 
 enum { X, WEIGHT, BIAS };
 
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t in_features = peft_columns(node->in[X]), out_features = peft_rows(node->in[WEIGHT]);
     const real *x = (const real *)node->in[X]->data + begin * in_features;
     const real *bias = node->in[BIAS] ? node->in[BIAS]->data : NULL;
@@ -30,9 +31,9 @@ static void forward(const peft_node *node, peft_context *ctx)
 }
 
 /* (2) */
-static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t in_features = peft_columns(node->in[X]), out_features = peft_rows(node->in[WEIGHT]);
     const real *dy = (const real *)node->dout->data + begin * out_features;
     real *dx = (real *)node->din[X]->data + begin * in_features;
@@ -41,9 +42,10 @@ static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int
 }
 
 /* (3), for rows of W: each piece sums over all tokens, in BLIS's order */
-static void dweight_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void dweight_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t tokens = peft_rows(node->in[X]), in_features = peft_columns(node->in[X]);
     int64_t out_features = peft_rows(node->in[WEIGHT]);
     const real *dy = (const real *)node->dout->data + begin;
@@ -61,10 +63,10 @@ static void backward(const peft_node *node, peft_context *ctx)
     bias_gradient(node, ctx); /* (4) */
 }
 
-static int64_t gemm_columns(const peft_node *node)
+static size_t library_bytes(const peft_node *node)
 {
     int64_t in_features = peft_columns(node->in[X]), out_features = peft_rows(node->in[WEIGHT]);
-    return in_features > out_features ? in_features : out_features;
+    return gemm_buffer_bytes(in_features > out_features ? in_features : out_features);
 }
 
-const peft_kernel KERNEL(linear) = {.forward = forward, .backward = backward, .gemm_columns = gemm_columns};
+const peft_kernel KERNEL(linear) = {.forward = forward, .backward = backward, .library_bytes = library_bytes};

@@ -7,9 +7,10 @@
 #include "ops/cpu/kernels/row.h"
 
 /* (1) */
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[0]);
     const real *x = node->in[0]->data;
     real *y = node->out[0]->data;
@@ -17,9 +18,10 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
 }
 
 /* (2) */
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[0]);
     bool add = peft_accumulates(node, 0);
     const real *dy = node->dout->data, *y = node->out[0]->data;

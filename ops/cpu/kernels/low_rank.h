@@ -106,16 +106,18 @@ static int64_t backward_adapters(const peft_node *node)
     return adapters_to_prepare(node, true);
 }
 
-static void prepare_forward(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void prepare_forward(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                            const peft_thread *thread)
 {
     (void)ctx;
-    prepare_adapters(node, false, begin, end, scratch);
+    prepare_adapters(node, false, begin, end, thread->scratch);
 }
 
-static void prepare_backward(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void prepare_backward(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
     (void)ctx;
-    prepare_adapters(node, true, begin, end, scratch);
+    prepare_adapters(node, true, begin, end, thread->scratch);
 }
 
 /* ---- the gate ---- */
@@ -153,13 +155,12 @@ static inline void forward_block(const peft_node *node, const low_rank *l, const
                                  const block *b)
 {
     const peft_tensor *y0 = node->in[LOW_RANK_Y0];
-    operand x = operand_at(operand_of(node->in[LOW_RANK_X]), begin, 0);
-    real *h = (real *)node->out[LOW_RANK_H]->data + begin * l->rank;
-    real *y = (real *)node->out[LOW_RANK_Y]->data + begin * l->out;
+    operand x = rows_from(node->in[LOW_RANK_X], begin);
+    real *h = row_of(node->out[LOW_RANK_H], begin), *y = row_of(node->out[LOW_RANK_Y], begin);
     down(l, f, end - begin, x, h);
     apply_gate(l, begin, end, l->scale, h, b->c);
     if (y0 && y0->data != node->out[LOW_RANK_Y]->data)
-        memcpy(y, (const real *)y0->data + begin * l->out, (size_t)((end - begin) * l->out) * sizeof *y);
+        memcpy(y, row_of(y0, begin), (size_t)((end - begin) * l->out) * sizeof *y);
     up(l, f, y0 != NULL, end - begin, b->c, y);
 }
 
@@ -169,9 +170,8 @@ static inline void backward_block(const peft_node *node, const low_rank *l, cons
 {
     int64_t tokens = end - begin, at = index * l->rank;
     shared s = read_shared(l, node->shared, true);
-    operand dy = operand_at(operand_of(node->dout), begin, 0),
-            x = operand_at(operand_of(node->in[LOW_RANK_X]), begin, 0);
-    const real *h = (const real *)node->out[LOW_RANK_H]->data + begin * l->rank;
+    operand dy = rows_from(node->dout, begin), x = rows_from(node->in[LOW_RANK_X], begin);
+    const real *h = row_of(node->out[LOW_RANK_H], begin);
     const peft_tensor *dx = node->din[LOW_RANK_X];
     apply_gate(l, begin, end, l->scale, h, b->c);
     up_gradients(l, f, add, tokens, dy, b->c, b->GB, node->din[LOW_RANK_B] ? s.dBt + at * l->out : NULL);
@@ -180,7 +180,7 @@ static inline void backward_block(const peft_node *node, const low_rank *l, cons
         for (int64_t k = 0; k < tokens * l->rank; k++) s.products[begin * l->rank + k] = l->scale * b->GB[k] * h[k];
     if (node->din[LOW_RANK_A]) down_gradient(l, f, add, tokens, b->gh, x, s.dA + at * l->in);
     pass_gradient(node, LOW_RANK_Y0, begin * l->out, end * l->out);
-    if (dx) input_gradient(l, f, peft_accumulates(node, LOW_RANK_X), tokens, b->gh, (real *)dx->data + begin * l->in);
+    if (dx) input_gradient(l, f, peft_accumulates(node, LOW_RANK_X), tokens, b->gh, row_of(dx, begin));
 }
 
 static inline void run_pieces(const peft_node *node, bool backward, int64_t begin, int64_t end, real *scratch)
@@ -200,16 +200,18 @@ static inline void run_pieces(const peft_node *node, bool backward, int64_t begi
     }
 }
 
-static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                           const peft_thread *thread)
 {
     (void)ctx;
-    run_pieces(node, false, begin, end, scratch);
+    run_pieces(node, false, begin, end, thread->scratch);
 }
 
-static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                            const peft_thread *thread)
 {
     (void)ctx;
-    run_pieces(node, true, begin, end, scratch);
+    run_pieces(node, true, begin, end, thread->scratch);
 }
 
 /* ---- row by row: a tile of rows is a piece, where one adapter serves all tokens ---- */
@@ -224,16 +226,18 @@ static int64_t piece_of(const peft_node *node, int64_t begin)
     return peft_tile_at(peft_rows(node->in[LOW_RANK_X]), begin);
 }
 
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
     (void)end;
-    forward_pieces(node, ctx, piece_of(node, begin), piece_of(node, begin) + 1, scratch);
+    forward_pieces(node, ctx, piece_of(node, begin), piece_of(node, begin) + 1, thread);
 }
 
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
     (void)end;
-    backward_pieces(node, ctx, piece_of(node, begin), piece_of(node, begin) + 1, scratch);
+    backward_pieces(node, ctx, piece_of(node, begin), piece_of(node, begin) + 1, thread);
 }
 
 static const peft_row_work by_rows[2] = {

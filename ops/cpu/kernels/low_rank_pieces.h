@@ -165,7 +165,7 @@ static int64_t num_sums(const peft_node *node)
     return n.dA + n.dB + n.dgate;
 }
 
-static void sum_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void sum_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, const peft_thread *thread)
 {
     (void)ctx;
     low_rank l = read_node(node);
@@ -176,7 +176,7 @@ static void sum_pieces(const peft_node *node, peft_context *ctx, int64_t begin, 
         if (k < n.dA)
             dA_row(node, &l, &s, k);
         else if (dB < n.dB)
-            dB_columns(node, &l, &s, dB * COLUMNS, scratch);
+            dB_columns(node, &l, &s, dB * COLUMNS, thread->scratch);
         else
             for (int64_t row = first; row < first + BLOCK && row < peft_rows(node->in[LOW_RANK_GATE]); row++)
                 dgate_row(node, &l, &s, row);

@@ -78,9 +78,10 @@ static void product_rows(matrix left, matrix right, real beta, matrix out, int64
 }
 
 /* (1) */
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     product_rows(matrix_of(node, node->in[A], A), matrix_of(node, node->in[B], B), 0, matrix_of(node, node->out[0], -1),
                  begin, end);
 }
@@ -92,16 +93,16 @@ static void forward(const peft_node *node, peft_context *ctx)
 }
 
 /* (2) */
-static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void dA_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     product_rows(matrix_of(node, node->dout, -1), transposed(matrix_of(node, node->in[B], B)),
                  peft_accumulates(node, A) ? 1 : 0, matrix_of(node, node->din[A], A), begin, end);
 }
 
-static void dB_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void dB_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     product_rows(transposed(matrix_of(node, node->in[A], A)), matrix_of(node, node->dout, -1),
                  peft_accumulates(node, B) ? 1 : 0, matrix_of(node, node->din[B], B), begin, end);
 }
@@ -114,10 +115,10 @@ static void backward(const peft_node *node, peft_context *ctx)
     if (node->din[B]) peft_for_rows(node, ctx, k, gemm_grain(k), dB_rows);
 }
 
-static int64_t gemm_columns(const peft_node *node)
+static size_t library_bytes(const peft_node *node)
 {
     matrix b = matrix_of(node, node->in[B], B);
-    return b.rows > b.columns ? b.rows : b.columns;
+    return gemm_buffer_bytes(b.rows > b.columns ? b.rows : b.columns);
 }
 
-const peft_kernel KERNEL(matmul) = {.forward = forward, .backward = backward, .gemm_columns = gemm_columns};
+const peft_kernel KERNEL(matmul) = {.forward = forward, .backward = backward, .library_bytes = library_bytes};

@@ -17,9 +17,10 @@ static int64_t count_of(const peft_node *node, int64_t s)
 }
 
 /* (1) */
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[X]);
     const int32_t *starts = node->in[STARTS]->data;
     for (int64_t s = begin; s < end; s++) {
@@ -40,9 +41,10 @@ static void forward(const peft_node *node, peft_context *ctx)
 }
 
 /* (2) */
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[X]);
     const int32_t *starts = node->in[STARTS]->data;
     bool add = peft_accumulates(node, X);

@@ -13,22 +13,26 @@ static inline vec product(vec a, vec b)
     return a * b;
 }
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
-    combine(product, node->in[A]->data, node->in[B]->data, elements_of(node->in[B]), node->out[0]->data, false, begin,
-            end);
+    (void)ctx, (void)thread;
+    combine(product, end - begin, element_of(node->in[A], begin), beside_a(node, begin, end),
+            element_of(node->out[0], begin), false);
 }
 
 /* a may be b: then the second line adds to what the first has written. */
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
-    const real *dy = node->dout->data, *a = node->in[A]->data, *b = node->in[B]->data;
+    (void)ctx, (void)thread;
+    const real *dy = element_of(node->dout, begin);
+    const repeated a = {element_of(node->in[A], begin), 0, end - begin};
     peft_tensor *da = node->din[A], *db = node->din[B];
-    if (da) combine(product, dy, b, elements_of(node->in[B]), da->data, peft_accumulates(node, A), begin, end);
+    if (da)
+        combine(product, end - begin, dy, beside_a(node, begin, end), element_of(da, begin), peft_accumulates(node, A));
     if (db && !is_broadcast(node))
-        combine(product, dy, a, elements_of(node->in[A]), db->data, peft_accumulates(node, B), begin, end);
+        combine(product, end - begin, dy, a, element_of(db, begin), peft_accumulates(node, B));
 }
 
 static void forward(const peft_node *node, peft_context *ctx)

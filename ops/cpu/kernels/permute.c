@@ -27,9 +27,10 @@ static int64_t run_end(const peft_shape *y, int64_t k, int64_t end)
     return next < end ? next : end;
 }
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t strides[PEFT_MAX_DIMS];
     strides_in_x(node, strides);
     const peft_shape *shape = &node->out[0]->shape;
@@ -42,9 +43,10 @@ static void forward_elements(const peft_node *node, peft_context *ctx, int64_t b
     }
 }
 
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t strides[PEFT_MAX_DIMS] = {0};
     strides_in_x(node, strides);
     const peft_shape *shape = &node->dout->shape;

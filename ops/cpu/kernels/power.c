@@ -15,17 +15,19 @@ static inline real power(real x, real p)
     return p == (real)0.5 ? REAL(sqrt)(x) : p == -1 ? 1 / x : REAL(pow)(x, p);
 }
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     const real *x = node->in[0]->data;
     real *y = node->out[0]->data, p = power_of(node);
     for (int64_t k = begin; k < end; k++) y[k] = power(x[k], p);
 }
 
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     const real *x = node->in[0]->data, *dy = node->dout->data;
     real *dx = node->din[0]->data, p = power_of(node);
     bool add = peft_accumulates(node, 0);

@@ -38,9 +38,10 @@ static inline int64_t pieces_of(const reduction *r)
     return (r->count + PIECE - 1) / PIECE;
 }
 
-static void reduce_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void reduce_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     reduction r = reduction_of(node);
     double *partial = node->shared;
     for (int64_t k = begin; k < end; k++) {
@@ -49,9 +50,10 @@ static void reduce_pieces(const peft_node *node, peft_context *ctx, int64_t begi
     }
 }
 
-static void reduce_strips(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void reduce_strips(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     reduction r = reduction_of(node);
     int64_t strips = (r.inner + STRIP - 1) / STRIP;
     for (int64_t k = begin; k < end; k++) {

@@ -1,9 +1,10 @@
 /* ops/cpu/kernels/reshape.c - forward has nothing to do: the result is a view. */
 #include "ops/cpu/kernels/elementwise.h"
 
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     pass_gradient(node, 0, begin, end);
 }
 

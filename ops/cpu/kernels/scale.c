@@ -8,23 +8,28 @@ static vec factor_of(const peft_node *node)
     return broadcast((real) * (const double *)node->attributes);
 }
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
-    const real *x = node->in[0]->data;
-    real *y = node->out[0]->data;
+    (void)ctx, (void)thread;
+    const real *x = element_of(node->in[0], begin);
+    real *y = element_of(node->out[0], begin);
     vec factor = factor_of(node);
-    for (int64_t k = begin; k < end; k += LANES) store_some(y + k, end - k, factor * load_some(x + k, end - k, 0));
+    int64_t count = end - begin;
+    for (int64_t k = 0; k < count; k += LANES) store_some(y + k, count - k, factor * load_some(x + k, count - k, 0));
 }
 
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
-    const real *dy = node->dout->data;
-    real *dx = node->din[0]->data;
+    (void)ctx, (void)thread;
+    const real *dy = element_of(node->dout, begin);
+    real *dx = element_of(node->din[0], begin);
     vec factor = factor_of(node);
     bool add = peft_accumulates(node, 0);
-    for (int64_t k = begin; k < end; k += LANES) put_some(dx + k, end - k, factor * load_some(dy + k, end - k, 0), add);
+    int64_t count = end - begin;
+    for (int64_t k = 0; k < count; k += LANES)
+        put_some(dx + k, count - k, factor * load_some(dy + k, count - k, 0), add);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)

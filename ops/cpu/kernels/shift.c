@@ -3,18 +3,20 @@
  *     y = x + c        dx (+)= dy */
 #include "ops/cpu/kernels/elementwise.h"
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     const real *x = node->in[0]->data;
     real *y = node->out[0]->data;
     vec offset = broadcast((real) * (const double *)node->attributes);
     for (int64_t k = begin; k < end; k += LANES) store_some(y + k, end - k, load_some(x + k, end - k, 0) + offset);
 }
 
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     pass_gradient(node, 0, begin, end);
 }
 

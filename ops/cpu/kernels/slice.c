@@ -14,9 +14,10 @@ static int64_t place_in_x(const peft_node *node, int64_t k, int64_t *run)
     return (k / row * x.size + a->begin) * x.inner + at;
 }
 
-static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                             const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     const real *x = node->in[0]->data;
     real *y = node->out[0]->data;
     for (int64_t k = begin, run; k < end; k += run) {
@@ -26,9 +27,10 @@ static void forward_elements(const peft_node *node, peft_context *ctx, int64_t b
     }
 }
 
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     const real *dy = node->dout->data;
     real *dx = node->din[0]->data;
     for (int64_t k = begin, run; k < end; k += run) {
@@ -38,9 +40,10 @@ static void backward_elements(const peft_node *node, peft_context *ctx, int64_t 
     }
 }
 
-static void clear_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void clear_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                           const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     memset((real *)node->din[0]->data + begin, 0, (size_t)(end - begin) * sizeof(real));
 }
 

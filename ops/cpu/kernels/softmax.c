@@ -7,9 +7,10 @@
 #include "ops/cpu/kernels/row.h"
 
 /* (1) */
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[0]);
     for (int64_t t = begin; t < end; t++) {
         const real *x = (const real *)node->in[0]->data + t * columns;
@@ -21,9 +22,10 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
 }
 
 /* (2) */
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->out[0]);
     bool add = peft_accumulates(node, 0);
     for (int64_t t = begin; t < end; t++) {

@@ -10,9 +10,10 @@ enum { X, STARTS };
 enum { SEQUENCES = 4 }; /* of a piece of work */
 
 /* (1) */
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[X]);
     const int32_t *starts = node->in[STARTS]->data;
     for (int64_t s = begin; s < end; s++) {
@@ -23,9 +24,10 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
 }
 
 /* (2) */
-static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                          const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[X]);
     const int32_t *starts = node->in[STARTS]->data;
     bool add = peft_accumulates(node, X);

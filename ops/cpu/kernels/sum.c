@@ -24,9 +24,10 @@ static reduction reduction_of(const peft_node *node)
 
 /* Rows of dx: all its dimensions up to the one that went. Where that was the last one, a row is a single number, and
  * the rows that share a dy are filled at once. */
-static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void backward_elements(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                              const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     peft_dimension d = summed(node);
     real factor = (real)((const peft_sum_attributes *)node->attributes)->factor;
     const real *dy = node->dout->data;

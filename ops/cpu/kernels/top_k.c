@@ -13,9 +13,10 @@ static int64_t num_before(const real *x, int64_t columns, int64_t c)
     return count;
 }
 
-static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, void *scratch)
+static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
+                         const peft_thread *thread)
 {
-    (void)ctx, (void)scratch;
+    (void)ctx, (void)thread;
     const peft_top_k_attributes *a = node->attributes;
     int64_t columns = peft_columns(node->in[0]);
     for (int64_t t = begin; t < end; t++) {
