@@ -38,14 +38,49 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     return PEFT_OK;
 }
 
+static peft_status plan_session(peft_session *session, peft_plan *plan, peft_error *error)
+{
+    peft_status status = peft_session_plan(session, plan, error);
+    if (status == PEFT_OK) peft_session_notes(session);
+    return status;
+}
+
 peft_status peft_train_plan(const peft_train_job *job, peft_plan *plan, peft_error *error)
 {
     *plan = (peft_plan){0};
     peft_session session;
     peft_status status = peft_session_open(&session, job, error);
     if (status != PEFT_OK) return status;
-    status = peft_session_plan(&session, plan, error);
-    if (status == PEFT_OK) peft_session_notes(&session);
+    status = plan_session(&session, plan, error);
+    peft_session_close(&session);
+    return status;
+}
+
+/* A batch of examples stands for all of them; steps are those of all. */
+static void fix_steps(peft_train_options *options, int64_t sequences)
+{
+    int64_t global = options->batch_size * options->gradient_accumulation;
+    options->steps = peft_train_num_steps(options, sequences ? sequences : global);
+}
+
+/* Ids, types and where each begins; the texts themselves are not known. */
+static size_t data_bytes(const peft_session *s, int64_t sequences)
+{
+    return (size_t)sequences * ((size_t)s->full_length * 2 * sizeof(int32_t) + sizeof(int64_t) + sizeof(float));
+}
+
+peft_status peft_train_plan_full(const peft_train_job *job, int64_t sequences, peft_plan *plan, peft_error *error)
+{
+    *plan = (peft_plan){0};
+    peft_train_options options = *job->train;
+    peft_train_job full = *job;
+    fix_steps(&options, sequences);
+    full.train = &options;
+    peft_session session;
+    peft_status status = peft_session_open_full(&session, &full, 0, error);
+    if (status != PEFT_OK) return status;
+    status = plan_session(&session, plan, error);
+    if (sequences) line(plan, "data", data_bytes(&session, sequences), false, "tokens of the examples");
     peft_session_close(&session);
     return status;
 }

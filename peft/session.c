@@ -59,6 +59,7 @@ static peft_status make_up_tokens(peft_session *s, peft_error *error)
 {
     const peft_train_options *o = s->job->train;
     int64_t most = peft_model_max_length(s->model), count = o->batch_size * o->gradient_accumulation;
+    if (!s->full_length) s->full_length = max_length(s);
     if (s->full_length > most)
         return peft_fail(error, PEFT_ERR_ARGUMENT,
                          "%s: a sequence has at most %" PRId64 " tokens, wanted were %" PRId64, s->job->model, most,
@@ -68,7 +69,7 @@ static peft_status make_up_tokens(peft_session *s, peft_error *error)
 
 static peft_status encode_all(peft_session *s, peft_error *error)
 {
-    if (s->full_length) return make_up_tokens(s, error);
+    if (s->is_made_up) return make_up_tokens(s, error);
     peft_status status = peft_load_tokenizer(&s->tokenizer, s->model, error);
     if (status == PEFT_OK) status = encode(s, s->corpus.train, &s->train, error);
     if (status == PEFT_OK) status = encode(s, s->corpus.held_out, &s->held_out, error);
@@ -164,7 +165,7 @@ static peft_status describe_settings(peft_session *s, peft_error *error)
 
 static peft_status open_data(peft_session *s, peft_error *error)
 {
-    if (s->full_length) {
+    if (s->is_made_up) {
         s->corpus = (peft_corpus){.name = "full batches", .num_labels = 2};
         return PEFT_OK;
     }
@@ -265,7 +266,7 @@ peft_status peft_session_open(peft_session *s, const peft_train_job *job, peft_e
 
 peft_status peft_session_open_full(peft_session *s, const peft_train_job *job, int64_t length, peft_error *error)
 {
-    *s = (peft_session){.job = job, .full_length = length};
+    *s = (peft_session){.job = job, .is_made_up = true, .full_length = length};
     return open_session(s, error);
 }
 

@@ -16,7 +16,8 @@ enum { PEFT_SESSION_STAGES = 9 };
 
 typedef struct peft_session {
     const peft_train_job *job;
-    int64_t full_length; /* of the examples that are made up; 0: they come from files */
+    bool is_made_up;     /* the examples do not come from files */
+    int64_t full_length; /* of those that are made up */
     peft_session_stage stages[PEFT_SESSION_STAGES];
     peft_corpus corpus;
     peft_tokenizer *tokenizer;
@@ -34,7 +35,8 @@ typedef struct peft_session {
 /* The message of whatever could not be opened. Release with peft_session_close, also after a failure. */
 peft_status peft_session_open(peft_session *session, const peft_train_job *job, peft_error *error);
 
-/* The same without data: the model gets batches of `batch_size` sequences that all have `length` arbitrary tokens. */
+/* The same without data: the model gets batches of `batch_size` sequences that all have `length` arbitrary tokens;
+ * 0: as many as options->max_length and the model allow. */
 peft_status peft_session_open_full(peft_session *session, const peft_train_job *job, int64_t length, peft_error *error);
 
 /* Tells the job's note function what the caller should know: to be called when nothing can fail any more that stands on

@@ -69,6 +69,11 @@ typedef struct peft_plan {
 
 PEFT_API peft_status peft_train_plan(const peft_train_job *job, peft_plan *plan, peft_error *error);
 
+/* The same without data, for `sequences` examples of two classes that all have options->max_length tokens (or as many
+ * as the model takes), 0: one batch of them. */
+PEFT_API peft_status peft_train_plan_full(const peft_train_job *job, int64_t sequences, peft_plan *plan,
+                                          peft_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -175,11 +175,19 @@ static void keep_larger(largest *most, largest found)
     if (found.tokens > most->tokens || (found.tokens == most->tokens && found.longest > most->longest)) *most = found;
 }
 
+/* A long run is looked at in part: all batches of so many examples, and then the longest examples as one batch. */
+static int64_t steps_to_look_at(const peft_trainer *t)
+{
+    const int64_t most_examples = 1 << 25, global = t->options->batch_size * t->options->gradient_accumulation;
+    int64_t steps = most_examples / global > t->steps_per_epoch ? most_examples / global : t->steps_per_epoch;
+    return steps < t->num_steps ? steps : t->num_steps;
+}
+
 /* Of all batches, which the context is told of, and of those small enough for their activations to be kept whole. */
-static void find_largest(peft_trainer *t, largest *of_all, largest *kept_whole)
+static void find_largest(peft_trainer *t, int64_t steps, largest *of_all, largest *kept_whole)
 {
     *of_all = *kept_whole = (largest){0};
-    for (int64_t step = 0; step < t->num_steps; step++) {
+    for (int64_t step = 0; step < steps; step++) {
         int64_t examples;
         const uint32_t *rows = rows_of_step(t, step, &examples);
         for (int64_t first = 0; first < examples; first += t->options->batch_size) {
@@ -193,27 +201,50 @@ static void find_largest(peft_trainer *t, largest *of_all, largest *kept_whole)
     }
 }
 
-/* `bytes` grows to what the batch takes. */
-static peft_status plan_batch(peft_trainer *t, const largest *batch, size_t *bytes, peft_error *error)
+/* `bytes` grows to what the batch from rows[first] on takes. */
+static peft_status plan_rows(peft_trainer *t, const uint32_t *rows, int64_t first, int64_t examples, size_t *bytes,
+                             peft_error *error)
 {
-    int64_t examples;
     size_t taken = 0;
-    const uint32_t *rows = rows_of_step(t, batch->step, &examples);
     peft_tensor *loss = NULL;
-    peft_status status = gather(t, rows, batch->first, examples, 0, error);
+    peft_status status = gather(t, rows, first, examples, 0, error);
     if (status == PEFT_OK) status = describe_loss(t, examples, &loss, error);
     if (status == PEFT_OK) status = peft_graph_plan(t->g, t->ctx, &taken, error);
     if (taken > *bytes) *bytes = taken;
     return status;
 }
 
+static peft_status plan_batch(peft_trainer *t, const largest *batch, size_t *bytes, peft_error *error)
+{
+    int64_t examples;
+    const uint32_t *rows = rows_of_step(t, batch->step, &examples);
+    return plan_rows(t, rows, batch->first, examples, bytes, error);
+}
+
+/* The longest examples in one batch: more than any batch that is not looked at. */
+static peft_status plan_longest(peft_trainer *t, size_t *bytes, int64_t *tokens, peft_error *error)
+{
+    int64_t count = t->train->count, longest;
+    int64_t size = count < t->options->batch_size ? count : t->options->batch_size;
+    uint32_t *rows = malloc((size_t)count * sizeof *rows);
+    if (!rows) return peft_fail(error, PEFT_ERR_MEMORY, "trainer: out of memory");
+    peft_tokens_order_by_length(t->train, rows);
+    *tokens = measure(t->train, rows + count - size, size, &longest);
+    peft_context_expect(t->ctx, *tokens);
+    peft_status status = plan_rows(t, rows + count - size, 0, size, bytes, error);
+    free(rows);
+    return status;
+}
+
 peft_status peft_trainer_plan(peft_trainer *t, size_t *bytes, int64_t *tokens, peft_error *error)
 {
     largest of_all, kept_whole;
-    find_largest(t, &of_all, &kept_whole);
+    int64_t steps = steps_to_look_at(t);
+    find_largest(t, steps, &of_all, &kept_whole);
     *bytes = 0;
     *tokens = of_all.tokens;
     peft_status status = plan_batch(t, &of_all, bytes, error);
     bool two = kept_whole.tokens > 0 && kept_whole.tokens < of_all.tokens;
-    return status == PEFT_OK && two ? plan_batch(t, &kept_whole, bytes, error) : status;
+    if (status == PEFT_OK && two) status = plan_batch(t, &kept_whole, bytes, error);
+    return status == PEFT_OK && steps < t->num_steps ? plan_longest(t, bytes, tokens, error) : status;
 }

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const peft_option run_table[] = {
+const peft_option peft_job_run_table[] = {
     {.name = "model",
      .elsewhere = "model_name_or_path",
      .type = PEFT_OPTION_STRING,
@@ -46,7 +46,7 @@ static const peft_option run_table[] = {
      .group = "Run"},
     {0}};
 
-const peft_command_part peft_job_parts[] = {{run_table, 0},
+const peft_command_part peft_job_parts[] = {{peft_job_run_table, 0},
                                             {peft_data_option_table, offsetof(peft_job_options, data)},
                                             {peft_draw_option_table, offsetof(peft_job_options, data)},
                                             {peft_target_option_table, offsetof(peft_job_options, targets)},

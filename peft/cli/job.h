@@ -13,7 +13,8 @@ typedef struct peft_job_options {
     peft_train_options train;
 } peft_job_options;
 
-/* The parts of peft_job_options, for peft_command.parts. */
+/* The parts of peft_job_options, for peft_command.parts; and the table of its own fields. */
+extern const peft_option peft_job_run_table[];
 extern const peft_command_part peft_job_parts[];
 
 /* What stands in for a variant where there is no adapter. */

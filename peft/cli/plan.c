@@ -47,34 +47,88 @@ static peft_status print_table(const peft_plan *plan, peft_output *output, peft_
     return status;
 }
 
+static peft_status print(const peft_plan *plan, peft_output *output, peft_error *error)
+{
+    return output->json ? print_json(plan, output, error) : print_table(plan, output, error);
+}
+
 peft_status peft_plan_show(const peft_train_job *job, peft_output *output, peft_error *error)
 {
     peft_plan plan;
     peft_status status = peft_train_plan(job, &plan, error);
-    if (status != PEFT_OK) return status;
-    return output->json ? print_json(&plan, output, error) : print_table(&plan, output, error);
+    return status == PEFT_OK ? print(&plan, output, error) : status;
+}
+
+/* ---- the verb ---- */
+
+typedef struct plan_options {
+    peft_job_options job;
+    int64_t sequences;
+} plan_options;
+
+static const peft_option table[] = {{.name = "sequences",
+                                     .type = PEFT_OPTION_INT,
+                                     .offset = offsetof(plan_options, sequences),
+                                     .initial = "0",
+                                     .min = 0,
+                                     .max = 1e12,
+                                     .placeholder = "N",
+                                     .help = "without data: plan for so many examples of --max-length tokens; 0: one "
+                                             "batch of them",
+                                     .group = "Data"},
+                                    {0}};
+
+static peft_status show(const plan_options *o, const peft_train_job *job, peft_output *output, peft_error *error)
+{
+    const peft_data_options *data = &o->job.data;
+    peft_plan plan;
+    if (data->task || data->train || data->dev) {
+        if (!o->sequences) return peft_plan_show(job, output, error);
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--sequences stands for data, and there are some");
+    }
+    peft_status status = peft_train_plan_full(job, o->sequences, &plan, error);
+    return status == PEFT_OK ? print(&plan, output, error) : status;
+}
+
+static void note(void *argument, const char *text)
+{
+    peft_output_say(argument, PEFT_SAY_NOTE, "%s", text);
 }
 
 static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
 {
+    plan_options *options = arguments->values;
     peft_train_job job;
     json_t *settings = NULL;
-    peft_status status = peft_job_fill(&job, arguments->values, arguments, &settings, error);
-    if (status == PEFT_OK) status = peft_plan_show(&job, output, error);
+    peft_status status = peft_job_fill(&job, &options->job, arguments, &settings, error);
+    job.note = note;
+    job.note_argument = output;
+    if (status == PEFT_OK) status = show(options, &job, output, error);
     json_decref(settings);
     return status;
 }
+
+static const peft_command_part parts[] = {{peft_job_run_table, offsetof(plan_options, job)},
+                                          {peft_data_option_table, offsetof(plan_options, job.data)},
+                                          {peft_draw_option_table, offsetof(plan_options, job.data)},
+                                          {peft_target_option_table, offsetof(plan_options, job.targets)},
+                                          {peft_train_option_table, offsetof(plan_options, job.train)},
+                                          {table, 0},
+                                          {0}};
 
 static const char *const required[] = {"model", NULL};
 
 const peft_command peft_command_plan = {
     .name = "plan",
     .summary = "show the memory that a training run will take",
-    .example = "peft plan --model minilm --task wn-entail --data data --variant lora --rank 8",
-    .description = "Takes the options of `peft train`. Nothing is trained and nothing is written: the memory of the "
-                   "largest batch is known from the graph alone.",
-    .parts = peft_job_parts,
-    .bytes = sizeof(peft_job_options),
+    .example = "peft plan --model minilm --task wn-entail --data data --variant lora --rank 8\n"
+               "peft plan --model minilm --sequences 10000 --max-length 128 --variant full",
+    .description =
+        "Takes the options of `peft train`. Nothing is trained and nothing is written: the memory of the "
+        "largest batch is known from the graph alone.\n"
+        "Without data it plans for full batches: --batch-size sequences of --max-length tokens, two classes.",
+    .parts = parts,
+    .bytes = sizeof(plan_options),
     .required = required,
     .selector = "variant",
     .extension = peft_variant_extension,

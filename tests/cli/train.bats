@@ -402,6 +402,33 @@ starts() {
     fi
 }
 
+@test "plan without data: full batches; the plan of data that are just so is the same" {
+    works plan --model "$model" --batch-size 8 --rank 2 --target-modules all-linear --sequences 64 --max-length 12 --json
+    holds '.largest_batch_tokens == 8 * 12 and .steps == 24'
+    holds '.total_bytes == ([.lines[] | select(.mapped | not) | .bytes] | add)'
+    activations='.lines[] | select(.name == "activations") | .bytes'
+    without=$(jq "$activations" <<< "$output")
+    mkdir -p full/SST-2
+    awk 'BEGIN { print "sentence\tlabel"
+        for (i = 0; i < 64; i++) { for (k = 0; k < 10; k++) printf "w%d ", 9 + (i + k) % 7; print "\t" i % 2 } }' > full/SST-2/train.tsv
+    cp "$data/SST-2/dev.tsv" full/SST-2
+    works plan "${common[@]}" --data full --json
+    [ "$(jq "$activations" <<< "$output")" -eq "$without" ]
+    works plan --model "$model" --json # cut to what the model takes
+    holds '.largest_batch_tokens == 32 * 64'
+    peft plan "${common[@]}" --sequences 3
+    fails 2 '--sequences stands for data, and there are some'
+}
+
+@test "a run of 10^8 steps is planned, and begins, as fast as a short one" {
+    works plan "${common[@]}" --steps 100000000 --json
+    holds '.steps == 100000000'
+    starts --output cut --steps 100000000 --eval-every 1000000000 --checkpoint-every 1000000000
+    [ -s cut/log.jsonl ]
+    kill -TERM "$started"
+    wait "$started" || true
+}
+
 # ---- bad input ----
 
 @test "a loss that is not finite: the step, exit code 1, the last good checkpoint stays" {

@@ -18,9 +18,11 @@ static FILE *open_log(const char *folder)
 
 static bool read_step(const char *line, peft_log_step *step)
 {
+    const json_int_t most_steps = 1000000000000; /* as --steps allows */
     json_t *object = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
     const json_t *number = json_object_get(object, "step"), *loss = json_object_get(object, "loss");
-    bool is_step = json_is_integer(number) && json_is_number(loss);
+    bool is_step = json_is_integer(number) && json_integer_value(number) > 0 &&
+                   json_integer_value(number) <= most_steps && json_is_number(loss);
     if (is_step)
         *step = (peft_log_step){json_integer_value(number), json_number_value(json_object_get(object, "epoch")),
                                 json_number_value(loss)};

@@ -188,15 +188,18 @@ static void describe_failure(peft_compare_run *run)
     peft_compare_run_fail(run, message);
 }
 
+/* What the log says of steps and epochs is for the progress bar. */
 static void follow(peft_compare_run *run)
 {
+    const double most_steps = 1e12;
     peft_log_step last;
     if (!peft_log_last_step(run->folder, &last)) return;
     run->steps = last.step;
     run->loss = last.loss;
     double epochs = json_number_value(json_object_get(run->settings, "epochs"));
     run->total_steps = json_integer_value(json_object_get(run->settings, "steps"));
-    if (!run->total_steps && last.epoch > 0.0) run->total_steps = llround((double)last.step / last.epoch * epochs);
+    double total = last.epoch > 0.0 ? (double)last.step / last.epoch * epochs : 0;
+    if (!run->total_steps && total < most_steps) run->total_steps = llround(total);
 }
 
 /* In order, or before there was anything to save. */
