@@ -66,10 +66,23 @@ static peft_status find_schedule(const peft_adapters *all, int64_t num_steps, sc
     return PEFT_OK;
 }
 
+/* What was left to the run is known now, and files say it: also those of a run that is resumed after its last step. */
+static peft_status settle(const peft_adapters *all, int64_t num_steps, schedule *s, peft_error *error)
+{
+    peft_budget_options *o = all->options;
+    peft_status status = find_schedule(all, num_steps, s, error);
+    if (status != PEFT_OK) return status;
+    o->total_step = s->total;
+    o->tinit = s->first;
+    o->tfinal = s->total - s->last;
+    o->target_rank = s->target;
+    return PEFT_OK;
+}
+
 peft_status peft_budget_check_steps(const peft_adapters *all, int64_t num_steps, peft_error *error)
 {
     schedule s;
-    return find_schedule(all, num_steps, &s, error);
+    return settle(all, num_steps, &s, error);
 }
 
 /* (3) */
@@ -195,14 +208,10 @@ static void mask_settled(const peft_budget_values *v, peft_adapters *all)
 peft_status peft_budget_after_step(const peft_budget_values *v, peft_adapters *all, const peft_training_step *done,
                                    peft_error *error)
 {
-    peft_budget_options *o = all->options;
+    const peft_budget_options *o = all->options;
     schedule s;
-    peft_status status = find_schedule(all, done->num_steps, &s, error);
+    peft_status status = settle(all, done->num_steps, &s, error);
     if (status) return status;
-    o->total_step = s.total; /* what was left to the run is known now, and files say it */
-    o->tinit = s.first;
-    o->tfinal = s.total - s.last;
-    o->target_rank = s.target;
     int64_t t = done->step, start = count_directions(all), target = s.target * all->num_layers;
     if (t < s.last) update_scores(v, all);
     if (t == s.last || (t > s.first && t < s.last && t % o->delta_t == 0))

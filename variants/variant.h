@@ -288,7 +288,8 @@ struct peft_variant {
     peft_status (*init_from_trace)(peft_adapter *adapter, const peft_base_linear *base, const peft_trace *trace,
                                    double *worth, peft_error *error);
 
-    /* Optional: can they be trained for so many steps? PEFT_ERR_ARGUMENT: not by these options. */
+    /* Optional: can they be trained for so many steps? Options that were left to the run are settled here.
+     * PEFT_ERR_ARGUMENT: not by these options. */
     peft_status (*check_steps)(const peft_adapters *all, int64_t num_steps, peft_error *error);
 
     /* Optional: after the optimiser's update, for all adapters at once, with the clipped gradients still there. */

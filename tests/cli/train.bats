@@ -231,6 +231,17 @@ without_adapter() {
     done
 }
 
+@test "a run that is resumed after its last step writes the same files again" {
+    for variant in lora adalora lora2 sora molora; do
+        works train "${any_variant[@]}" --variant $variant --output whole --steps 6
+        cp -r whole again
+        rm again/run.json again/adapter_*
+        works train "${any_variant[@]}" --variant $variant --output again --steps 6 --resume
+        same_files whole again
+        rm -rf whole again
+    done
+}
+
 @test "Ctrl-C: a checkpoint, exit code 130, --resume goes on to the same files" {
     trains --output whole --steps 400 --eval-every 1000
     starts --output cut --steps 400 --eval-every 1000
