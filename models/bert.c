@@ -188,12 +188,15 @@ static peft_status add_weights(peft_model *model, bert *b, peft_error *error)
                                     "bert.embeddings.token_type_embeddings.weight");
     b->embedding_norm = add_norm(model, "bert.embeddings");
     for (int64_t k = 0; k < model->num_layers; k++) add_layer(model, b, &b->layers[k], k);
-    if (!model->options.without_head) {
-        b->pooler = peft_model_add_linear(model, hidden, hidden, false, "bert.pooler.dense");
+    model->num_encoder_weights = model->num_weights;
+    peft_model_part part = model->options.part;
+    bool pooler = part == PEFT_MODEL_WITH_HEAD ||
+                  (part == PEFT_MODEL_ENCODER && peft_model_file_has(model, "bert.pooler.dense.weight"));
+    if (pooler) b->pooler = peft_model_add_linear(model, hidden, hidden, false, "bert.pooler.dense");
+    if (part == PEFT_MODEL_WITH_HEAD)
         b->classifier = peft_model_add_linear(model, model->num_labels, hidden, true, "classifier");
-    }
-    bool complete =
-        model->num_weights == OUTSIDE_LAYERS + IN_LAYER * model->num_layers - (model->options.without_head ? 4 : 0);
+    int64_t of_head = part == PEFT_MODEL_WITH_HEAD ? 4 : pooler ? 2 : 0;
+    bool complete = model->num_weights == OUTSIDE_LAYERS - 4 + IN_LAYER * model->num_layers + of_head;
     return complete ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", model->dir);
 }
 
@@ -249,11 +252,24 @@ static peft_tensor *output(const forward *f, const peft_linear_layer *l, peft_te
     return dropout(f, linear(f, l, x), f->b->hidden_dropout, stream_of(l, "dropout"), f->batch->first_token);
 }
 
+/* Of two texts, the second has type 1. */
+static bool check_types(const forward *f, const peft_model_input *input)
+{
+    bool fit = true;
+    for (int64_t t = 0; t < f->batch->num_tokens && fit; t++) fit = input->token_type_ids[t] < f->b->type_vocab_size;
+    if (!fit)
+        peft_graph_fail(f->g, PEFT_ERR_ARGUMENT,
+                        "%s: type_vocab_size is %" PRId64 ": this model takes single texts, no pairs", f->model->dir,
+                        f->b->type_vocab_size);
+    return fit;
+}
+
 static peft_tensor *embeddings(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
     forward f = {g, model, model->config, run->batch};
     const peft_model_input *input = run->input;
     peft_shape tokens = peft_shape_1(f.batch->num_tokens);
+    if (!check_types(&f, input)) return NULL;
     peft_tensor *ids = peft_constant(g, PEFT_I32, tokens, input->input_ids, "input_ids");
     peft_tensor *types = peft_constant(g, PEFT_I32, tokens, input->token_type_ids, "token_type_ids");
     peft_tensor *positions = peft_constant(g, PEFT_I32, tokens, input->position_ids, "position_ids");
@@ -347,8 +363,10 @@ static const char *const default_targets[] = {"query", "value", NULL};
 
 const peft_model_kind peft_model_bert = {
     .type = "bert",
+    .classes = {"BertForSequenceClassification", "BertModel"},
     .prefix = "bert.",
     .head = "classifier",
+    .pooler = "pooler",
     .default_targets = default_targets,
     .describe = describe,
     .embeddings = embeddings,

@@ -6,16 +6,16 @@
 #include <string.h>
 
 #include "io/file.h"
-#include "ops/rng.h"
+#include "variants/module_name.h"
 
 static const peft_model_kind *const kinds[] = {&peft_model_bert};
-enum { NUM_KINDS = sizeof kinds / sizeof kinds[0], MAX_NAME = 256 };
+enum { NUM_KINDS = sizeof kinds / sizeof kinds[0] };
 
 static char *formatted(peft_arena *arena, const char *suffix, const char *format, va_list arguments) PEFT_PRINTF(3, 0);
 
 static char *formatted(peft_arena *arena, const char *suffix, const char *format, va_list arguments)
 {
-    char text[MAX_NAME];
+    char text[PEFT_MODEL_MAX_NAME];
     if (vsnprintf(text, sizeof text, format, arguments) >= (int)sizeof text) return NULL;
     size_t bytes = strlen(text) + strlen(suffix) + 1;
     char *name = peft_arena_take(arena, bytes);
@@ -27,7 +27,10 @@ peft_status peft_model_reserve(peft_model *model, int64_t num_weights, int64_t n
 {
     model->weights = calloc((size_t)num_weights, sizeof *model->weights);
     model->linears = calloc((size_t)num_linears, sizeof *model->linears);
-    if (!model->weights || !model->linears) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", model->dir);
+    model->sources = calloc((size_t)num_weights, sizeof *model->sources);
+    model->given = calloc((size_t)num_weights, sizeof *model->given);
+    if (!model->weights || !model->linears || !model->sources || !model->given)
+        return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", model->dir);
     model->weight_capacity = num_weights;
     model->linear_capacity = num_linears;
     return PEFT_OK;
@@ -68,114 +71,6 @@ peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features
     return layer;
 }
 
-/* Old files write the norms' weights as gamma and beta. */
-static void old_name(const char *name, char old[MAX_NAME])
-{
-    static const char *const endings[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
-                                             {"LayerNorm.bias", "LayerNorm.beta"}};
-    snprintf(old, MAX_NAME, "%s", name);
-    for (size_t k = 0; k < sizeof endings / sizeof endings[0]; k++) {
-        size_t length = strlen(name), ending = strlen(endings[k][0]);
-        if (length < ending || strcmp(name + length - ending, endings[k][0]) != 0) continue;
-        snprintf(old + length - ending, MAX_NAME - (length - ending), "%s", endings[k][1]);
-    }
-}
-
-/* As named, then as files of the bare encoder name it, then both with the norms' old names. */
-static const peft_file_tensor *find_in_file(const peft_model *model, const char *name)
-{
-    char old[MAX_NAME];
-    old_name(name, old);
-    const char *const spellings[] = {name, old};
-    size_t prefix = strlen(model->kind->prefix);
-    for (int k = 0; k < 2; k++) {
-        const peft_file_tensor *tensor = peft_weights_find(model->file, spellings[k]);
-        if (!tensor && strncmp(spellings[k], model->kind->prefix, prefix) == 0)
-            tensor = peft_weights_find(model->file, spellings[k] + prefix);
-        if (tensor) return tensor;
-    }
-    return NULL;
-}
-
-static bool of_head(const peft_model *model, const peft_weight *weight)
-{
-    size_t length = strlen(model->kind->head);
-    return strncmp(weight->name, model->kind->head, length) == 0 && weight->name[length] == '.';
-}
-
-/* A head that the file lacks, or has for other labels, starts as transformers starts it: weights normal with
- * initializer_range, biases zero. */
-static peft_status draw_head(peft_model *model, peft_weight *weight, peft_error *error)
-{
-    size_t count = (size_t)peft_shape_count(&weight->shape);
-    float *values = peft_arena_take(&model->arena, count * sizeof *values);
-    if (!values) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", weight->name);
-    if (weight->shape.ndim == 2)
-        peft_random_normal(values, count, 0, model->initializer_range, model->options.seed, peft_stream(weight->name));
-    weight->data = values;
-    model->trained_head = false;
-    return PEFT_OK;
-}
-
-static peft_status load_weight(peft_model *model, peft_weight *weight, peft_error *error)
-{
-    const peft_file_tensor *tensor = find_in_file(model, weight->name);
-    bool fits = tensor && peft_shape_equal(&tensor->shape, &weight->shape);
-    if (of_head(model, weight) && (!tensor || (!fits && model->options.num_labels > 0)))
-        return draw_head(model, weight, error);
-    if (!tensor)
-        return peft_fail(error, PEFT_ERR_FORMAT, "%s: tensor %s: missing; the file does not fit its config.json",
-                         peft_weights_path(model->file, 0), weight->name);
-    if (!fits) {
-        char expected[PEFT_SHAPE_TEXT], found[PEFT_SHAPE_TEXT];
-        return peft_fail(error, PEFT_ERR_FORMAT, "%s: tensor %s: expected %s, found %s", tensor->path, tensor->name,
-                         peft_shape_text(&weight->shape, expected), peft_shape_text(&tensor->shape, found));
-    }
-    if (tensor->dtype == PEFT_F32 && (uintptr_t)tensor->data % sizeof(float) == 0) {
-        weight->data = tensor->data;
-        model->mapped_bytes += tensor->bytes;
-        return PEFT_OK;
-    }
-    float *values = peft_arena_take(&model->arena, (size_t)peft_shape_count(&weight->shape) * sizeof *values);
-    if (!values) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", weight->name);
-    weight->data = values;
-    return peft_file_tensor_read_f32(tensor, values, error);
-}
-
-static bool known_name(const peft_model *model, const char *name)
-{
-    for (int64_t k = 0; k < model->num_weights; k++) {
-        const peft_file_tensor *tensor = find_in_file(model, model->weights[k].name);
-        if (tensor && strcmp(tensor->name, name) == 0) return true;
-    }
-    return false;
-}
-
-/* Heads of pre-training and saved position numbers lie in many files and are not part of this model; anything else
- * that is left over means that config.json and the weights do not belong together. */
-static bool may_be_left_over(const peft_model *model, const char *name)
-{
-    static const char *const prefixes[] = {"cls.", "lm_head.", "predictions."};
-    for (size_t k = 0; k < sizeof prefixes / sizeof prefixes[0]; k++)
-        if (strncmp(name, prefixes[k], strlen(prefixes[k])) == 0) return true;
-    size_t head = strlen(model->kind->head);
-    if (strncmp(name, model->kind->head, head) == 0 && name[head] == '.') return true;
-    return strstr(name, ".position_ids") || strcmp(name, "embeddings.position_ids") == 0 || strstr(name, "pooler.");
-}
-
-static peft_status check_left_over(const peft_model *model, peft_error *error)
-{
-    for (size_t k = 0; k < peft_weights_count(model->file); k++) {
-        const peft_file_tensor *tensor = peft_weights_at(model->file, k);
-        if (known_name(model, tensor->name) || may_be_left_over(model, tensor->name)) continue;
-        return peft_fail(error, PEFT_ERR_FORMAT,
-                         "%s: tensor %s: unexpected in a %s model of %" PRId64
-                         " layers; does config.json belong to it?",
-                         tensor->path, tensor->name, model->kind->type, model->num_layers);
-    }
-    return PEFT_OK;
-}
-
 static peft_status find_kind(peft_model *model, const json_t *config, const char *where, peft_error *error)
 {
     const char *type = NULL;
@@ -203,24 +98,22 @@ static peft_status read_folder(peft_model *model, peft_error *error)
     if (status == PEFT_OK) status = peft_json_load(path, &config, error);
     if (status == PEFT_OK && !json_is_object(config))
         status = peft_fail(error, PEFT_ERR_FORMAT, "%s: expected an object", path);
+    if (status == PEFT_OK) status = find_kind(model, config, path, error);
+    if (status == PEFT_OK) status = peft_weights_open(model->dir, &model->file, error);
     if (status == PEFT_OK) status = peft_model_describe(model, config, path, error);
     json_decref(config);
     free(path);
-    if (status == PEFT_OK) status = peft_weights_open(model->dir, &model->file, error);
-    for (int64_t k = 0; status == PEFT_OK && k < model->num_weights; k++)
-        status = load_weight(model, &model->weights[k], error);
-    return status == PEFT_OK ? check_left_over(model, error) : status;
+    return status == PEFT_OK ? peft_model_load_weights(model, error) : status;
 }
 
-/* The head is trained wherever it is there: PEFT's modules_to_save. */
+/* The head is trained wherever it is there, PEFT's modules_to_save; and so is all that was drawn. */
 static peft_status train_head(peft_model *model, peft_error *error)
 {
-    for (int64_t k = 0; k < model->num_weights; k++) {
-        if (!of_head(model, &model->weights[k])) continue;
-        peft_status status = peft_model_train(model, &model->weights[k], error);
-        if (status != PEFT_OK) return status;
-    }
-    return PEFT_OK;
+    peft_status status = PEFT_OK;
+    for (int64_t k = 0; k < model->num_weights && status == PEFT_OK; k++)
+        if (!model->sources[k] || peft_module_lies_in(model->weights[k].name, model->kind->head))
+            status = peft_model_train(model, &model->weights[k], error);
+    return status;
 }
 
 peft_status peft_model_open(peft_model **model, const char *dir, const peft_model_options *options, peft_error *error)
@@ -232,7 +125,6 @@ peft_status peft_model_open(peft_model **model, const char *dir, const peft_mode
         return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", dir);
     }
     if (options) made->options = *options;
-    made->trained_head = true;
     peft_status status = read_folder(made, error);
     if (status == PEFT_OK) status = train_head(made, error);
     if (status != PEFT_OK) {
@@ -253,6 +145,8 @@ void peft_model_close(peft_model *model)
     }
     free(model->weights);
     free(model->linears);
+    free(model->sources);
+    free(model->given);
     peft_weights_close(model->file);
     peft_arena_free(&model->arena);
     free(model->dir);
@@ -319,6 +213,11 @@ const char *peft_model_type(const peft_model *model)
     return model->kind->type;
 }
 
+const char *peft_model_architecture(const peft_model *model)
+{
+    return model->kind->classes[model->options.part != PEFT_MODEL_WITH_HEAD];
+}
+
 const char *peft_model_dir(const peft_model *model)
 {
     return model ? model->dir : NULL;
@@ -358,7 +257,7 @@ peft_dtype peft_model_dtype(const peft_model *model)
 {
     bool all_f16 = true, all_bf16 = true;
     for (int64_t k = 0; k < model->num_weights; k++) {
-        const peft_file_tensor *tensor = find_in_file(model, model->weights[k].name);
+        const peft_file_tensor *tensor = model->sources[k];
         all_f16 &= !tensor || tensor->dtype == PEFT_F16;
         all_bf16 &= !tensor || tensor->dtype == PEFT_BF16;
     }
@@ -377,7 +276,24 @@ const char *peft_model_file(const peft_model *model, size_t index)
 
 bool peft_model_has_trained_head(const peft_model *model)
 {
-    return model->trained_head;
+    bool any = false;
+    for (int64_t k = 0; k < model->num_weights; k++) {
+        if (!peft_module_lies_in(model->weights[k].name, model->kind->head)) continue;
+        if (!model->sources[k]) return false;
+        any = true;
+    }
+    return any;
+}
+
+bool peft_model_is_drawn(const peft_model *model, const peft_weight *weight)
+{
+    int64_t k = weight - model->weights;
+    return !model->sources[k] && !model->given[k];
+}
+
+void peft_model_set_given(peft_model *model, const peft_weight *weight)
+{
+    model->given[weight - model->weights] = true;
 }
 
 peft_linear_layer *peft_model_linears(peft_model *model, int64_t *count)
@@ -400,6 +316,11 @@ const char *const *peft_model_default_targets(const peft_model *model)
 const char *peft_model_head(const peft_model *model)
 {
     return model->kind->head;
+}
+
+const char *peft_model_prefix(const peft_model *model)
+{
+    return model->kind->prefix;
 }
 
 peft_tensor *peft_model_embeddings(peft_graph *g, const peft_model *model, const peft_model_run *run)

@@ -23,11 +23,17 @@ typedef struct peft_linear_layer {
     bool output;                 /* of the head: `all-linear` does not mean it */
 } peft_linear_layer;
 
+typedef enum peft_model_part {
+    PEFT_MODEL_WITH_HEAD, /* a class or a score for each sequence */
+    PEFT_MODEL_HIDDEN,    /* hidden states alone: `peft embed` */
+    PEFT_MODEL_ENCODER    /* these, with the pooler where the file has one: what transformers calls BertModel */
+} peft_model_part;
+
 typedef struct peft_model_options {
     int64_t num_labels; /* of the head; 0: as the folder's config.json says */
     bool regression;    /* one output, no classes: num_labels is 1 */
     uint64_t seed;      /* of a head that the file does not have */
-    bool without_head;  /* only the encoder (`peft embed`) */
+    peft_model_part part;
 } peft_model_options;
 
 /* PEFT_ERR_FILE, PEFT_ERR_FORMAT, PEFT_ERR_UNSUPPORTED: what is missing, misshapen, or changes the maths and is not
@@ -37,7 +43,9 @@ PEFT_API peft_status peft_model_open(peft_model **model, const char *dir, const 
 PEFT_API void peft_model_close(peft_model *model); /* NULL is allowed */
 
 PEFT_API const char *peft_model_type(const peft_model *model); /* "bert" */
-PEFT_API const char *peft_model_dir(const peft_model *model);  /* NULL of NULL */
+/* transformers' class of what was opened: "BertForSequenceClassification", "BertModel" */
+PEFT_API const char *peft_model_architecture(const peft_model *model);
+PEFT_API const char *peft_model_dir(const peft_model *model); /* NULL of NULL */
 PEFT_API int64_t peft_model_num_labels(const peft_model *model);
 PEFT_API int64_t peft_model_hidden_size(const peft_model *model);
 PEFT_API int64_t peft_model_vocab_size(const peft_model *model);
@@ -49,8 +57,16 @@ PEFT_API peft_dtype peft_model_dtype(const peft_model *model);
 /* The files of its weights, for fingerprints. */
 PEFT_API size_t peft_model_num_files(const peft_model *model);
 PEFT_API const char *peft_model_file(const peft_model *model, size_t index);
-/* True: the head came from the file; false: it was drawn from the seed. */
+/* True: the head came from the file; false: it was drawn from the seed, or the model was opened without. */
 PEFT_API bool peft_model_has_trained_head(const peft_model *model);
+/* No file has this weight of the head or the pooler, so that it was drawn from the seed. It is trained like the head;
+ * whoever reads it from elsewhere, from an adapter's file, says so. */
+PEFT_API bool peft_model_is_drawn(const peft_model *model, const peft_weight *weight);
+PEFT_API void peft_model_set_given(peft_model *model, const peft_weight *weight);
+
+/* What is no error but should be known, one call each: tensors of the files that are no part of the model, and, where
+ * the head is to be used, weights between it and the encoder that were drawn. `note` may be NULL. */
+PEFT_API void peft_model_notes(const peft_model *model, bool head, peft_note_function *note, void *argument);
 
 /* All linear layers in the order of the model, and all weights, of which NULL has none. The arrays live as long as the
  * model. */
@@ -61,6 +77,11 @@ PEFT_API peft_weight *peft_model_weights(peft_model *model, int64_t *count);
 PEFT_API const char *const *peft_model_default_targets(const peft_model *model);
 /* Module that PEFT saves with an adapter for this head: "classifier". */
 PEFT_API const char *peft_model_head(const peft_model *model);
+/* First part of the encoder's names, which files of bare encoders leave out: "bert.". */
+PEFT_API const char *peft_model_prefix(const peft_model *model);
+/* A weight or module of this name would lie in the head or the pooler, whether or not the model was opened with them.
+ */
+PEFT_API bool peft_model_is_of_head(const peft_model *model, const char *name);
 
 /* Gives weight a private copy and a gradient, so that it is trained; a second call does nothing. */
 PEFT_API peft_status peft_model_train(peft_model *model, peft_weight *weight, peft_error *error);

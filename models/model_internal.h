@@ -7,11 +7,15 @@
 #include "models/model.h"
 #include "ops/arena.h"
 
+enum { PEFT_MODEL_MAX_NAME = 256 }; /* bytes of a tensor's name */
+
 /* An architecture: one row of the table in model.c. */
 typedef struct peft_model_kind {
-    const char *type;   /* model_type of config.json */
-    const char *prefix; /* of the encoder's tensors in the task model's file: "bert." */
-    const char *head;   /* module that PEFT saves with the adapter */
+    const char *type;       /* model_type of config.json */
+    const char *classes[2]; /* transformers' names: with a head, without */
+    const char *prefix;     /* of the encoder's tensors in the task model's file: "bert." */
+    const char *head;       /* module that PEFT saves with the adapter */
+    const char *pooler;     /* module between the two that a model without head may lack */
     const char *const *default_targets;
     /* Reads config.json into model->config and the sizes, and names all weights and linear layers in order. */
     peft_status (*describe)(peft_model *model, const json_t *config, const char *where, peft_error *error);
@@ -29,10 +33,11 @@ struct peft_model {
     int64_t num_labels, hidden_size, vocab_size, max_length, num_layers;
     double initializer_range;
     void *config; /* the architecture's own struct, in the arena */
-    bool trained_head;
     size_t mapped_bytes;
-    peft_weight *weights;
-    int64_t num_weights, weight_capacity;
+    peft_weight *weights;             /* the encoder's, then the head's */
+    const peft_file_tensor **sources; /* where each comes from; NULL: no file has it */
+    bool *given;                      /* for those: an adapter brought it */
+    int64_t num_weights, num_encoder_weights, weight_capacity;
     peft_linear_layer *linears;
     int64_t num_linears, linear_capacity;
 };
@@ -47,6 +52,12 @@ peft_weight *peft_model_add_weight(peft_model *model, peft_shape shape, const ch
 /* The layer of module `format`, with weight [out, in] and bias [out]. */
 peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features, int64_t in_features, bool output,
                                          const char *format, ...) PEFT_PRINTF(5, 6);
+
+/* Is there a tensor for the weight of this name? A random model has no file. */
+bool peft_model_file_has(const peft_model *model, const char *name);
+
+/* Takes each weight that was described from the files, and draws what they lack of the head. */
+peft_status peft_model_load_weights(peft_model *model, peft_error *error);
 
 extern const peft_model_kind peft_model_bert;
 

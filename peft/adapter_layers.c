@@ -79,12 +79,9 @@ static int64_t mark_named(const peft_file_layers *l, const peft_linear_layer *li
     return number;
 }
 
-char *peft_encoder_prefix(peft_model *model)
+char *peft_encoder_prefix(const peft_model *model)
 {
-    int64_t count;
-    const peft_linear_layer *linears = peft_model_linears(model, &count);
-    const char *first = count ? linears[0].module : "", *dot = strchr(first, '.');
-    return strndup(first, dot ? (size_t)(dot - first) + 1 : 0);
+    return strdup(peft_model_prefix(model));
 }
 
 /* By their whole names; where none is there, without the encoder's prefix. */

@@ -23,7 +23,7 @@ void peft_file_layers_free(peft_file_layers *found);
 
 /* The first part of the names of the encoder's modules, "bert.", which files of bare encoders leave out: the caller's
  * (free); NULL: out of memory. */
-char *peft_encoder_prefix(peft_model *model);
+char *peft_encoder_prefix(const peft_model *model);
 
 /* The tensor "base_model.model.MODULE.VALUE" by either of the value's names, or NULL. With module "" that of the model,
  * "base_model.VALUE". */

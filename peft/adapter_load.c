@@ -63,7 +63,7 @@ static bool is_of_missing_head(const loading *l, const char *key)
 {
     const size_t common = strlen(PEFT_MODEL_PREFIX);
     if (peft_has_head(l->model) || strncmp(key, PEFT_MODEL_PREFIX, common) != 0) return false;
-    return peft_module_lies_in(key + common, peft_model_head(l->model)) ||
+    return peft_model_is_of_head(l->model, key + common) ||
            peft_is_saved_weight(&l->config->targets, key + common, NULL);
 }
 
@@ -92,15 +92,13 @@ static peft_status match_names(loading *l, peft_error *error)
     size_t unknown, unknown_with;
     peft_status status = find_places(l, "", &unknown, error);
     if (status != PEFT_OK || unknown == 0) return status;
-    char *prefix = peft_encoder_prefix(l->model);
-    if (!prefix) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", peft_safetensors_path(l->file));
+    const char *prefix = peft_model_prefix(l->model);
     status = find_places(l, prefix, &unknown_with, error);
     if (status == PEFT_OK && unknown_with == 0)
         status = peft_note(l->options, error, "%s: its modules lack \"%s\", which was put before them",
                            peft_safetensors_path(l->file), prefix);
     else if (status == PEFT_OK)
         status = find_places(l, "", &unknown, error);
-    free(prefix);
     return status;
 }
 
@@ -122,8 +120,7 @@ static void add_name(name_list *list, const char *name)
  * the adapter's own model has no head or pooler to take biases from. */
 static bool may_lack_bias(const loading *l, const char *weight)
 {
-    return l->lacks_biases || peft_module_lies_in(weight, peft_model_head(l->model)) ||
-           peft_module_lies_in(weight, "pooler");
+    return l->lacks_biases || peft_model_is_of_head(l->model, weight);
 }
 
 static bool is_required(const loading *l, const peft_adapter_tensor *t)
@@ -246,6 +243,7 @@ static peft_status fill(const loading *l, peft_error *error)
         const peft_adapter_tensor *place = l->places[i];
         if (!place) continue;
         status = peft_file_tensor_read_f32(peft_safetensors_at(l->file, i), peft_adapter_tensor_data(place), error);
+        if (place->weight) peft_model_set_given(l->model, place->weight);
     }
     return status;
 }

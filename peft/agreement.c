@@ -6,6 +6,7 @@
 
 #include "ops/rng.h"
 #include "peft/evaluate.h"
+#include "peft/inject.h"
 
 enum { SEQUENCES = 64, LONGEST = 128 };
 
@@ -63,25 +64,34 @@ static peft_status check_alike(const peft_model *first, const peft_model *second
                      peft_model_dir(first), peft_model_dir(second));
 }
 
-static peft_status compare(const peft_predictor *predictor, const peft_model *second, peft_agreement *agreement,
+static peft_status compare(const peft_predictor *predictor, peft_model *second, peft_agreement *agreement,
                            peft_error *error)
 {
-    int64_t count = SEQUENCES * peft_model_num_labels(second);
+    peft_prediction what = peft_has_head(second) ? PEFT_PREDICT_LOGITS : PEFT_PREDICT_EMBEDDING;
+    int64_t count = SEQUENCES * peft_prediction_columns(predictor, what);
     peft_predictor other = *predictor;
     other.model = second;
     peft_tokens tokens;
     float *logits = malloc(2 * (size_t)count * sizeof *logits);
     peft_status status = make_tokens(&tokens, second, error);
     if (!logits) status = peft_fail(error, PEFT_ERR_MEMORY, "compare models: out of memory");
-    if (status == PEFT_OK) status = peft_predict(predictor, PEFT_PREDICT_LOGITS, &tokens, logits, error);
-    if (status == PEFT_OK) status = peft_predict(&other, PEFT_PREDICT_LOGITS, &tokens, logits + count, error);
+    if (status == PEFT_OK) status = peft_predict(predictor, what, &tokens, logits, error);
+    if (status == PEFT_OK) status = peft_predict(&other, what, &tokens, logits + count, error);
     if (status == PEFT_OK) status = measure(logits, logits + count, count, agreement, error);
     free(logits);
     free_tokens(&tokens);
     return status;
 }
 
-peft_status peft_models_compare(peft_context *ctx, const peft_model *first, const peft_model *second,
+/* As the first model's folder makes vectors. */
+static peft_status open_sentence(peft_predictor *predictor, peft_error *error)
+{
+    peft_status status = peft_sentence_open(&predictor->sentence, peft_model_dir(predictor->model), error);
+    if (status) return status;
+    return peft_sentence_fit(predictor->sentence, peft_model_hidden_size(predictor->model), error);
+}
+
+peft_status peft_models_compare(peft_context *ctx, const peft_model *first, peft_model *second,
                                 peft_agreement *agreement, peft_error *error)
 {
     peft_graph *g;
@@ -89,7 +99,10 @@ peft_status peft_models_compare(peft_context *ctx, const peft_model *first, cons
     peft_status status = check_alike(first, second, error);
     if (status == PEFT_OK) status = peft_graph_create(&g, error);
     if (status) return status;
-    status = compare(&(peft_predictor){.ctx = ctx, .g = g, .model = first}, second, agreement, error);
+    peft_predictor predictor = {.ctx = ctx, .g = g, .model = first};
+    if (!peft_has_head(second)) status = open_sentence(&predictor, error);
+    if (status == PEFT_OK) status = compare(&predictor, second, agreement, error);
+    peft_sentence_close(predictor.sentence);
     peft_graph_free(g);
     return status;
 }

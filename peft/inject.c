@@ -175,11 +175,33 @@ static peft_status check_dropout(const peft_variant *variant, const void *option
 
 /* ---- making ---- */
 
+static bool append(json_t *list, const char *name, size_t length)
+{
+    return json_array_append_new(list, json_stringn(name, length)) == 0;
+}
+
 /* The head is trained in full, whether or not the list says so. */
 static json_t *with_head(json_t *names, const char *head)
 {
     json_t *list = names ? json_copy(names) : json_array();
-    if (list && json_array_append_new(list, json_string(head)) == 0) return list;
+    if (list && append(list, head, strlen(head))) return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* What no file has is trained in full, too: an update of it would be of no use without it. */
+static json_t *with_drawn(json_t *names, peft_model *model)
+{
+    int64_t count;
+    const peft_weight *weights = peft_model_weights(model, &count);
+    json_t *list = with_head(names, peft_model_head(model));
+    bool complete = list;
+    for (int64_t k = 0; k < count && complete; k++) {
+        const char *name = weights[k].name, *dot = strrchr(name, '.');
+        if (dot && peft_model_is_drawn(model, &weights[k]) && !in_list(list, name))
+            complete = append(list, name, (size_t)(dot - name));
+    }
+    if (complete) return list;
     json_decref(list);
     return NULL;
 }
@@ -257,7 +279,7 @@ peft_status peft_inject(peft_model *model, const peft_variant *variant, const vo
     if (status == PEFT_OK) status = check_bias(variant, &all, error);
     if (status == PEFT_OK) status = check_dropout(variant, options, error);
     if (status) return status;
-    all.modules_to_save = with_head(all.modules_to_save, peft_model_head(model));
+    all.modules_to_save = with_drawn(all.modules_to_save, model);
     if (!all.modules_to_save) return peft_fail(error, PEFT_ERR_MEMORY, "modules_to_save: out of memory");
     status = inject(model, &(request){variant, options, &all, seed}, adapters, report, error);
     json_decref(all.modules_to_save);

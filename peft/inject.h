@@ -9,11 +9,11 @@ extern "C" {
 #endif
 
 /* Everything between an open model and its training: chooses the layers (peft/target.h), makes adapters for them with
- * start values from `seed`, attaches them, and gives the modules to save, the head among them, and the biases asked for
- * private copies to train. Start values that look at training data (peft_adapters_trace_wish) are set by peft_train.
- * `variant` NULL makes no adapters: *adapters is then NULL. `report` as in peft_targets_find; both it and `targets`
- * (all defaults) may be NULL. The adapters are the caller's; detach or close the model before they are freed. On
- * failure no adapter is attached. */
+ * start values from `seed`, attaches them, and gives the modules to save, the head and what was drawn like it among
+ * them (peft_model_is_drawn), and the biases asked for private copies to train. Start values that look at training data
+ * (peft_adapters_trace_wish) are set by peft_train. `variant` NULL makes no adapters: *adapters is then NULL. `report`
+ * as in peft_targets_find; both it and `targets` (all defaults) may be NULL. The adapters are the caller's; detach or
+ * close the model before they are freed. On failure no adapter is attached. */
 PEFT_API peft_status peft_inject(peft_model *model, const peft_variant *variant, const void *options,
                                  const peft_target_options *targets, uint64_t seed, peft_adapters **adapters,
                                  json_t **report, peft_error *error);

@@ -116,22 +116,29 @@ peft_status peft_load_tokenizer(peft_tokenizer **tokenizer, const peft_model *mo
     return status;
 }
 
+static peft_status open_part(peft_loaded *l, const char *model, peft_model_part part, int64_t labels, peft_error *error)
+{
+    const peft_model_options options = {.num_labels = labels, .regression = labels == 1, .part = part};
+    peft_model_close(l->model);
+    l->model = NULL;
+    return peft_model_open(&l->model, model, &options, error);
+}
+
 /* An adapter may sit on layers of the head, so with one the head is opened whatever it is for. */
 static peft_status open_model(peft_loaded *l, const char *model, const char *adapter, peft_head_use head,
                               int64_t adapter_labels, peft_error *error)
 {
-    const peft_model_options options = {.num_labels = adapter_labels,
-                                        .regression = adapter_labels == 1,
-                                        .without_head = head == PEFT_WITHOUT_HEAD && !adapter};
-    peft_status status = peft_model_open(&l->model, model, &options, error);
+    peft_model_part part = head == PEFT_WITHOUT_HEAD && !adapter ? PEFT_MODEL_HIDDEN : PEFT_MODEL_WITH_HEAD;
+    peft_status status = open_part(l, model, part, adapter_labels, error);
     if (status != PEFT_OK || head == PEFT_WITHOUT_HEAD || adapter_labels || peft_model_has_trained_head(l->model))
         return status;
+    if (head == PEFT_WITH_ANY_HEAD) return open_part(l, model, PEFT_MODEL_ENCODER, 0, error);
     return peft_fail(error, PEFT_ERR_ARGUMENT,
                      "%s has no trained head (%s)%s%s; give an adapter that was trained on a task", model,
                      peft_model_head(l->model), adapter ? ", nor has " : "", adapter ? adapter : "");
 }
 
-/* The notes of the tokenizer, kept as those of the adapter are. */
+/* The notes of model and tokenizer, kept as those of the adapter are. */
 typedef struct note_taker {
     const peft_load_options *options;
     peft_status status;
@@ -142,6 +149,14 @@ static void take_note(void *argument, const char *text)
 {
     note_taker *t = argument;
     if (t->status == PEFT_OK) t->status = peft_note(t->options, t->error, "%s", text);
+}
+
+static peft_status note_model(const peft_loaded *l, peft_head_use head, const peft_load_options *options,
+                              peft_error *error)
+{
+    note_taker taker = {options, PEFT_OK, error};
+    peft_model_notes(l->model, head != PEFT_WITHOUT_HEAD, take_note, &taker);
+    return taker.status;
 }
 
 static peft_status open_tokenizer(peft_loaded *l, const peft_load_options *options, peft_error *error)
@@ -158,8 +173,9 @@ static peft_status load(peft_loaded *l, const char *model, const char *adapter, 
     peft_status status = adapter ? peft_adapter_head_labels(adapter, &adapter_labels, error) : PEFT_OK;
     if (status == PEFT_OK) status = open_model(l, model, adapter, head, adapter_labels, error);
     if (status == PEFT_OK && adapter) status = peft_adapter_load(l->model, adapter, options, &l->adapters, NULL, error);
+    if (status == PEFT_OK) status = note_model(l, head, options, error);
     if (status == PEFT_OK) status = open_tokenizer(l, options, error);
-    if (status == PEFT_OK && head == PEFT_WITH_HEAD)
+    if (status == PEFT_OK && head != PEFT_WITHOUT_HEAD && peft_has_head(l->model))
         status = describe_head(l, model, adapter_labels ? adapter : NULL, error);
     return status;
 }

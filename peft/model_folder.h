@@ -9,7 +9,8 @@ extern "C" {
 #endif
 
 /* Writes all weights as they count now, trained or merged, as PEFT_F32, PEFT_F16 or PEFT_BF16 under the names of the
- * task model, so that AutoModelForSequenceClassification and peft_model_open read the folder; the other settings and
+ * task model, so that AutoModelForSequenceClassification (AutoModel, where it was opened without head) and
+ * peft_model_open read the folder; the other settings and
  * the tokenizer are those of the folder that the model was opened from. Adapters that are attached are left out: merge
  * them before (peft/merge.h). `label_names` [number of labels] go into id2label; NULL: the classes have no names, or
  * there is one score. Makes the folder where there is none. PEFT_ERR_NUMERIC: a weight is beyond the range of the type;

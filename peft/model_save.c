@@ -6,6 +6,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "peft/inject.h"
 #include "peft/model_folder.h"
 #include "peft/output_folder.h"
 
@@ -80,17 +81,28 @@ static bool set_dtype(json_t *config, peft_dtype dtype)
     return !names[dtype] || json_object_set_new(config, "torch_dtype", json_string(names[dtype])) == 0;
 }
 
-/* The classes that wrote the base model and the type of its numbers are not those of this file. */
-static bool describe(json_t *config, const peft_model *model, peft_dtype dtype, char *const *names)
+/* transformers' class for this file. Where the base model has the head, it says so itself. */
+static bool set_architecture(json_t *config, const peft_model *model)
 {
-    static const char *const outdated[] = {"architectures", "dtype", "num_labels", "problem_type", "torch_dtype"};
+    const char *name = peft_model_architecture(model);
+    if (json_object_get(config, "architectures") && peft_model_has_trained_head(model)) return true;
+    return json_object_set_new(config, "architectures", json_pack("[s]", name)) == 0;
+}
+
+/* The type of the base model's numbers and the head's outputs are not those of this file. */
+static bool describe(json_t *config, peft_model *model, peft_dtype dtype, char *const *names)
+{
+    static const char *const outdated[] = {"dtype", "torch_dtype"}, *const of_head[] = {"num_labels", "problem_type"};
     for (size_t k = 0; k < sizeof outdated / sizeof *outdated; k++) json_object_del(config, outdated[k]);
+    if (!set_dtype(config, dtype) || !set_architecture(config, model)) return false;
+    if (!peft_has_head(model)) return true;
+    for (size_t k = 0; k < sizeof of_head / sizeof *of_head; k++) json_object_del(config, of_head[k]);
     int64_t labels = peft_model_num_labels(model);
-    return set_dtype(config, dtype) && set_labels(config, labels, names) &&
+    return set_labels(config, labels, names) &&
            (labels > 1 || json_object_set_new(config, "problem_type", json_string("regression")) == 0);
 }
 
-static peft_status write_config(const peft_model *model, peft_dtype dtype, char *const *names, const char *path,
+static peft_status write_config(peft_model *model, peft_dtype dtype, char *const *names, const char *path,
                                 peft_error *error)
 {
     char *source = NULL;

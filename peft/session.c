@@ -243,6 +243,7 @@ void peft_session_notes(const peft_session *s)
 {
     if (!peft_model_has_trained_head(s->model))
         note(s, "the model has no head for %" PRId64 " labels; it starts from random values", s->corpus.num_labels);
+    peft_model_notes(s->model, true, s->job->note, s->job->note_argument);
     if (s->adapters) peft_adapters_notes(s->adapters, s->job->note, s->job->note_argument);
     if (s->tokenizer) peft_tokenizer_notes(s->tokenizer, s->job->note, s->job->note_argument);
     note_cut(s, "train", s->train);

@@ -14,10 +14,8 @@ bool peft_module_ends_with(const char *name, const char *suffix)
 bool peft_module_lies_in(const char *name, const char *part)
 {
     size_t length = strlen(part);
-    for (const char *at = name; at; at = strchr(at, '.')) {
-        at += *at == '.';
-        if (strncmp(at, part, length) == 0 && (at[length] == '\0' || at[length] == '.')) return true;
-    }
+    for (const char *at = strstr(name, part); at && length; at = strstr(at + 1, part))
+        if (at[length] == '\0' || at[length] == '.') return true;
     return false;
 }
 

@@ -11,7 +11,8 @@
 /* `name` is `suffix` or ends with "." and `suffix`. */
 bool peft_module_ends_with(const char *name, const char *suffix);
 
-/* `name` is, or lies below, a module that is or ends with `part`: bert.pooler.dense with pooler, with bert.pooler. */
+/* `name` is, or lies below, a module whose name ends with `part`: bert.pooler.dense with pooler, with bert.pooler. As
+ * Hugging Face PEFT has it, also within a word: pre_classifier.weight with classifier. */
 bool peft_module_lies_in(const char *name, const char *part);
 
 /* The hidden layer that a module lies in: the first part of its name that is a number. -1: outside of them, as a pooler

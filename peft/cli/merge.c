@@ -7,6 +7,7 @@
 #include "peft/agreement.h"
 #include "peft/cli/arguments.h"
 #include "peft/cli/commands.h"
+#include "peft/inject.h"
 #include "peft/load.h"
 #include "peft/model_folder.h"
 #include "peft/output_folder.h"
@@ -80,9 +81,10 @@ static peft_status compare(const merge_options *o, const peft_loaded *l, const p
 {
     const peft_context_options options = {.threads = (int)arguments->shared.threads, .backend = o->backend};
     peft_context *ctx = NULL;
+    const peft_model_options as_it_is = {.part = peft_has_head(l->model) ? PEFT_MODEL_WITH_HEAD : PEFT_MODEL_ENCODER};
     peft_model *merged = NULL;
     peft_status status = peft_context_open(&ctx, &options, error);
-    if (status == PEFT_OK) status = peft_model_open(&merged, o->output, NULL, error);
+    if (status == PEFT_OK) status = peft_model_open(&merged, o->output, &as_it_is, error);
     if (status == PEFT_OK) status = peft_models_compare(ctx, l->model, merged, agreement, error);
     peft_model_close(merged);
     peft_context_close(ctx);
@@ -146,7 +148,7 @@ static peft_status load(const merge_options *o, peft_loaded *l, peft_output *out
 {
     const peft_load_options options = {.notes = json_array()};
     if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
-    peft_status status = peft_load(l, o->model, o->adapter, PEFT_WITH_HEAD, &options, error);
+    peft_status status = peft_load(l, o->model, o->adapter, PEFT_WITH_ANY_HEAD, &options, error);
     peft_output_notes(output, options.notes);
     json_decref(options.notes);
     return status;

@@ -105,6 +105,38 @@ probabilities() {
     works embed --model headless --text w5
 }
 
+# A base as masked-word checkpoints are: its pooler lies under a name that nobody knows.
+without_pooler() {
+    tiny_model "$1"
+    LC_ALL=C sed 's/"bert\.pooler\.dense/"misc.poolin.dense/g' "$model/model.safetensors" > "$1/model.safetensors"
+}
+
+@test "a base without pooler: drawn with a note, trained, saved, and then no word about it" {
+    without_pooler base
+    works predict --model base --adapter "$lora" --text "w69 w25 w8"
+    [[ "$stderr" == *"2 tensors of the file not used by this model: misc.poolin.dense.bias, misc.poolin.dense.weight"* ]]
+    [[ "$stderr" == *"drawn at random: results are arbitrary until trained: bert.pooler.dense.weight"* ]]
+    works train --model base --task rte --data "$fixtures/glue" --output run --target-modules all-linear --steps 3
+    [[ "$stderr" == *"drawn at random"*"bert.pooler.dense.weight"* ]]
+    jq -e '.modules_to_save == ["bert.pooler.dense", "classifier"]' run/adapter_config.json
+    works predict --model base --adapter run --text "w69 w25 w8"
+    [[ "$stderr" != *"drawn at random"* ]]
+    expected=$output
+    works merge --model base --adapter run --output merged --verify
+    works predict --model merged --text "w69 w25 w8"
+    [ "$output" = "$expected" ]
+    [ -z "$stderr" ]
+}
+
+@test "hidden states need no pooler, and a model of one token type takes no pairs" {
+    without_pooler base
+    works embed --model base --text w5
+    [[ "$stderr" != *pooler* ]]
+    jq '.type_vocab_size = 1' "$model/config.json" > base/config.json
+    peft embed --model base --text w5
+    fails 3 "token_type_embeddings.weight: expected [1, 32], found [2, 32]"
+}
+
 # ---- embed ----
 
 @test "embed: a row for each line, also for an empty one and without a last line end; each of length 1" {

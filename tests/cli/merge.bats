@@ -36,6 +36,15 @@ goldens=$BATS_TEST_DIRNAME/../fixtures/goldens/variants
     works inspect merged
 }
 
+@test "transformers' class is kept where the base has the head, and named where the adapter brings it" {
+    jq '.architectures = ["MyOwnClassifier"]' model/config.json > own.json && cp own.json model/config.json
+    works merge --model model --adapter "$lora" --output merged
+    jq -e '.architectures == ["MyOwnClassifier"]' merged/config.json
+    LC_ALL=C sed -i 's/"classifier\./"classifie_./g' model/model.safetensors
+    works merge --model model --adapter "$lora" --output headed
+    jq -e '.architectures == ["BertForSequenceClassification"]' headed/config.json
+}
+
 @test "a check that does not hold is exit code 1: small updates do not survive few bits" {
     run --separate-stderr "$PEFT" merge --model model --adapter "$goldens/dora/adapter" --output half --dtype bf16 --verify
     [ "$status" -eq 1 ]

@@ -38,7 +38,7 @@ static const char *golden(const char *name)
 
 static void open_model(bool without_head)
 {
-    const peft_model_options options = {.without_head = without_head};
+    const peft_model_options options = {.part = without_head ? PEFT_MODEL_HIDDEN : PEFT_MODEL_WITH_HEAD};
     ck_assert_msg(!peft_model_open(&model, fixture("models", "bert", ""), &options, &error), "%s", error.message);
 }
 

@@ -98,6 +98,26 @@ START_TEST(a_score_is_a_regression)
 }
 END_TEST
 
+START_TEST(an_encoder_stays_one)
+{
+    const peft_model_options options = {.part = PEFT_MODEL_ENCODER};
+    peft_model *model = open_model(NULL, &options);
+    int64_t before, after;
+    peft_model_weights(model, &before);
+    ck_assert(!peft_model_save(model, PEFT_F32, NULL, scratch("encoder"), &error));
+    peft_model_close(model);
+    model = open_model(scratch("encoder"), &options);
+    peft_model_weights(model, &after);
+    ck_assert_int_eq(before, after);
+    ck_assert(!peft_model_has_trained_head(model));
+    peft_model_close(model);
+    json_t *config;
+    ck_assert(!peft_json_load(scratch("encoder/config.json"), &config, &error));
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(config, "architectures"), 0)), "BertModel");
+    json_decref(config);
+}
+END_TEST
+
 START_TEST(failing_allocations_are_reported)
 {
     peft_model *model = open_model(NULL, NULL);
@@ -116,4 +136,4 @@ END_TEST
 
 TEST_MAIN("model_folder", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
           tcase_add_test(tc, a_trained_model_is_read_as_it_was_written); tcase_add_test(tc, a_score_is_a_regression);
-          tcase_add_test(tc, failing_allocations_are_reported))
+          tcase_add_test(tc, an_encoder_stays_one); tcase_add_test(tc, failing_allocations_are_reported))
