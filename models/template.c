@@ -142,13 +142,39 @@ static const struct processor {
     {"TemplateProcessing", read_template},
     {"BertProcessing", read_bert},
     {"RobertaProcessing", read_roberta},
+    {"ByteLevel", read_none}, /* moves offsets only */
     {"null", read_none},
 };
+
+/* Of a Sequence the one that is no ByteLevel; a ByteLevel where there is no other. */
+static peft_status choose_of_sequence(const json_t **processor, peft_error *error)
+{
+    json_t *list = NULL;
+    const json_t *sequence = *processor;
+    peft_status status = peft_json_array(sequence, "processors", &list, "post_processor", error);
+    *processor = NULL;
+    if (status == PEFT_OK && !list)
+        status = peft_fail(error, PEFT_ERR_FORMAT, "post_processor: Sequence: expected processors");
+    for (size_t i = 0; status == PEFT_OK && i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i);
+        const char *type = json_string_value(json_object_get(one, "type"));
+        if (type && strcmp(type, "ByteLevel") == 0) continue;
+        if (*processor)
+            return peft_fail(error, PEFT_ERR_UNSUPPORTED, "post_processor: Sequence: expected one besides ByteLevel");
+        *processor = one;
+    }
+    return status;
+}
 
 peft_status peft_template_read(peft_template *single, peft_template *pair, const json_t *post_processor,
                                int32_t vocab_size, peft_error *error)
 {
     *single = *pair = (peft_template){0};
+    const char *outer = json_string_value(json_object_get(post_processor, "type"));
+    if (outer && strcmp(outer, "Sequence") == 0) {
+        peft_status status = choose_of_sequence(&post_processor, error);
+        if (status) return status;
+    }
     bool none = !post_processor || json_is_null(post_processor);
     const char *type = none ? "null" : json_string_value(json_object_get(post_processor, "type"));
     for (size_t i = 0; type && i < sizeof processors / sizeof processors[0]; i++) {

@@ -25,7 +25,8 @@ typedef struct peft_template {
     size_t num_specials;
 } peft_template;
 
-/* Reads TemplateProcessing, BertProcessing or RobertaProcessing (NULL or null: the texts alone, of types 0 and 1). Ids
+/* Reads TemplateProcessing, BertProcessing or RobertaProcessing, also one in a Sequence with ByteLevel (NULL, null or
+ * ByteLevel: the texts alone, of types 0 and 1). Ids
  * have to be below vocab_size. The texts have to be there once each, the first before the second. */
 peft_status peft_template_read(peft_template *single, peft_template *pair, const json_t *post_processor,
                                int32_t vocab_size, peft_error *error);

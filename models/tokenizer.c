@@ -6,6 +6,7 @@
 
 #include "io/json.h"
 #include "models/added_tokens.h"
+#include "models/byte_level_bpe.h"
 #include "models/special_tokens.h"
 #include "models/template.h"
 #include "models/tokenizer_folder.h"
@@ -13,7 +14,7 @@
 #include "models/unicode.h"
 #include "models/wordpiece.h"
 
-static const peft_tokenizer_kind *const kinds[] = {&peft_wordpiece};
+static const peft_tokenizer_kind *const kinds[] = {&peft_wordpiece, &peft_byte_level_bpe};
 
 struct peft_tokenizer {
     const peft_tokenizer_kind *kind;

@@ -11,15 +11,21 @@ const char *const peft_token_names[PEFT_NUM_TOKEN_NAMES] = {
 };
 
 static const peft_tokenizer_family bert = {
-    "vocab.txt", "BertProcessing", {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}, false};
+    false, "BertProcessing", {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}, false};
 static const peft_tokenizer_family mpnet = {
-    "vocab.txt", "RobertaProcessing", {"<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"}, true};
+    false, "RobertaProcessing", {"<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"}, true};
+
+static const peft_tokenizer_family roberta = {
+    true, "RobertaProcessing", {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"}, false};
+static const peft_tokenizer_family gpt2 = {
+    true, NULL, {"<|endoftext|>", "<|endoftext|>", "<|endoftext|>", NULL, NULL, NULL, NULL}, false};
 
 static const peft_tokenizer_class classes[] = {
     {"Bert", "bert", &bert},         {"DistilBert", "distilbert", &bert},
     {"Electra", "electra", &bert},   {"MobileBert", "mobilebert", &bert},
     {"ConvBert", "convbert", &bert}, {"LayoutLM", "layoutlm", &bert},
-    {"MPNet", "mpnet", &mpnet},
+    {"MPNet", "mpnet", &mpnet},      {"Roberta", "roberta", &roberta},
+    {"GPT2", "gpt2", &gpt2},
 };
 enum { NUM_CLASSES = sizeof classes / sizeof classes[0] };
 

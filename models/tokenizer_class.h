@@ -23,8 +23,8 @@ extern const char *const peft_token_names[PEFT_NUM_TOKEN_NAMES]; /* "bos_token",
 
 /* Classes that work alike. */
 typedef struct peft_tokenizer_family {
-    const char *vocab_file;                   /* vocab.txt or vocab.json */
-    const char *post_processor;               /* its type in tokenizer.json */
+    bool byte_level;                          /* vocab.json and merges.txt, else vocab.txt */
+    const char *post_processor;               /* its type in tokenizer.json; NULL: none */
     const char *tokens[PEFT_NUM_TOKEN_NAMES]; /* where no file names others; NULL: none */
     bool mask_lstrip;                         /* white space before the mask token is taken with it */
 } peft_tokenizer_family;

@@ -5,6 +5,7 @@
 
 #include "io/file.h"
 #include "io/json.h"
+#include "models/byte_level_bpe.h"
 #include "models/special_tokens.h"
 #include "models/vocab_txt.h"
 
@@ -64,17 +65,32 @@ static peft_status read_vocab_txt(folder *f, peft_error *error)
     return status;
 }
 
+static peft_status read_vocab_json(folder *f, peft_error *error)
+{
+    json_t *model = NULL;
+    char *merges = NULL;
+    peft_status status = peft_path_join(f->dir, "merges.txt", &merges, error);
+    if (status == PEFT_OK) status = peft_vocab_json_load(*f->path, merges, &model, error);
+    if (status == PEFT_OK) status = wrap_model(f, model, error);
+    json_decref(model);
+    free(merges);
+    return status;
+}
+
 static peft_status read_root(folder *f, peft_error *error)
 {
+    const peft_tokenizer_class *class = f->sources.class;
+    bool byte_level = class && class->family->byte_level;
+    const char *vocab = byte_level ? "vocab.json" : "vocab.txt";
     peft_status status;
     if (find(f, "tokenizer.json", &status, error)) return peft_json_load(*f->path, &f->root, error);
     if (status) return status;
-    if (f->class_name && !f->sources.class)
+    if (f->class_name && !class)
         return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: tokenizer_class %s needs a tokenizer.json", f->dir,
                          f->class_name);
-    if (find(f, "vocab.txt", &status, error)) return read_vocab_txt(f, error);
+    if (find(f, vocab, &status, error)) return byte_level ? read_vocab_json(f, error) : read_vocab_txt(f, error);
     if (status) return status;
-    return peft_fail(error, PEFT_ERR_FILE, "%s: expected tokenizer.json or vocab.txt, found neither", f->dir);
+    return peft_fail(error, PEFT_ERR_FILE, "%s: expected tokenizer.json or %s, found neither", f->dir, vocab);
 }
 
 /* ---- settings of tokenizer_config.json ---- */
@@ -128,6 +144,13 @@ static peft_status settle_bert(const folder *f, peft_error *error)
     return status ? status : settle(f, part, "strip_accents", "strip_accents", NULL, error);
 }
 
+static peft_status settle_byte_level(const folder *f, peft_error *error)
+{
+    json_t *part = NULL;
+    peft_status status = find_part(f, "pre_tokenizer", "ByteLevel", &part, error);
+    return status || !part ? status : settle(f, part, "add_prefix_space", "add_prefix_space", json_false(), error);
+}
+
 static peft_status settle_side(const folder *f, peft_error *error)
 {
     const char *side = NULL;
@@ -165,7 +188,10 @@ static peft_status note_ignored(const folder *f, peft_error *error)
 
 static peft_status settle_settings(const folder *f, peft_error *error)
 {
-    peft_status status = f->sources.class ? settle_bert(f, error) : PEFT_OK;
+    const peft_tokenizer_class *class = f->sources.class;
+    peft_status status = !class                      ? PEFT_OK
+                         : class->family->byte_level ? settle_byte_level(f, error)
+                                                     : settle_bert(f, error);
     if (status == PEFT_OK) status = settle_side(f, error);
     return status ? status : note_ignored(f, error);
 }
@@ -184,25 +210,42 @@ static const json_t *id_of(const folder *f, const char *text)
     return NULL;
 }
 
-/* The template around the texts, and the unknown token. */
+static peft_status find_needed(const folder *f, int name, const char **text, json_int_t *found, peft_error *error)
+{
+    *text = peft_special_token_text(&f->sources, name);
+    const json_t *id = id_of(f, *text);
+    if (!id) return peft_fail(error, PEFT_ERR_FORMAT, "%s: special token %s is missing", *f->path, *text);
+    *found = json_integer_value(id);
+    return PEFT_OK;
+}
+
+static peft_status add_template(const folder *f, peft_error *error)
+{
+    const char *cls, *sep, *type = f->sources.class->family->post_processor;
+    json_int_t cls_id, sep_id;
+    if (!type) return PEFT_OK;
+    peft_status status = find_needed(f, PEFT_TOKEN_CLS, &cls, &cls_id, error);
+    if (status == PEFT_OK) status = find_needed(f, PEFT_TOKEN_SEP, &sep, &sep_id, error);
+    if (status) return status;
+    json_t *processor = json_pack("{s:s, s:[s, I], s:[s, I]}", "type", type, "cls", cls, cls_id, "sep", sep, sep_id);
+    return json_object_set_new(f->root, "post_processor", processor) ? out_of_memory(f, error) : PEFT_OK;
+}
+
+/* Byte-level tokenizers know every letter. */
+static peft_status add_unknown(const folder *f, peft_error *error)
+{
+    const char *text = peft_special_token_text(&f->sources, PEFT_TOKEN_UNK);
+    json_t *model = json_object_get(f->root, "model");
+    if (f->sources.class->family->byte_level) return PEFT_OK;
+    if (!json_object_get(json_object_get(model, "vocab"), text))
+        return peft_fail(error, PEFT_ERR_FORMAT, "%s: special token %s is missing", *f->path, text);
+    return json_object_set_new(model, "unk_token", json_string(text)) ? out_of_memory(f, error) : PEFT_OK;
+}
+
 static peft_status complete(const folder *f, peft_error *error)
 {
-    static const int needed[] = {PEFT_TOKEN_UNK, PEFT_TOKEN_CLS, PEFT_TOKEN_SEP};
-    const char *texts[3];
-    json_int_t ids[3];
-    json_t *model = json_object_get(f->root, "model");
-    for (int k = 0; k < 3; k++) {
-        texts[k] = peft_special_token_text(&f->sources, needed[k]);
-        const json_t *id = k == 0 ? json_object_get(json_object_get(model, "vocab"), texts[k]) : id_of(f, texts[k]);
-        if (!id) return peft_fail(error, PEFT_ERR_FORMAT, "%s: special token %s is missing", *f->path, texts[k]);
-        ids[k] = json_integer_value(id);
-    }
-    json_t *processor = json_pack("{s:s, s:[s, I], s:[s, I]}", "type", f->sources.class->family->post_processor, "cls",
-                                  texts[1], ids[1], "sep", texts[2], ids[2]);
-    if (json_object_set_new(f->root, "post_processor", processor) ||
-        json_object_set_new(model, "unk_token", json_string(texts[0])))
-        return out_of_memory(f, error);
-    return PEFT_OK;
+    peft_status status = add_unknown(f, error);
+    return status ? status : add_template(f, error);
 }
 
 /* ---- all of it ---- */

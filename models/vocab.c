@@ -206,10 +206,14 @@ int32_t peft_vocab_walk(const peft_vocab *vocab, int32_t node, const char *text,
     return node;
 }
 
+int32_t peft_vocab_id(const peft_vocab *vocab, int32_t node)
+{
+    return node < 0 ? -1 : vocab->ids[node];
+}
+
 int32_t peft_vocab_find(const peft_vocab *vocab, const char *text, size_t bytes)
 {
-    int32_t node = peft_vocab_walk(vocab, PEFT_VOCAB_ROOT, text, bytes);
-    return node < 0 ? -1 : vocab->ids[node];
+    return peft_vocab_id(vocab, peft_vocab_walk(vocab, PEFT_VOCAB_ROOT, text, bytes));
 }
 
 int32_t peft_vocab_longest(const peft_vocab *vocab, int32_t node, const char *text, size_t bytes, size_t *matched)

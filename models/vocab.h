@@ -41,6 +41,9 @@ int32_t peft_vocab_find(const peft_vocab *vocab, const char *text, size_t bytes)
 /* The place after the bytes of `text` when starting at `node`, or -1 where no token begins so. */
 int32_t peft_vocab_walk(const peft_vocab *vocab, int32_t node, const char *text, size_t bytes);
 
+/* Id of the token that ends at a place, or -1; a place of -1 has none. */
+int32_t peft_vocab_id(const peft_vocab *vocab, int32_t node);
+
 /* Id of the token that has the most of `text`, at least a byte, behind the place `node`, or -1; `*matched` is the
  * number of bytes. A node of -1 finds nothing. */
 int32_t peft_vocab_longest(const peft_vocab *vocab, int32_t node, const char *text, size_t bytes, size_t *matched);

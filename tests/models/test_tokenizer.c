@@ -308,7 +308,7 @@ START_TEST(what_changes_ids_is_honoured_or_refused)
         {"normalizer", "\"BertNormalizer\"", PEFT_ERR_FORMAT, "normalizer"},
         {"pre_tokenizer", "null", PEFT_ERR_UNSUPPORTED, "pre_tokenizer: expected type BertPreTokenizer, found none"},
         {"pre_tokenizer.type", "\"Whitespace\"", PEFT_ERR_UNSUPPORTED, "found Whitespace"},
-        {"post_processor.type", "\"Sequence\"", PEFT_ERR_UNSUPPORTED, "post_processor: type Sequence"},
+        {"post_processor.type", "\"Sequence\"", PEFT_ERR_FORMAT, "post_processor: Sequence: expected processors"},
         {"truncation.direction", "\"Up\"", PEFT_ERR_FORMAT, "truncation: direction: expected Left or Right, found Up"},
         {"added_tokens", "{}", PEFT_ERR_FORMAT, "added_tokens"},
         {"added_tokens", "[1]", PEFT_ERR_FORMAT, "added_tokens: expected a list of objects"},
