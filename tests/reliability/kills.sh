@@ -2,6 +2,7 @@
 # Kills training runs and comparisons at random moments, resumes them, and compares bits with those that were left alone.
 #
 #     tests/reliability/kills.sh PROGRAM [RUNS [KILLS_OF_A_COMPARISON [SEED]]]
+# shellcheck source=tests/reliability/tiny.sh
 . "$(dirname "$0")/tiny.sh"
 runs=${2:-200} kills=${3:-20} RANDOM=${4:-1}
 variants=("lora --rank 4" "adalora --orth-reg-weight 0.1" "lora2 --rank 4" "sora" "molora" "full")
