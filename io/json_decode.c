@@ -201,7 +201,8 @@ const char *peft_json_beyond_real(const json_t *value)
 {
     const char *text = json_string_value(value);
     size_t whole_end;
-    if (!text || text[0] != '\0' || json_string_length(value) != 1 + strlen(text + 1)) return NULL;
+    size_t bytes = json_string_length(value);
+    if (!text || bytes == 0 || text[0] != '\0' || bytes != 1 + strlen(text + 1)) return NULL;
     text++;
     return is_named_number(text) || (is_number(text, &whole_end) && !fits_double(text)) ? text : NULL;
 }

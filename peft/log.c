@@ -27,7 +27,8 @@ static bool is_useful(const json_t *line, int64_t step, bool evaluates)
     return !(evaluates && json_integer_value(number) == step && json_object_get(line, "split"));
 }
 
-/* Bytes of the lines to keep, from the first on. A line that a kill cut short is no line. */
+/* Bytes of the lines to keep, from the first on. A line that a kill cut short is no line, nor is one with the zeros
+ * that a machine without power leaves in a file. */
 static long useful_bytes(FILE *file, int64_t step, bool evaluates)
 {
     char *line = NULL;
@@ -35,7 +36,7 @@ static long useful_bytes(FILE *file, int64_t step, bool evaluates)
     long useful = 0;
     ssize_t length;
     while ((length = getline(&line, &capacity, file)) > 0) {
-        json_t *object = line[length - 1] == '\n' ? json_loads(line, 0, NULL) : NULL;
+        json_t *object = line[length - 1] == '\n' ? json_loadb(line, (size_t)length, 0, NULL) : NULL;
         bool keep = is_useful(object, step, evaluates);
         json_decref(object);
         if (!keep) break;

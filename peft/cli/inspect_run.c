@@ -119,10 +119,11 @@ static void print_curve(const json_t *means, FILE *out)
         if (json_number_value(mean) < least) least = json_number_value(mean);
         if (json_number_value(mean) > most) most = json_number_value(mean);
     }
+    double half_range = most / 2 - least / 2; /* the difference of two large numbers may be infinite */
     fputs("loss ", out);
     json_array_foreach(means, index, mean)
     {
-        double height = most > least ? (json_number_value(mean) - least) / (most - least) : 0;
+        double height = half_range > 0 ? (json_number_value(mean) / 2 - least / 2) / half_range : 0;
         fputs(bars[(int)(height * (NUM_BARS - 1) + 0.5)], out);
     }
     fprintf(out, " %.4f -> %.4f\n", json_number_value(json_array_get(means, 0)),
