@@ -1,10 +1,12 @@
 #include "peft/run_json.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "io/file.h"
+#include "io/json.h"
 #include "peft/machine.h"
 
 json_t *peft_scores_json(const peft_scores *scores)
@@ -66,4 +68,38 @@ peft_status peft_run_json(const peft_session *s, const peft_progress_state *stat
         "versions", peft_machine_versions(), "cpu", peft_machine_cpu(s->ctx), "fingerprints", s->fingerprints,
         "options", job->settings);
     return *summary ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "run.json: out of memory");
+}
+
+/* ---- reading ---- */
+
+static peft_status check_metrics(const json_t *run, const char *where, peft_error *error)
+{
+    json_t *metrics = NULL, *value;
+    const char *name;
+    peft_status status = peft_json_object(run, "metrics", &metrics, where, error);
+    json_object_foreach(metrics, name, value)
+    {
+        char text[PEFT_JSON_TEXT];
+        if (json_is_number(value)) continue;
+        return peft_fail(error, PEFT_ERR_FORMAT, "%s: metrics: %s: expected a number, found %s", where, name,
+                         peft_json_text(value, text));
+    }
+    return status;
+}
+
+peft_status peft_run_json_check(const json_t *run, const char *where, peft_error *error)
+{
+    static const char *const counts[] = {
+        "trainable_parameters", "peak_memory_bytes", "tokens", "steps", "best_step", "seed"};
+    static const char *const texts[] = {"task", "variant", "model"};
+    static const char *const amounts[] = {"train_seconds", "tokens_per_second"};
+    const int64_t most = (int64_t)1 << 53; /* larger ones are not exact as JSON's numbers */
+    peft_status status = check_metrics(run, where, error);
+    for (size_t k = 0; status == PEFT_OK && k < sizeof counts / sizeof *counts; k++)
+        status = peft_json_int(run, counts[k], 0, most, &(int64_t){0}, where, error);
+    for (size_t k = 0; status == PEFT_OK && k < sizeof texts / sizeof *texts; k++)
+        status = peft_json_string(run, texts[k], &(const char *){NULL}, where, error);
+    for (size_t k = 0; status == PEFT_OK && k < sizeof amounts / sizeof *amounts; k++)
+        status = peft_json_double(run, amounts[k], 0, (double)INFINITY, &(double){0}, where, error);
+    return status;
 }

@@ -7,6 +7,7 @@
 #include "peft/cli/inspect.h"
 #include "peft/cli/json_lines.h"
 #include "peft/cli/run_summary.h"
+#include "peft/run_json.h"
 
 /* ---- log.jsonl ---- */
 
@@ -76,7 +77,11 @@ static peft_status describe_summary(const char *path, json_t *document, peft_err
 {
     json_t *summary;
     peft_status status = peft_json_load(path, &summary, error);
-    if (status != PEFT_OK) return status;
+    if (status == PEFT_OK) status = peft_run_json_check(summary, path, error);
+    if (status != PEFT_OK) {
+        json_decref(summary);
+        return status;
+    }
     if (json_object_set_new(document, "summary", summary) == 0) return PEFT_OK;
     return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
 }

@@ -252,6 +252,21 @@ same_result() {
     same_result runs/sst2/lora/seed0 open/sst2/lora/seed0
 }
 
+@test "a run.json that cannot be is a failed run, by the key" {
+    compares --tasks sst2 --variants head --seeds 0,1 --steps 1 --output runs
+    for change in '.trainable_parameters = 1e300' '.steps = -1' '.metrics.accuracy = "1"' '.train_seconds = []' '.seed = 1.5'; do
+        cp runs/sst2/head/seed0/run.json sound.json
+        jq "$change" sound.json > runs/sst2/head/seed0/run.json
+        peft compare "${common[@]}" --tasks sst2 --variants head --seeds 0,1 --steps 1 --output runs --resume
+        [ "$status" -eq 1 ]
+        key=${change%% *}
+        [[ "$stderr" == *"runs/sst2/head/seed0"*"${key##*.}: expected a"* ]]
+        peft inspect runs/sst2/head/seed0
+        [ "$status" -eq 3 ]
+        cp sound.json runs/sst2/head/seed0/run.json
+    done
+}
+
 # ---- what is refused ----
 
 @test "whose folder it is: a model's, another comparison's, other files" {

@@ -11,6 +11,7 @@
 #include "peft/cli/compare/log_tail.h"
 #include "peft/cli/signals.h"
 #include "peft/corpus.h"
+#include "peft/run_json.h"
 
 static const char SETTINGS[] = "settings.json", MESSAGES[] = "messages.txt", RUN[] = "run.json",
                   CHECKPOINT[] = "checkpoint/checkpoint.safetensors";
@@ -123,7 +124,12 @@ static void finish(peft_compare_run *run)
 {
     peft_error error = {0};
     run->state = PEFT_RUN_DONE;
-    if (load(run->folder, RUN, &run->summary, &error) != PEFT_OK) peft_compare_run_fail(run, error.message);
+    peft_status status = load(run->folder, RUN, &run->summary, &error);
+    if (status == PEFT_OK) status = peft_run_json_check(run->summary, run->folder, &error);
+    if (status == PEFT_OK) return;
+    json_decref(run->summary);
+    run->summary = NULL;
+    peft_compare_run_fail(run, error.message);
 }
 
 peft_status peft_compare_run_look(peft_compare_run *run, const peft_compare_how *how, peft_error *error)
