@@ -52,7 +52,7 @@ static peft_status check(int64_t m, int64_t n, const double *a, peft_error *erro
                          (long long)m, (long long)n);
     for (int64_t i = 0; i < m * n; i++)
         if (!isfinite(a[i])) return peft_fail(error, PEFT_ERR_NUMERIC, "a value of the matrix is %g", a[i]);
-    return PEFT_OK;
+    return peft_gemm_reserve(1, error); /* LAPACK multiplies by BLIS, too */
 }
 
 /* Numbers and, behind them, indices to work with; one block. NULL: out of memory. */

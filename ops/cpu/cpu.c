@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "ops/cpu/room.h"
+
 /* ---- what the backends share ---- */
 
 peft_status peft_cpu_open(peft_cpu *cpu, int threads, peft_error *error)
 {
     *cpu = (peft_cpu){0};
-    return peft_team_open(&cpu->team, threads, error);
+    peft_status status = peft_team_open(&cpu->team, threads, error);
+    return status == PEFT_OK ? peft_gemm_reserve(threads, error) : status;
 }
 
 void peft_cpu_close(peft_cpu *cpu)
@@ -25,7 +28,8 @@ static peft_status open_cpu(void **state, peft_dtype dtype, int threads, peft_er
     peft_cpu *cpu = calloc(1, sizeof *cpu);
     peft_status status =
         cpu ? peft_cpu_open(cpu, threads, error) : peft_fail(error, PEFT_ERR_MEMORY, "context: out of memory");
-    if (status != PEFT_OK) {
+    if (status != PEFT_OK && cpu) {
+        peft_cpu_close(cpu);
         free(cpu);
         cpu = NULL;
     }
@@ -50,8 +54,11 @@ peft_status peft_cpu_reserve(void *state, size_t bytes, char **buffer, peft_erro
     enum { PAGE = 4096, HUGE_PAGE = 1 << 21 };
     peft_cpu *cpu = state;
     free(cpu->buffer);
+    *buffer = cpu->buffer = NULL;
     size_t page = bytes < HUGE_PAGE ? PAGE : HUGE_PAGE;
-    *buffer = cpu->buffer = aligned_alloc(page, (bytes / page + 1) * page);
+    size_t whole = (bytes / page + 1) * page;
+    /* What kernels' libraries allocate while they run is little, but they do not look whether they got it. */
+    if (peft_has_room(whole + page + PEFT_ROOM_FOR_LITTLE)) *buffer = cpu->buffer = aligned_alloc(page, whole);
     if (!cpu->buffer)
         return peft_fail(error, PEFT_ERR_MEMORY,
                          "run: the plan needs %zu bytes, which this machine does not give; "

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "ops/status.h"
+
 /* The names are those of the kernels. */
 typedef enum peft_gemm_arch {
     PEFT_GEMM_avx512,
@@ -21,6 +23,10 @@ typedef struct peft_gemm_shape {
     int64_t m, n, k;
     int64_t row_a, column_a, row_b, column_b, row_c, column_c; /* strides, in elements */
 } peft_gemm_shape;
+
+/* Has BLIS take the memory into which so many threads at once pack their matrices: later it would end the process where
+ * there is none. It keeps it, for all contexts. PEFT_ERR_MEMORY: there is not enough. */
+peft_status peft_gemm_reserve(int threads, peft_error *error);
 
 void peft_gemm_f32(peft_gemm_arch arch, const peft_gemm_shape *s, float alpha, const float *a, const float *b,
                    float beta, float *c);

@@ -1,6 +1,8 @@
 /* The only file that knows oneDNN, by the C interface of its version 2. */
 #include "ops/onednn/dnnl.h"
 
+#include "ops/cpu/room.h"
+
 #include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <sched.h>
@@ -71,6 +73,30 @@ static bool find_openmp(void *handle, const char *name, void *function)
     return find(RTLD_DEFAULT, name, function) || find(handle, name, function);
 }
 
+/* Of an error of dlopen: is the library there, but no memory for it? */
+static bool lacks_memory(const char *error)
+{
+    static const char *const signs[] = {"failed to map", "annot allocate memory", "cannot map zero-fill pages",
+                                        "cannot change memory protections"};
+    for (size_t k = 0; k < sizeof signs / sizeof *signs; k++)
+        if (strstr(error, signs[k]) && !strstr(error, "static TLS")) return true;
+    return false;
+}
+
+/* It does not look whether it gets the memory for the code that it makes, for one product a few megabytes. */
+static bool has_room(void)
+{
+    enum { CODE = 24 << 20 };
+    return peft_has_room(CODE);
+}
+
+static peft_status no_room(peft_error *error)
+{
+    return peft_fail(
+        error, PEFT_ERR_MEMORY,
+        "oneDNN: there is too little memory for it; give more, or take another backend (--backend avx512)");
+}
+
 static void library_close(library *l)
 {
     if (l->handle) dlclose(l->handle);
@@ -81,9 +107,12 @@ static void library_close(library *l)
 static peft_status library_open(library *l, peft_error *error)
 {
     *l = (library){.handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)};
-    if (!l->handle)
-        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "oneDNN: %s; install it (Debian: libdnnl%d)", dlerror(),
+    if (!l->handle) {
+        const char *reason = dlerror();
+        if (lacks_memory(reason)) return no_room(error);
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "oneDNN: %s; install it (Debian: libdnnl%d)", reason,
                          DNNL_VERSION_MAJOR);
+    }
     const char *missing = NULL;
 #define X(name)                                                                                                        \
     if (!find(l->handle, "dnnl_" #name, &l->name)) missing = "dnnl_" #name;
@@ -94,8 +123,10 @@ static peft_status library_open(library *l, peft_error *error)
     X(omp_get_max_threads)
     X(omp_set_num_threads)
 #undef X
-    if (!missing) return PEFT_OK;
+    bool fits = has_room();
+    if (!missing && fits) return PEFT_OK;
     library_close(l);
+    if (!fits) return no_room(error);
     return peft_fail(error, PEFT_ERR_UNSUPPORTED, "oneDNN: " LIBRARY " lacks %s; expected one built with OpenMP",
                      missing);
 }
@@ -203,7 +234,7 @@ peft_status peft_dnnl_open(peft_dnnl **d, peft_dtype dtype, int threads, peft_er
     made->type = dtype == PEFT_BF16 ? dnnl_bf16 : dnnl_f32;
     made->threads = threads;
     made->streams = streams;
-    dnnl_status_t code = made->l.engine_create(&made->engine, dnnl_cpu, 0);
+    dnnl_status_t code = has_room() ? made->l.engine_create(&made->engine, dnnl_cpu, 0) : dnnl_out_of_memory;
     for (int k = 0; !code && k < threads; k++)
         code = made->l.stream_create(&streams[k], made->engine, dnnl_stream_default_flags);
     if (code) {
@@ -324,7 +355,7 @@ static dnnl_status_t make_product(const peft_dnnl *d, const family *f, peft_dnnl
 {
     descriptions args;
     dnnl_primitive_desc_t desc = NULL;
-    dnnl_status_t code = describe(d, f, rows, form, args, &desc);
+    dnnl_status_t code = has_room() ? describe(d, f, rows, form, args, &desc) : dnnl_out_of_memory;
     if (!code) code = make_memories(d, args, p);
     if (!code) p->scratch_bytes = d->l.memory_desc_get_size(&args[ARGUMENT_SCRATCH]);
     if (!code) code = d->l.primitive_create(&p->primitive, desc);
@@ -337,7 +368,8 @@ static dnnl_status_t choose_packed(const peft_dnnl *d, family *f)
 {
     descriptions args;
     dnnl_primitive_desc_t desc = NULL;
-    dnnl_status_t code = plain(&d->l, &f->packed, f->k, f->n, d->type, dnnl_format_tag_any);
+    dnnl_status_t code =
+        has_room() ? plain(&d->l, &f->packed, f->k, f->n, d->type, dnnl_format_tag_any) : dnnl_out_of_memory;
     if (!code) code = describe(d, f, PEFT_DNNL_MOST, PEFT_DNNL_SET, args, &desc);
     if (!code) f->packed = *d->l.primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
     if (desc) d->l.primitive_desc_destroy(desc);
@@ -375,7 +407,8 @@ static dnnl_status_t make_reorder(const peft_dnnl *d, const dnnl_memory_desc_t *
                                   dnnl_primitive_t *reorder)
 {
     dnnl_primitive_desc_t desc = NULL;
-    dnnl_status_t code = d->l.reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine, NULL);
+    dnnl_status_t code = has_room() ? d->l.reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine, NULL)
+                                    : dnnl_out_of_memory;
     if (!code) code = d->l.primitive_create(reorder, desc);
     if (desc) d->l.primitive_desc_destroy(desc);
     return code;
