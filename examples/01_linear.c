@@ -37,8 +37,8 @@ static peft_adapters *make_adapter(void)
 {
     peft_error error = {0};
     const peft_variant *lora = peft_variant_find("lora");
-    void *options = calloc(1, lora->options_bytes);
-    check(peft_options_init(lora->options, options, &error), &error);
+    void *options = malloc(lora->options_bytes);
+    check(peft_variant_options_init(lora, options, &error), &error);
     check(peft_options_set_text(lora->options, options, "rank", "2", &error), &error);
     const peft_layer layer = {"layer", IN, OUT};
     peft_adapters *adapters;

@@ -29,7 +29,7 @@ int main(int argc, char **argv)
     peft_error error = {0};
 
     /* Options are data: the same names as the command's flags and the configuration file's keys. */
-    peft_status status = peft_options_init(lora->options, lora_options, &error);
+    peft_status status = peft_variant_options_init(lora, lora_options, &error);
     if (status == PEFT_OK) status = peft_options_init(peft_train_option_table, &train, &error);
     if (status == PEFT_OK) status = peft_options_init(peft_data_option_table, &data, &error);
     if (status == PEFT_OK) status = peft_options_init(peft_target_option_table, &targets, &error);

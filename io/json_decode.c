@@ -1,10 +1,11 @@
 #include "io/json_decode.h"
 
-#include <locale.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "io/number.h"
 
 /* A word outside of strings that jansson refuses, and what makes it take it: text put before and after it. */
 typedef struct mend {
@@ -53,14 +54,10 @@ static bool fits_int64(const char *word)
     return count != limit ? count < limit : strcmp(digits, negative ? least : most) <= 0;
 }
 
-/* In the "C" locale, whatever the program's is: see read_number in option_kind.c. */
 static bool fits_double(const char *word)
 {
-    locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!c_locale) return true;
-    double value = strtod_l(word, NULL, c_locale);
-    freelocale(c_locale);
-    return isfinite(value);
+    double value;
+    return peft_number_read(word, &value) && isfinite(value);
 }
 
 static bool is_named_number(const char *word)

@@ -1,11 +1,11 @@
 #include "io/option_kind.h"
 
 #include "io/json.h"
+#include "io/number.h"
 #include "ops/nearest.h"
 
 #include <errno.h>
 #include <float.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,19 +102,6 @@ static bool read_integer(const char *text, int64_t *value)
     return errno == 0 && end != text && *end == '\0';
 }
 
-/* In the "C" locale whatever the caller's program has set, so that 0.5 is not read as 0 where the decimal sign is a
- * comma. glibc and musl hand out a built-in object for it: nothing is allocated. */
-static bool read_number(const char *text, double *value)
-{
-    char *end;
-    if (!only(text, "0123456789+-.eE")) return false;
-    locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!c_locale) return false;
-    *value = strtod_l(text, &end, c_locale);
-    freelocale(c_locale);
-    return end != text && *end == '\0' && isfinite(*value);
-}
-
 static peft_status int_from_text(const peft_option *option, void *field, const char *text, peft_error *error)
 {
     int64_t value;
@@ -139,7 +126,8 @@ static json_t *int_to_json(const void *field)
 static peft_status float_from_text(const peft_option *option, void *field, const char *text, peft_error *error)
 {
     double value;
-    if (!read_number(text, &value) || !in_range(option, value)) return unexpected_text(option, text, error);
+    if (!peft_number_read(text, &value) || !isfinite(value) || !in_range(option, value))
+        return unexpected_text(option, text, error);
     *(double *)field = value;
     return PEFT_OK;
 }

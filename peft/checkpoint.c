@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 
@@ -295,5 +296,30 @@ peft_status peft_checkpoint_load(const char *path, peft_trainer *t, peft_progres
     if (status == PEFT_OK) take_over(t, state, &n);
     free_entries(&e);
     peft_safetensors_close(file);
+    return status;
+}
+
+static peft_status look_for_setting(const char *path, const char *setting, bool *known, peft_error *error)
+{
+    peft_safetensors *file;
+    json_t *settings = NULL;
+    if (!peft_file_exists(path)) return PEFT_OK;
+    peft_status status = peft_safetensors_open(path, &file, error);
+    if (status != PEFT_OK) return status;
+    const char *text = peft_safetensors_metadata(file, "settings");
+    if (text) status = peft_json_parse(text, strlen(text), path, &settings, error);
+    if (settings) *known = json_object_get(settings, setting) != NULL;
+    json_decref(settings);
+    peft_safetensors_close(file);
+    return status;
+}
+
+peft_status peft_checkpoint_knows(const char *run_folder, const char *setting, bool *known, peft_error *error)
+{
+    char *path = NULL;
+    *known = true;
+    peft_status status = peft_path_join(run_folder, "checkpoint/checkpoint.safetensors", &path, error);
+    if (status == PEFT_OK) status = look_for_setting(path, setting, known, error);
+    free(path);
     return status;
 }

@@ -33,4 +33,7 @@ peft_status peft_checkpoint_save(const char *path, peft_trainer *trainer, const 
 peft_status peft_checkpoint_load(const char *path, peft_trainer *trainer, peft_progress_state *state,
                                  const char *settings, peft_error *error);
 
+/* Does the checkpoint of the run in this folder record a setting of that name? True where there is no checkpoint. */
+peft_status peft_checkpoint_knows(const char *run_folder, const char *setting, bool *known, peft_error *error);
+
 #endif

@@ -276,7 +276,7 @@ peft_status peft_adapter_config_init(peft_adapter_config *config, const peft_var
     if (status == PEFT_OK) status = peft_options_init(peft_target_option_table, &config->targets, error);
     if (status == PEFT_OK && variant) {
         config->options = calloc(1, variant->options_bytes);
-        status = config->options ? peft_options_init(variant->options, config->options, error)
+        status = config->options ? peft_variant_options_init(variant, config->options, error)
                                  : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", variant->name);
     }
     if (status != PEFT_OK) peft_adapter_config_free(config);

@@ -4,64 +4,77 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "ops/nearest.h"
 
 #define AT(field) .offset = offsetof(peft_data_options, field)
 
-const peft_option peft_data_option_table[] = {
-    {.name = "task",
-     .elsewhere = "task_name",
-     .type = PEFT_OPTION_STRING,
-     AT(task),
-     .placeholder = "NAME",
-     .help = "task, one of `peft tasks`",
-     .group = "Data"},
-    {.name = "data",
-     .type = PEFT_OPTION_STRING,
-     AT(data),
-     .placeholder = "DIR",
-     .help = "folder with a folder for each task, in GLUE's layout (RTE/train.tsv, ...)",
-     .group = "Data"},
-    {.name = "train",
-     .type = PEFT_OPTION_STRING,
-     AT(train),
-     .placeholder = "FILE",
-     .help = "own training file instead of a task: .csv, .tsv or .jsonl",
-     .group = "Data"},
-    {.name = "dev",
-     .type = PEFT_OPTION_STRING,
-     AT(dev),
-     .placeholder = "FILE",
-     .help = "own file to evaluate on",
-     .group = "Data"},
-    {.name = "text_column",
-     .type = PEFT_OPTION_STRING,
-     AT(text_column),
-     .initial = "text",
-     .placeholder = "NAME",
-     .help = "column of own files with the text",
-     .group = "Data"},
-    {.name = "text_pair_column",
-     .type = PEFT_OPTION_STRING,
-     AT(text_pair_column),
-     .placeholder = "NAME",
-     .help = "column with the second text of a pair",
-     .group = "Data"},
-    {.name = "label_column",
-     .type = PEFT_OPTION_STRING,
-     AT(label_column),
-     .initial = "label",
-     .placeholder = "NAME",
-     .help = "column with the label",
-     .group = "Data"},
-    {.name = "regression",
-     .type = PEFT_OPTION_BOOL,
-     AT(regression),
-     .initial = "false",
-     .help = "the labels of own files are numbers, not classes",
-     .group = "Data"},
-    {0}};
+#define READ_OPTIONS                                                                                                   \
+    {.name = "task",                                                                                                   \
+     .elsewhere = "task_name",                                                                                         \
+     .type = PEFT_OPTION_STRING,                                                                                       \
+     AT(task),                                                                                                         \
+     .placeholder = "NAME",                                                                                            \
+     .help = "task, one of `peft tasks`",                                                                              \
+     .group = "Data"},                                                                                                 \
+        {.name = "data",                                                                                               \
+         .type = PEFT_OPTION_STRING,                                                                                   \
+         AT(data),                                                                                                     \
+         .placeholder = "DIR",                                                                                         \
+         .help = "folder with a folder for each task, in GLUE's layout (RTE/train.tsv, ...)",                          \
+         .group = "Data"},                                                                                             \
+        {.name = "train",                                                                                              \
+         .type = PEFT_OPTION_STRING,                                                                                   \
+         AT(train),                                                                                                    \
+         .placeholder = "FILE",                                                                                        \
+         .help = "own training file instead of a task: .csv, .tsv or .jsonl",                                          \
+         .group = "Data"},                                                                                             \
+        {.name = "dev",                                                                                                \
+         .type = PEFT_OPTION_STRING,                                                                                   \
+         AT(dev),                                                                                                      \
+         .placeholder = "FILE",                                                                                        \
+         .help = "own file to evaluate on",                                                                            \
+         .group = "Data"},                                                                                             \
+        {.name = "text_column",                                                                                        \
+         .type = PEFT_OPTION_STRING,                                                                                   \
+         AT(text_column),                                                                                              \
+         .initial = "text",                                                                                            \
+         .placeholder = "NAME",                                                                                        \
+         .help = "column of own files with the text",                                                                  \
+         .group = "Data"},                                                                                             \
+        {.name = "text_pair_column",                                                                                   \
+         .type = PEFT_OPTION_STRING,                                                                                   \
+         AT(text_pair_column),                                                                                         \
+         .placeholder = "NAME",                                                                                        \
+         .help = "column with the second text of a pair",                                                              \
+         .group = "Data"},                                                                                             \
+        {.name = "label_column",                                                                                       \
+         .type = PEFT_OPTION_STRING,                                                                                   \
+         AT(label_column),                                                                                             \
+         .initial = "label",                                                                                           \
+         .placeholder = "NAME",                                                                                        \
+         .help = "column with the label",                                                                              \
+         .group = "Data"},                                                                                             \
+        {.name = "regression",                                                                                         \
+         .type = PEFT_OPTION_BOOL,                                                                                     \
+         AT(regression),                                                                                               \
+         .initial = "false",                                                                                           \
+         .help = "the labels of own files are numbers, not classes",                                                   \
+         .group = "Data"},                                                                                             \
+        {.name = "no_quoting",                                                                                         \
+         .type = PEFT_OPTION_BOOL,                                                                                     \
+         AT(no_quoting),                                                                                               \
+         .initial = "false",                                                                                           \
+         .help = "in own .csv and .tsv files a quote is a letter like any other",                                      \
+         .group = "Data"},                                                                                             \
+    {                                                                                                                  \
+        .name = "positive_class", .type = PEFT_OPTION_STRING, AT(positive_class), .placeholder = "NAME",               \
+        .help = "of two classes, the one that f1 is about; the second if not set", .group = "Data"                     \
+    }
 
-const peft_option peft_draw_option_table[] = {{.name = "max_train",
+const peft_option peft_read_option_table[] = {READ_OPTIONS, {0}};
+
+const peft_option peft_data_option_table[] = {READ_OPTIONS,
+                                              {.name = "max_train",
                                                .type = PEFT_OPTION_INT,
                                                AT(max_train),
                                                .initial = "0",
@@ -123,6 +136,8 @@ static peft_status open_task(peft_corpus *c, const peft_data_options *o, const p
     peft_status status = PEFT_OK;
     if (wanted->train) status = peft_dataset_load(c->task, o->data, "train", &c->train, error);
     if (status == PEFT_OK && wanted->dev) status = peft_dataset_load(c->task, o->data, wanted->dev, &c->dev, error);
+    if (status == PEFT_OK && c->train) status = peft_dataset_adopt_names(c->train, &wanted->of_model, error);
+    if (status == PEFT_OK && c->dev) status = peft_dataset_adopt_names(c->dev, &wanted->of_model, error);
     return status;
 }
 
@@ -134,6 +149,16 @@ static void choose_metrics(peft_corpus *c)
     memcpy(c->metrics, c->regression ? of_scores : c->num_labels == 2 ? of_two : of_more, sizeof c->metrics);
 }
 
+/* A single class teaches nothing. */
+static peft_status check_several(const peft_dataset *train, const char *path, peft_error *error)
+{
+    for (size_t i = 1; i < train->count; i++)
+        if (!train->classes || train->classes[i] != train->classes[0]) return PEFT_OK;
+    if (!train->classes) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_FORMAT, "%s: labels: expected 2 different ones or more, found \"%s\" alone", path,
+                     train->label_names[train->classes[0]]);
+}
+
 static peft_status open_own(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
                             peft_error *error)
 {
@@ -143,10 +168,13 @@ static peft_status open_own(peft_corpus *c, const peft_data_options *o, const pe
                                     .text_pair = o->text_pair_column,
                                     .label = o->label_column,
                                     .regression = o->regression,
+                                    .quoting = c->quoting,
                                     .label_names = wanted->label_names,
-                                    .num_labels = wanted->num_labels};
+                                    .num_labels = wanted->num_labels,
+                                    .of_model = wanted->of_model};
     peft_status status = PEFT_OK;
     if (o->train) status = peft_dataset_load_file(o->train, &columns, &c->train, error);
+    if (status == PEFT_OK && wanted->train) status = check_several(c->train, o->train, error);
     if (status == PEFT_OK && wanted->dev) {
         if (c->train && !columns.label_names) {
             columns.label_names = (const char *const *)c->train->label_names;
@@ -161,6 +189,52 @@ static peft_status open_own(peft_corpus *c, const peft_data_options *o, const pe
     c->num_labels = any ? (int64_t)any->num_labels : 0;
     choose_metrics(c);
     return PEFT_OK;
+}
+
+static const peft_dataset *any_part(const peft_corpus *c)
+{
+    return c->train ? c->train : c->dev;
+}
+
+static peft_status find_positive(peft_corpus *c, const char *name, peft_error *error)
+{
+    const peft_dataset *any = any_part(c);
+    const peft_names names = {any->label_names, any->num_labels, sizeof *any->label_names};
+    c->positive = (int32_t)peft_names_find(&names, name);
+    if (c->positive < 2) return PEFT_OK;
+    c->positive = 1;
+    return peft_fail_unknown(error, PEFT_ERR_ARGUMENT, "--positive-class: class", name, &names);
+}
+
+/* Of a task's own classes the second is meant, wherever a model's order has put it. */
+static peft_status choose_positive(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
+                                   peft_error *error)
+{
+    const peft_dataset *any = any_part(c);
+    c->positive = 1;
+    if (!any || c->num_labels != 2 || !any->label_names)
+        return o->positive_class
+                   ? peft_fail(error, PEFT_ERR_ARGUMENT, "--positive-class %s goes with two classes, found %lld %s",
+                               o->positive_class, (long long)c->num_labels, c->regression ? "score" : "classes")
+                   : PEFT_OK;
+    if (o->positive_class) return find_positive(c, o->positive_class, error);
+    if (wanted->positive_class) return find_positive(c, wanted->positive_class, error);
+    if (any->order != PEFT_CLASSES_OF_MODEL || !c->task) return PEFT_OK;
+    for (int32_t k = 0; k < 2; k++) {
+        char *name = peft_label_key(any->label_names[k]), *second = peft_label_key(c->task->labels[1].name);
+        if (name && second && strcmp(name, second) == 0) c->positive = k;
+        free(name);
+        free(second);
+    }
+    return PEFT_OK;
+}
+
+const char *peft_corpus_positive(const peft_corpus *c)
+{
+    const peft_dataset *any = any_part(c);
+    for (size_t k = 0; any && any->label_names && c->metrics[k]; k++)
+        if (strcmp(c->metrics[k], "f1") == 0) return any->label_names[c->positive];
+    return NULL;
 }
 
 static void replace_train(peft_corpus *c, peft_dataset *part)
@@ -199,9 +273,11 @@ peft_status peft_corpus_open(peft_corpus *c, const peft_data_options *o, const p
     *c = (peft_corpus){0};
     peft_status status = peft_data_options_check(o, error);
     if (status != PEFT_OK) return status;
+    c->quoting = o->no_quoting ? PEFT_UNQUOTED : wanted->quoting;
     status = o->task ? open_task(c, o, wanted, error) : open_own(c, o, wanted, error);
     if (status == PEFT_OK && c->train) status = peft_corpus_path(o, "train", &c->train_path, error);
     if (status == PEFT_OK && c->dev) status = peft_corpus_path(o, wanted->dev, &c->dev_path, error);
+    if (status == PEFT_OK) status = choose_positive(c, o, wanted, error);
     if (status == PEFT_OK) status = hold_out(c, o->max_train, wanted, error);
     if (status == PEFT_OK) status = cut_train(c, o->max_train, wanted->seed, error);
     if (status != PEFT_OK) peft_corpus_close(c);

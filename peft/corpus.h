@@ -4,6 +4,7 @@
 
 #include "io/option.h"
 #include "tasks/dataset.h"
+#include "variants/variant.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,12 +14,14 @@ typedef struct peft_data_options {
     char *task, *data; /* a known task, and the folder that holds its folder */
     char *train, *dev; /* or files of one's own: .csv, .tsv, .jsonl */
     char *text_column, *text_pair_column, *label_column;
-    bool regression;   /* labels of own files are numbers */
-    int64_t max_train; /* examples to train on, drawn with the seed; 0: all */
+    bool regression;      /* labels of own files are numbers */
+    bool no_quoting;      /* quotes in own .csv and .tsv files are letters like others */
+    char *positive_class; /* of two, the one that f1 is about; NULL: the second, or the task's */
+    int64_t max_train;    /* examples to train on, drawn with the seed; 0: all */
 } peft_data_options;
 
-PEFT_API extern const peft_option peft_data_option_table[]; /* all but max_train */
-PEFT_API extern const peft_option peft_draw_option_table[]; /* max_train */
+PEFT_API extern const peft_option peft_data_option_table[]; /* of the whole struct */
+extern const peft_option peft_read_option_table[];          /* all but max_train: what evaluation takes */
 
 /* PEFT_ERR_ARGUMENT: neither a task nor files, or both; a task without its folder. No file is looked at. */
 PEFT_API peft_status peft_data_options_check(const peft_data_options *options, peft_error *error);
@@ -33,6 +36,8 @@ typedef struct peft_corpus {
     const char *name;      /* of the task, or "own" */
     bool regression;
     int64_t num_labels;
+    peft_quoting quoting;                           /* of own files */
+    int32_t positive;                               /* class that f1 is about */
     const char *metrics[PEFT_TASK_MAX_METRICS + 1]; /* NULL at the end; the first is the one that counts */
     peft_dataset *train, *dev;
     peft_dataset *held_out; /* training examples to choose on, which share no text with train; or NULL */
@@ -48,16 +53,26 @@ typedef struct peft_corpus_wanted {
     uint64_t seed;    /* of what is drawn and held out */
     int64_t hold_out; /* so many training examples; 0: none, PEFT_HOLD_OUT_TENTH: of those to train on */
 
-    /* Classes of own files by id, where a trained head tells them; NULL: those of the training file, if there is one,
-     * else the distinct labels of the dev file. */
+    /* Classes of own files by id, where the run that trained the head tells them; NULL: those of the training file, if
+     * there is one, else of the dev file, in the order that tasks/labels.h says. */
     const char *const *label_names;
     size_t num_labels;
+    peft_class_names of_model;  /* what the model calls its classes */
+    peft_quoting quoting;       /* unless the options say no_quoting */
+    const char *positive_class; /* unless the options name one; NULL: the second, or the task's */
 } peft_corpus_wanted;
 
 /* Checks the options, and reads the files. Release with peft_corpus_close. */
 peft_status peft_corpus_open(peft_corpus *corpus, const peft_data_options *options, const peft_corpus_wanted *wanted,
                              peft_error *error);
 void peft_corpus_close(peft_corpus *corpus);
+
+/* The class that f1 is about; NULL where f1 is none of the metrics. */
+const char *peft_corpus_positive(const peft_corpus *corpus);
+
+/* What people should know of the labels. Before training: the classes with their counts, names that are nearly the
+ * same, numbers that look like scores. Otherwise only that the order of the classes is a guess. */
+void peft_corpus_notes(const peft_corpus *corpus, bool training, peft_note_function *note, void *argument);
 
 #ifdef __cplusplus
 }

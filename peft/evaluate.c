@@ -91,9 +91,8 @@ peft_status peft_predict(const peft_predictor *p, peft_prediction what, const pe
 {
     uint32_t *rows = malloc(((size_t)tokens->count + 1) * sizeof *rows);
     if (!rows) return peft_fail(error, PEFT_ERR_MEMORY, "predict: out of memory");
-    peft_tokens_order_by_length(tokens, rows);
+    peft_status status = peft_tokens_order_by_length(tokens, rows, error);
     peft_batch_memory memory = {0};
-    peft_status status = PEFT_OK;
     int64_t max_tokens = p->max_tokens ? p->max_tokens : DEFAULT_MAX_TOKENS;
     for (int64_t first = 0; status == PEFT_OK && first < tokens->count;) {
         int64_t size = batch_size(tokens, rows, first, max_tokens);
@@ -109,44 +108,48 @@ peft_status peft_predict(const peft_predictor *p, peft_prediction what, const pe
     return status;
 }
 
-void peft_answers(const float *logits, int64_t count, int64_t num_labels, float *answers)
+int32_t peft_best_class(const float *logits, int64_t num_labels)
 {
-    for (int64_t n = 0; n < count; n++) {
-        const float *row = logits + n * num_labels;
-        int64_t best = 0;
-        for (int64_t c = 1; c < num_labels; c++)
-            if (row[c] > row[best]) best = c;
-        answers[n] = num_labels == 1 ? row[0] : (float)best;
-    }
+    int32_t best = 0;
+    for (int32_t c = 1; c < num_labels; c++)
+        if (logits[c] > logits[best]) best = c;
+    return best;
 }
 
-static peft_status score(const float *answers, const peft_tokens *tokens, const char *const *names, peft_scores *scores,
+static peft_status score(const peft_outcomes *outcomes, const char *const *names, peft_scores *scores,
                          peft_error *error)
 {
-    *scores = (peft_scores){.examples = tokens->count};
+    *scores = (peft_scores){.examples = (int64_t)outcomes->count};
     peft_status status = PEFT_OK;
     for (int k = 0; status == PEFT_OK && names[k]; k++) {
         scores->names[k] = names[k];
         scores->num_metrics = k + 1;
-        status =
-            peft_metric_compute(names[k], answers, tokens->labels, (size_t)tokens->count, &scores->values[k], error);
+        status = peft_metric_compute(names[k], outcomes, &scores->values[k], error);
     }
     return status;
 }
 
 peft_status peft_evaluate(const peft_predictor *p, const peft_tokens *tokens, const char *const *names,
-                          peft_scores *scores, peft_error *error)
+                          int32_t positive, peft_scores *scores, peft_error *error)
 {
-    if (!tokens->labels) return peft_fail(error, PEFT_ERR_ARGUMENT, "eval: the data have no labels");
+    if (!tokens->classes && !tokens->scores)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "eval: the data have no labels");
     int64_t labels = peft_model_num_labels(p->model);
-    float *logits = malloc((size_t)(tokens->count * (labels + 1) + 1) * sizeof *logits);
-    if (!logits) return peft_fail(error, PEFT_ERR_MEMORY, "eval: out of memory");
-    float *answers = logits + tokens->count * labels;
-    peft_status status = peft_predict(p, PEFT_PREDICT_LOGITS, tokens, logits, error);
+    float *logits = malloc((size_t)(tokens->count * labels + 1) * sizeof *logits);
+    int32_t *predicted = malloc(((size_t)tokens->count + 1) * sizeof *predicted);
+    peft_status status = logits && predicted ? peft_predict(p, PEFT_PREDICT_LOGITS, tokens, logits, error)
+                                             : peft_fail(error, PEFT_ERR_MEMORY, "eval: out of memory");
     if (status == PEFT_OK) {
-        peft_answers(logits, tokens->count, labels, answers);
-        status = score(answers, tokens, names, scores, error);
+        for (int64_t n = 0; n < tokens->count; n++) predicted[n] = peft_best_class(logits + n * labels, labels);
+        const peft_outcomes outcomes = {.count = (size_t)tokens->count,
+                                        .predicted = predicted,
+                                        .classes = tokens->classes,
+                                        .positive = positive,
+                                        .predicted_scores = logits,
+                                        .scores = tokens->scores};
+        status = score(&outcomes, names, scores, error);
     }
     free(logits);
+    free(predicted);
     return status;
 }

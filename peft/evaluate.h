@@ -32,8 +32,8 @@ int64_t peft_prediction_columns(const peft_predictor *predictor, peft_prediction
 peft_status peft_predict(const peft_predictor *predictor, peft_prediction what, const peft_tokens *tokens,
                          float *outputs, peft_error *error);
 
-/* The class with the largest logit, or the score where there is one output: answers [count] */
-void peft_answers(const float *logits, int64_t count, int64_t num_labels, float *answers);
+/* The class with the largest logit, the first of equal ones. logits [num_labels] */
+int32_t peft_best_class(const float *logits, int64_t num_labels);
 
 typedef struct peft_scores {
     int64_t examples;
@@ -42,9 +42,9 @@ typedef struct peft_scores {
     double values[PEFT_TASK_MAX_METRICS];
 } peft_scores;
 
-/* The metrics of `names` (NULL at the end) over a labelled dataset. */
+/* The metrics of `names` (NULL at the end) over a labelled dataset; `positive` is the class that f1 is about. */
 peft_status peft_evaluate(const peft_predictor *predictor, const peft_tokens *tokens, const char *const *names,
-                          peft_scores *scores, peft_error *error);
+                          int32_t positive, peft_scores *scores, peft_error *error);
 
 #ifdef __cplusplus
 }

@@ -5,102 +5,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/file.h"
-#include "io/json.h"
 #include "peft/adapter_folder.h"
 #include "peft/adapter_read.h"
 #include "peft/inject.h"
 
 /* ---- names of the classes ---- */
 
-/* Reads folder/name where it is there; *root is NULL where not. */
-static peft_status load_optional(const char *folder, const char *name, json_t **root, char **path, peft_error *error)
+/* LABEL_0, ... where nobody names them. */
+static peft_status number_classes(peft_loaded *l, peft_error *error)
 {
-    *root = NULL;
-    peft_status status = peft_path_join(folder, name, path, error);
-    return status == PEFT_OK && peft_file_exists(*path) ? peft_json_load(*path, root, error) : status;
-}
-
-static peft_status set_name(peft_loaded *l, int64_t index, const char *name, peft_error *error)
-{
-    l->label_names[index] = strdup(name);
-    return l->label_names[index] ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "names of labels: out of memory");
-}
-
-/* "label_names": ["entailment", "not_entailment"] of run.json */
-static peft_status names_of_run(peft_loaded *l, const json_t *run, const char *path, peft_error *error)
-{
-    json_t *names = NULL;
-    peft_status status = peft_json_array(run, "label_names", &names, path, error);
-    if (status != PEFT_OK || !names) return status;
-    if ((int64_t)json_array_size(names) != l->num_labels)
-        return peft_fail(error, PEFT_ERR_FORMAT,
-                         "%s: label_names: expected %" PRId64 ", one for each row of the head, found %zu", path,
-                         l->num_labels, json_array_size(names));
-    for (int64_t k = 0; status == PEFT_OK && k < l->num_labels; k++) {
-        const json_t *name = json_array_get(names, (size_t)k);
-        char text[PEFT_JSON_TEXT];
-        status = json_is_string(name) ? set_name(l, k, json_string_value(name), error)
-                                      : peft_fail(error, PEFT_ERR_FORMAT, "%s: label_names: expected texts, found %s",
-                                                  path, peft_json_text(name, text));
+    enum { NAME_BYTES = 32 };
+    for (int64_t k = 0; k < l->num_labels; k++) {
+        if (!(l->label_names[k] = malloc(NAME_BYTES)))
+            return peft_fail(error, PEFT_ERR_MEMORY, "names of labels: out of memory");
+        snprintf(l->label_names[k], NAME_BYTES, "LABEL_%" PRId64, k);
     }
-    l->has_names = status == PEFT_OK;
-    return status;
+    return PEFT_OK;
 }
 
-/* "id2label": {"0": "entailment", "1": "not_entailment"} of config.json; transformers writes LABEL_0, ... where nobody
- * has named the classes. */
-static peft_status names_of_config(peft_loaded *l, const json_t *config, const char *path, peft_error *error)
+/* Those of the run that trained the head, else those of the model. `run` NULL: the head is the model's own. */
+static peft_status name_labels(peft_loaded *l, const char *model, const char *run, peft_error *error)
 {
-    json_t *names = NULL;
-    peft_status status = peft_json_object(config, "id2label", &names, path, error);
-    for (int64_t k = 0; status == PEFT_OK && names && k < l->num_labels; k++) {
-        char id[24], standard[32];
-        const char *name = NULL;
-        snprintf(id, sizeof id, "%" PRId64, k);
-        snprintf(standard, sizeof standard, "LABEL_%" PRId64, k);
-        status = peft_json_string(names, id, &name, path, error);
-        if (status == PEFT_OK && name) status = set_name(l, k, name, error);
-        if (name && strcmp(name, standard) != 0) l->has_names = true;
-    }
-    return status;
-}
-
-static peft_status fill_gaps(peft_loaded *l, peft_error *error)
-{
-    peft_status status = PEFT_OK;
-    for (int64_t k = 0; status == PEFT_OK && k < l->num_labels; k++) {
-        char standard[32];
-        snprintf(standard, sizeof standard, "LABEL_%" PRId64, k);
-        if (!l->label_names[k]) status = set_name(l, k, standard, error);
-    }
-    return status;
-}
-
-typedef struct name_source {
-    const char *folder, *file;
-    peft_status (*take)(peft_loaded *l, const json_t *root, const char *path, peft_error *error);
-} name_source;
-
-static peft_status name_labels(peft_loaded *l, const name_source *source, peft_error *error)
-{
+    peft_label_names names = {0};
+    peft_status status = run ? peft_label_names_of_run(&names, run, l->num_labels, error) : PEFT_OK;
+    if (status == PEFT_OK && !names.names) status = peft_label_names_of_model(&names, model, l->num_labels, error);
+    if (status != PEFT_OK) return status;
+    l->names_source = names.source;
+    l->has_names = names.source != PEFT_NAMES_NONE;
+    l->label_names = names.names; /* taken over */
+    if (l->label_names) return PEFT_OK;
     l->label_names = calloc((size_t)l->num_labels, sizeof *l->label_names);
-    if (!l->label_names) return peft_fail(error, PEFT_ERR_MEMORY, "names of labels: out of memory");
-    json_t *root = NULL;
-    char *path = NULL;
-    peft_status status = load_optional(source->folder, source->file, &root, &path, error);
-    if (status == PEFT_OK && root) status = source->take(l, root, path, error);
-    json_decref(root);
-    free(path);
-    return status == PEFT_OK ? fill_gaps(l, error) : status;
+    return l->label_names ? number_classes(l, error)
+                          : peft_fail(error, PEFT_ERR_MEMORY, "names of labels: out of memory");
 }
 
 static peft_status describe_head(peft_loaded *l, const char *model, const char *run, peft_error *error)
 {
-    const name_source of_run = {run, "run.json", names_of_run}, of_config = {model, "config.json", names_of_config};
     l->num_labels = peft_model_num_labels(l->model);
     l->regression = l->num_labels == 1;
-    return l->regression ? PEFT_OK : name_labels(l, run ? &of_run : &of_config, error);
+    peft_status status = peft_run_record_load(&l->record, run ? run : model, error);
+    return status != PEFT_OK || l->regression ? status : name_labels(l, model, run, error);
 }
 
 /* ---- opening ---- */
@@ -193,6 +137,7 @@ void peft_loaded_close(peft_loaded *l)
 {
     for (int64_t k = 0; l->label_names && k < l->num_labels; k++) free(l->label_names[k]);
     free(l->label_names);
+    free(l->record.positive_class);
     peft_tokenizer_close(l->tokenizer);
     if (l->adapters) peft_detach(l->model, l->adapters);
     peft_adapters_free(l->adapters);

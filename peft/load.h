@@ -9,6 +9,7 @@
 
 #include "models/tokenizer.h"
 #include "peft/config.h"
+#include "peft/label_names.h"
 #include "tasks/tokens.h"
 
 #ifdef __cplusplus
@@ -22,11 +23,13 @@ typedef struct peft_loaded {
     peft_tokenizer *tokenizer;
 
     /* With a head. Names are, by class id, those of "label_names" in run.json beside an adapter that brings the head,
-     * or of "id2label" in the config.json of a model whose own head it is. */
+     * else of "id2label" in the model's config.json, if it has as many. */
     int64_t num_labels;
     bool regression;    /* one output: a score */
     char **label_names; /* [num_labels]; LABEL_0, LABEL_1, ... for classes without a name; NULL for regression */
     bool has_names;     /* some of them are real names */
+    peft_names_source names_source;
+    peft_run_record record; /* of run.json beside the adapter, or in the model's folder */
 } peft_loaded;
 
 /* PEFT_WITH_HEAD: the head is the adapter's, else the model's own; where neither has one that was trained the call

@@ -7,6 +7,7 @@
 
 #include "io/file.h"
 #include "peft/calibrate.h"
+#include "peft/checkpoint.h"
 #include "peft/evaluate.h"
 #include "peft/load.h"
 #include "peft/machine.h"
@@ -24,6 +25,8 @@ static void note(const peft_session *s, const char *format, ...)
     s->job->note(s->job->note_argument, text);
 }
 
+static const char quoting_setting[] = "quoting";
+
 static peft_status open_context(peft_session *s, peft_error *error)
 {
     const peft_train_options *o = s->job->train;
@@ -32,13 +35,35 @@ static peft_status open_context(peft_session *s, peft_error *error)
     return peft_context_open(&s->ctx, &context, error);
 }
 
+static bool reads_tsv(const peft_data_options *o)
+{
+    return (o->train && peft_table_is_tsv(o->train)) || (o->dev && peft_table_is_tsv(o->dev));
+}
+
+/* Runs of older versions read own .tsv files without quotes, and go on with it: their checkpoints say nothing of it. */
+static peft_status choose_quoting(const peft_session *s, peft_quoting *quoting, peft_error *error)
+{
+    bool known = true;
+    *quoting = PEFT_QUOTED;
+    if (!s->job->resume || !reads_tsv(s->job->data)) return PEFT_OK;
+    peft_status status = peft_checkpoint_knows(s->job->output, quoting_setting, &known, error);
+    if (!known) *quoting = PEFT_QUOTED_CSV;
+    return status;
+}
+
 static peft_status open_corpus(peft_session *s, peft_error *error)
 {
     const peft_train_options *o = s->job->train;
+    peft_quoting quoting;
+    peft_status status = choose_quoting(s, &quoting, error);
+    if (status == PEFT_OK) status = peft_label_names_of_model(&s->base_names, s->job->model, 0, error);
+    if (status != PEFT_OK) return status;
     int64_t some = o->hold_out ? o->hold_out : PEFT_HOLD_OUT_TENTH;
     const peft_corpus_wanted wanted = {.train = true,
                                        .dev = s->job->data->task || s->job->data->dev ? "dev" : NULL,
                                        .seed = (uint64_t)o->seed,
+                                       .of_model = peft_label_names_for_data(&s->base_names),
+                                       .quoting = quoting,
                                        .hold_out = strcmp(o->keep, "best") == 0 ? some : 0};
     return peft_corpus_open(&s->corpus, s->job->data, &wanted, error);
 }
@@ -150,10 +175,13 @@ static peft_status take_fingerprints(peft_session *s, peft_error *error)
 static peft_status describe_settings(peft_session *s, peft_error *error)
 {
     static const char *const without[] = {
-        "output", "threads", "force", "resume", "quiet",  "verbose",          "json",
-        "model",  "data",    "train", "dev",    "config", "checkpoint_every", "dry_run"};
+        "output", "threads", "force",  "resume",           "quiet",   "verbose",   "json", "model", "data",
+        "train",  "dev",     "config", "checkpoint_every", "dry_run", "no_quoting"};
     json_t *all = s->job->settings ? json_deep_copy(s->job->settings) : json_object();
     for (size_t k = 0; k < sizeof without / sizeof without[0]; k++) json_object_del(all, without[k]);
+    if (json_is_null(json_object_get(all, "positive_class"))) json_object_del(all, "positive_class");
+    if (s->corpus.quoting == PEFT_UNQUOTED || (s->corpus.quoting == PEFT_QUOTED && reads_tsv(s->job->data)))
+        json_object_set_new(all, quoting_setting, json_string(peft_quoting_name(s->corpus.quoting)));
     json_object_set(all, "fingerprints", s->fingerprints);
     json_object_set_new(all, "backend", json_string(peft_context_backend(s->ctx)));
     json_object_set_new(all, "dtype", json_string(peft_dtype_name(peft_context_dtype(s->ctx))));
@@ -241,6 +269,12 @@ static void note_cut(const peft_session *s, const char *what, const peft_tokens 
 
 void peft_session_notes(const peft_session *s)
 {
+    int64_t limit = s->tokenizer ? peft_model_max_length(s->model) : INT64_MAX;
+    int64_t usual = atoll(peft_options_find(peft_train_option_table, "max_length")->initial);
+    if (s->job->train->max_length > limit && s->job->train->max_length != usual)
+        note(s, "--max-length %" PRId64 " is cut to the %" PRId64 " tokens that the model takes",
+             s->job->train->max_length, limit);
+    peft_corpus_notes(&s->corpus, true, s->job->note, s->job->note_argument);
     if (!peft_model_has_trained_head(s->model))
         note(s, "the model has no head for %" PRId64 " labels; it starts from random values", s->corpus.num_labels);
     peft_model_notes(s->model, true, s->job->note, s->job->note_argument);
@@ -281,6 +315,7 @@ void peft_session_close(peft_session *s)
     peft_adapters_free(s->adapters);
     peft_model_close(s->model);
     peft_corpus_close(&s->corpus);
+    peft_label_names_free(&s->base_names);
     peft_context_close(s->ctx);
     json_decref(s->fingerprints);
     free(s->settings);

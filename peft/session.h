@@ -3,6 +3,7 @@
 #define PEFT_PEFT_SESSION_H
 
 #include "peft/inject.h"
+#include "peft/label_names.h"
 #include "peft/train.h"
 #include "peft/trainer.h"
 
@@ -19,6 +20,7 @@ typedef struct peft_session {
     bool is_made_up;     /* the examples do not come from files */
     int64_t full_length; /* of those that are made up */
     peft_session_stage stages[PEFT_SESSION_STAGES];
+    peft_label_names base_names; /* what the model calls the classes of its head */
     peft_corpus corpus;
     peft_tokenizer *tokenizer;
     peft_tokens *train, *dev, *held_out; /* held_out NULL: nothing is chosen */

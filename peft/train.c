@@ -65,7 +65,7 @@ static peft_status score(run *r, const peft_tokens *tokens, peft_scores *scores,
                                       .model = s->model,
                                       .max_tokens = r->max_tokens,
                                       .callback = {report_evaluation, r}};
-    return peft_evaluate(&predictor, tokens, s->corpus.metrics, scores, error);
+    return peft_evaluate(&predictor, tokens, s->corpus.metrics, s->corpus.positive, scores, error);
 }
 
 static peft_status evaluate(run *r, const char *split, const peft_tokens *tokens, peft_scores *scores,
@@ -278,6 +278,8 @@ static peft_status start(run *r, const peft_train_job *job, peft_error *error)
 peft_status peft_train(const peft_train_job *job, json_t **summary, peft_error *error)
 {
     *summary = NULL;
+    if (!job->model || !job->output || !job->train || !job->data || !job->targets)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "train: model, output, train, data and targets must be set");
     run r = {.loss = (double)NAN, .saved_step = NONE};
     peft_status status = start(&r, job, error);
     if (status == PEFT_OK) status = all_steps(&r, error);

@@ -228,10 +228,12 @@ static peft_status plan_longest(peft_trainer *t, size_t *bytes, int64_t *tokens,
     int64_t size = count < t->options->batch_size ? count : t->options->batch_size;
     uint32_t *rows = malloc((size_t)count * sizeof *rows);
     if (!rows) return peft_fail(error, PEFT_ERR_MEMORY, "trainer: out of memory");
-    peft_tokens_order_by_length(t->train, rows);
-    *tokens = measure(t->train, rows + count - size, size, &longest);
-    peft_context_expect(t->ctx, *tokens);
-    peft_status status = plan_rows(t, rows + count - size, 0, size, bytes, error);
+    peft_status status = peft_tokens_order_by_length(t->train, rows, error);
+    if (status == PEFT_OK) {
+        *tokens = measure(t->train, rows + count - size, size, &longest);
+        peft_context_expect(t->ctx, *tokens);
+        status = plan_rows(t, rows + count - size, 0, size, bytes, error);
+    }
     free(rows);
     return status;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/number.h"
 #include "ops/nearest.h"
 
 enum { TEXT, TEXT_PAIR, LABEL }; /* order of the columns asked for */
@@ -13,6 +14,7 @@ enum { TEXT, TEXT_PAIR, LABEL }; /* order of the columns asked for */
 /* What a file's labels may be, and how people call the classes; the same names but for tasks that number them. */
 typedef struct label_set {
     peft_names texts, names;
+    peft_class_names of_model; /* for files whose labels are not known */
 } label_set;
 
 static peft_status fail_memory(const char *path, peft_error *error)
@@ -22,22 +24,42 @@ static peft_status fail_memory(const char *path, peft_error *error)
 
 /* ---- labels ---- */
 
-static peft_status parse_score(const peft_cell *cell, float *score)
+/* "a.csv:7: label", for messages. */
+static const char *place(const peft_dataset *dataset, size_t row, const char *path, char text[PEFT_MESSAGE_BYTES / 2])
 {
-    char *end;
-    double value = strtod(cell->text, &end);
-    bool number = cell->bytes > 0 && strspn(cell->text, "+-.0123456789eE") == cell->bytes && !*end;
-    *score = (float)value;
-    return number && isfinite(*score) ? PEFT_OK : PEFT_ERR_FORMAT;
+    snprintf(text, PEFT_MESSAGE_BYTES / 2, "%s:%zu: %s", path, dataset->lines[row],
+             dataset->regression ? "score" : "label");
+    return text;
 }
 
+static peft_status fail_missing(const peft_dataset *dataset, size_t row, const char *path, peft_error *error)
+{
+    char where[PEFT_MESSAGE_BYTES / 2];
+    const char *text = dataset->table.columns[LABEL][row].text;
+    return peft_fail(error, PEFT_ERR_FORMAT,
+                     "%s: it is missing (\"%s\" is what pandas and datasets read as no value); give the row a label or "
+                     "take it out; if it is a class, call it otherwise",
+                     place(dataset, row, path, where), text);
+}
+
+/* Beyond MOST the square of a score, which the loss takes, comes near the end of float's range. */
 static peft_status read_scores(peft_dataset *dataset, const char *path, peft_error *error)
 {
+    const double most = 1e16;
     const peft_cell *cells = dataset->table.columns[LABEL];
-    for (size_t i = 0; i < dataset->count; i++)
-        if (parse_score(&cells[i], &dataset->labels[i]) != PEFT_OK)
-            return peft_fail(error, PEFT_ERR_FORMAT, "%s:%zu: score: expected a number, found \"%s\"", path,
-                             dataset->lines[i], cells[i].text);
+    char where[PEFT_MESSAGE_BYTES / 2];
+    if (!(dataset->scores = calloc(dataset->count, sizeof *dataset->scores))) return fail_memory(path, error);
+    for (size_t i = 0; i < dataset->count; i++) {
+        double value;
+        if (peft_label_is_missing(cells[i].text)) return fail_missing(dataset, i, path, error);
+        if (!peft_number_read(cells[i].text, &value))
+            return peft_fail(error, PEFT_ERR_FORMAT, "%s: expected a number, found \"%s\"",
+                             place(dataset, i, path, where), cells[i].text);
+        if (fabs(value) > most)
+            return peft_fail(error, PEFT_ERR_FORMAT, "%s: expected a number from %g to %g, found %s; scale the scores",
+                             place(dataset, i, path, where), -most, most, cells[i].text);
+        dataset->scores[i] = (float)value;
+    }
     return PEFT_OK;
 }
 
@@ -46,30 +68,22 @@ static peft_status read_classes(peft_dataset *dataset, const peft_names *texts, 
     const peft_cell *cells = dataset->table.columns[LABEL];
     for (size_t i = 0; i < dataset->count; i++) {
         size_t id = peft_names_find(texts, cells[i].text);
+        if (id == texts->count && peft_label_is_missing(cells[i].text)) return fail_missing(dataset, i, path, error);
         if (id == texts->count) {
             char where[PEFT_MESSAGE_BYTES / 2];
-            snprintf(where, sizeof where, "%s:%zu: label", path, dataset->lines[i]);
-            return peft_fail_unknown(error, PEFT_ERR_FORMAT, where, cells[i].text, texts);
+            return peft_fail_unknown(error, PEFT_ERR_FORMAT, place(dataset, i, path, where), cells[i].text, texts);
         }
-        dataset->labels[i] = (float)id;
+        dataset->classes[i] = (int32_t)id;
     }
     return PEFT_OK;
 }
 
-static int by_bytes(const void *a, const void *b)
+static void free_names(peft_dataset *dataset)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The distinct labels, sorted, in front of `found` [count]. */
-static size_t distinct_labels(const peft_cell *cells, size_t count, const char **found)
-{
-    size_t distinct = 0;
-    for (size_t i = 0; i < count; i++) found[i] = cells[i].text;
-    qsort(found, count, sizeof *found, by_bytes);
-    for (size_t i = 0; i < count; i++)
-        if (i == 0 || strcmp(found[i], found[i - 1]) != 0) found[distinct++] = found[i];
-    return distinct;
+    for (size_t i = 0; dataset->label_names && i < dataset->num_labels; i++) free(dataset->label_names[i]);
+    free(dataset->label_names);
+    dataset->label_names = NULL;
+    dataset->num_labels = 0;
 }
 
 static peft_status copy_names(peft_dataset *dataset, const peft_names *names, const char *path, peft_error *error)
@@ -83,36 +97,109 @@ static peft_status copy_names(peft_dataset *dataset, const peft_names *names, co
     return PEFT_OK;
 }
 
-static peft_status discover_classes(peft_dataset *dataset, const char *path, peft_error *error)
+/* Classes that are called by their numbers. */
+static peft_status number_names(peft_dataset *dataset, size_t count, const char *path, peft_error *error)
 {
-    const char **found = calloc(dataset->count, sizeof *found);
-    if (!found) return fail_memory(path, error);
-    size_t distinct = distinct_labels(dataset->table.columns[LABEL], dataset->count, found);
-    peft_names names = {found, distinct, sizeof *found};
-    peft_status status;
-    if (distinct < 2 || distinct > PEFT_MAX_LABELS)
-        status =
-            peft_fail(error, PEFT_ERR_FORMAT,
-                      "%s: labels: expected 2 to %d different ones, found %zu; numbers on a scale are a regression",
-                      path, PEFT_MAX_LABELS, distinct);
-    else if ((status = copy_names(dataset, &names, path, error)) == PEFT_OK)
-        status = read_classes(dataset, &names, path, error);
-    free(found);
+    enum { NUMBER_BYTES = 24 };
+    dataset->num_labels = count;
+    if (!(dataset->label_names = calloc(count, sizeof *dataset->label_names))) return fail_memory(path, error);
+    for (size_t i = 0; i < count; i++) {
+        if (!(dataset->label_names[i] = malloc(NUMBER_BYTES))) return fail_memory(path, error);
+        snprintf(dataset->label_names[i], NUMBER_BYTES, "%zu", i);
+    }
+    return PEFT_OK;
+}
+
+static peft_status check_missing(const peft_dataset *dataset, const char *path, peft_error *error)
+{
+    const peft_cell *cells = dataset->table.columns[LABEL];
+    for (size_t i = 0; i < dataset->count; i++)
+        if (peft_label_is_missing(cells[i].text) || strlen(cells[i].text) != cells[i].bytes)
+            return fail_missing(dataset, i, path, error);
+    return PEFT_OK;
+}
+
+static peft_status check_number(const peft_label_list *list, const peft_label_classes *classes, const char *path,
+                                peft_error *error)
+{
+    if (classes->count >= 2 && list->count <= PEFT_MAX_LABELS) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_FORMAT,
+                     "%s: labels: expected 2 to %d different ones, found %zu; numbers on a scale are a regression",
+                     path, PEFT_MAX_LABELS, list->count);
+}
+
+static peft_status take_classes(peft_dataset *dataset, const peft_label_list *list, const peft_label_classes *classes,
+                                const char *path, peft_error *error)
+{
+    const peft_names texts = {list->labels, list->count, sizeof *list->labels};
+    const peft_names names = {classes->names, classes->count, sizeof *classes->names};
+    peft_status status = check_number(list, classes, path, error);
+    if (status == PEFT_OK) status = read_classes(dataset, &texts, path, error);
+    if (status != PEFT_OK) return status;
+    for (size_t i = 0; i < dataset->count; i++) dataset->classes[i] = classes->ids[dataset->classes[i]];
+    dataset->order = classes->order;
+    return classes->names ? copy_names(dataset, &names, path, error)
+                          : number_names(dataset, classes->count, path, error);
+}
+
+static peft_status discover_classes(peft_dataset *dataset, const peft_class_names *of_model, const char *path,
+                                    peft_error *error)
+{
+    peft_label_list list = {0};
+    peft_label_classes classes = {0};
+    peft_status status = check_missing(dataset, path, error);
+    if (status == PEFT_OK) status = peft_labels_collect(dataset->table.columns[LABEL], dataset->count, &list, error);
+    if (status == PEFT_OK) status = peft_labels_order(&list, of_model, &classes, error);
+    if (status == PEFT_OK) status = take_classes(dataset, &list, &classes, path, error);
+    free(list.labels);
+    free(classes.ids);
     return status;
 }
 
 static peft_status read_labels(peft_dataset *dataset, const label_set *known, const char *path, peft_error *error)
 {
     bool labelled = dataset->table.columns[LABEL];
-    if (labelled && !(dataset->labels = calloc(dataset->count, sizeof *dataset->labels)))
-        return fail_memory(path, error);
     if (dataset->regression) {
         dataset->num_labels = 1;
         return labelled ? read_scores(dataset, path, error) : PEFT_OK;
     }
-    if (labelled && known->texts.count == 0) return discover_classes(dataset, path, error);
+    if (labelled && !(dataset->classes = calloc(dataset->count, sizeof *dataset->classes)))
+        return fail_memory(path, error);
+    if (labelled && known->texts.count == 0) return discover_classes(dataset, &known->of_model, path, error);
     peft_status status = copy_names(dataset, &known->names, path, error);
     return status == PEFT_OK && labelled ? read_classes(dataset, &known->texts, path, error) : status;
+}
+
+/* The names of a task as a list of labels, and what the model calls them. */
+static peft_status adopt(peft_dataset *dataset, const peft_label_classes *classes, peft_error *error)
+{
+    if (classes->order != PEFT_CLASSES_OF_MODEL || classes->count != dataset->num_labels) return PEFT_OK;
+    const peft_names names = {classes->names, classes->count, sizeof *classes->names};
+    for (size_t i = 0; dataset->classes && i < dataset->count; i++)
+        dataset->classes[i] = classes->ids[dataset->classes[i]];
+    free_names(dataset);
+    dataset->order = PEFT_CLASSES_OF_MODEL;
+    return copy_names(dataset, &names, "names of labels", error);
+}
+
+peft_status peft_dataset_adopt_names(peft_dataset *dataset, const peft_class_names *of_model, peft_error *error)
+{
+    if (!dataset->label_names) return PEFT_OK;
+    peft_label_list list = {.labels = calloc(dataset->num_labels, sizeof *list.labels), .count = dataset->num_labels};
+    if (!list.labels) return fail_memory("names of labels", error);
+    for (size_t i = 0; i < list.count; i++) list.labels[i] = dataset->label_names[i];
+    peft_label_classes classes;
+    peft_status status = peft_labels_order(&list, of_model, &classes, error);
+    if (status == PEFT_OK) status = adopt(dataset, &classes, error);
+    free(list.labels);
+    free(classes.ids);
+    return status;
+}
+
+void peft_dataset_count_classes(const peft_dataset *dataset, size_t *counts)
+{
+    memset(counts, 0, dataset->num_labels * sizeof *counts);
+    for (size_t i = 0; dataset->classes && i < dataset->count; i++) counts[dataset->classes[i]]++;
 }
 
 /* ---- loading ---- */
@@ -153,9 +240,10 @@ static peft_status load_split(const peft_task *task, const char *folder, const p
                     [TEXT_PAIR].name = task->text_pair,
                     [LABEL] = {.name = task->label, .optional = !split->labelled}},
         .header = split->columns,
+        .quoting = PEFT_UNQUOTED,
         .skip_broken_rows = task->skips_broken_rows,
     };
-    label_set known = {{0}, {0}};
+    label_set known = {{0}, {0}, {0}};
     if (task->labels)
         known = (label_set){.texts = {&task->labels[0].text, task->num_labels, sizeof task->labels[0]},
                             .names = {&task->labels[0].name, task->num_labels, sizeof task->labels[0]}};
@@ -185,9 +273,10 @@ peft_status peft_dataset_load_file(const char *path, const peft_dataset_columns 
                                    peft_error *error)
 {
     const peft_table_request request = {
-        .columns = {[TEXT].name = columns->text, [TEXT_PAIR].name = columns->text_pair, [LABEL].name = columns->label}};
+        .columns = {[TEXT].name = columns->text, [TEXT_PAIR].name = columns->text_pair, [LABEL].name = columns->label},
+        .quoting = columns->quoting};
     peft_names names = {columns->label_names, columns->label_names ? columns->num_labels : 0, sizeof(char *)};
-    label_set known = {names, names};
+    label_set known = {names, names, columns->of_model};
     return load(path, &request, &known, columns->regression, dataset, error);
 }
 
@@ -214,9 +303,14 @@ static peft_status copy_examples(peft_dataset *to, const peft_dataset *from, con
     if (status != PEFT_OK) return status;
     set_rows(to);
     to->regression = from->regression;
-    if (from->labels) {
-        if (!(to->labels = calloc(count, sizeof *to->labels))) return fail_memory(what, error);
-        for (size_t i = 0; i < count; i++) to->labels[i] = from->labels[rows[i]];
+    to->order = from->order;
+    if (from->classes) {
+        if (!(to->classes = calloc(count, sizeof *to->classes))) return fail_memory(what, error);
+        for (size_t i = 0; i < count; i++) to->classes[i] = from->classes[rows[i]];
+    }
+    if (from->scores) {
+        if (!(to->scores = calloc(count, sizeof *to->scores))) return fail_memory(what, error);
+        for (size_t i = 0; i < count; i++) to->scores[i] = from->scores[rows[i]];
     }
     peft_names names = {from->label_names, from->label_names ? from->num_labels : 0, sizeof(char *)};
     status = copy_names(to, &names, what, error);
@@ -241,9 +335,9 @@ peft_status peft_dataset_select(const peft_dataset *from, const uint32_t *rows, 
 void peft_dataset_free(peft_dataset *dataset)
 {
     if (!dataset) return;
-    for (size_t i = 0; dataset->label_names && i < dataset->num_labels; i++) free(dataset->label_names[i]);
-    free(dataset->label_names);
-    free(dataset->labels);
+    free_names(dataset);
+    free(dataset->classes);
+    free(dataset->scores);
     peft_table_free(&dataset->table);
     free(dataset);
 }

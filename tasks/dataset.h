@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "ops/status.h"
+#include "tasks/labels.h"
 #include "tasks/table.h"
 #include "tasks/task.h"
 
@@ -21,12 +22,14 @@ typedef struct peft_dataset {
     const peft_cell *text;      /* [count] */
     const peft_cell *text_pair; /* [count], or NULL: single sentences */
     const size_t *lines;        /* [count] where the example stands in its file, from 1 */
-    float *labels;              /* [count] class id or score; NULL: the file has no labels */
+    int32_t *classes;           /* [count] class ids; NULL: scores, or no labels in the file */
+    float *scores;              /* [count]; NULL: classes, or no labels in the file */
     bool regression;
-    size_t num_labels;  /* number of classes; 1 for regression; 0 where neither file nor caller named any */
-    char **label_names; /* [num_labels] by class id, for people: "not_entailment"; NULL for regression */
-    size_t num_skipped; /* broken rows that were left out (peft_task.skips_broken_rows) */
-    peft_table table;   /* holds the texts */
+    size_t num_labels;      /* number of classes; 1 for regression; 0 where neither file nor caller named any */
+    char **label_names;     /* [num_labels] by class id, for people: "not_entailment"; NULL for regression */
+    peft_class_order order; /* where the order of the classes comes from */
+    size_t num_skipped;     /* broken rows that were left out (peft_task.skips_broken_rows) */
+    peft_table table;       /* holds the texts */
 } peft_dataset;
 
 /* One split of a known task: data_dir/RTE/dev.tsv. Splits that the task marks as not labelled may lack the label
@@ -43,16 +46,27 @@ typedef struct peft_dataset_columns {
     const char *label;     /* NULL: the file is read without labels */
     bool regression;       /* labels are numbers */
 
-    /* Classes in the order of their ids, such as those of the training file when the dev file is read; NULL: the
-     * distinct labels of this file, in the order of their bytes. */
+    peft_quoting quoting; /* of a .csv or .tsv file */
+
+    /* Classes in the order of their ids, such as those of the training file when the dev file is read; a label that is
+     * none of them is an error. NULL: the distinct labels of this file, in the order that tasks/labels.h says. */
     const char *const *label_names;
     size_t num_labels;
+    peft_class_names of_model; /* what that order looks at; may be all zero */
 } peft_dataset_columns;
 
-/* A file of one's own, .csv, .tsv or .jsonl. Errors as above; PEFT_ERR_FORMAT also where a file has one class alone or
- * more than PEFT_MAX_LABELS. */
+/* A file of one's own, .csv, .tsv or .jsonl. Errors as above; PEFT_ERR_FORMAT also where a label is missing, as pandas
+ * understands it, where a file has one class alone and no model says of how many, or more than PEFT_MAX_LABELS. */
 PEFT_API peft_status peft_dataset_load_file(const char *path, const peft_dataset_columns *columns,
                                             peft_dataset **dataset, peft_error *error);
+
+/* Turns the class ids of a known task, in which it is read, into those of a model that calls the same classes by the
+ * same names in another order; others stay. PEFT_ERR_MEMORY. */
+PEFT_API peft_status peft_dataset_adopt_names(peft_dataset *dataset, const peft_class_names *of_model,
+                                              peft_error *error);
+
+/* How many examples each class has: counts [num_labels]. Without classes they are 0. */
+PEFT_API void peft_dataset_count_classes(const peft_dataset *dataset, size_t *counts);
 
 /* Texts without labels: columns 0 and 1 of a table, such as peft_table_from_lines makes. Takes the table over and
  * leaves an empty one, also after an error. */

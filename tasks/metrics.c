@@ -10,40 +10,38 @@ typedef struct confusion {
     double true_positive, false_positive, false_negative, true_negative;
 } confusion;
 
-static confusion count_outcomes(const float *predictions, const float *labels, size_t count)
+static confusion count_outcomes(const peft_outcomes *o)
 {
     size_t outcomes[2][2] = {{0}}; /* [predicted][gold] */
-    for (size_t i = 0; i < count; i++) outcomes[predictions[i] > 0.5f][labels[i] > 0.5f]++;
+    for (size_t i = 0; i < o->count; i++) outcomes[o->predicted[i] == o->positive][o->classes[i] == o->positive]++;
     return (confusion){.true_positive = (double)outcomes[1][1],
                        .false_positive = (double)outcomes[1][0],
                        .false_negative = (double)outcomes[0][1],
                        .true_negative = (double)outcomes[0][0]};
 }
 
-static peft_status accuracy(const float *predictions, const float *labels, size_t count, double *value,
-                            peft_error *error)
+static peft_status accuracy(const peft_outcomes *o, double *value, peft_error *error)
 {
     (void)error;
     size_t right = 0;
-    for (size_t i = 0; i < count; i++) right += !(predictions[i] < labels[i]) && !(predictions[i] > labels[i]);
-    *value = (double)right / (double)count;
+    for (size_t i = 0; i < o->count; i++) right += o->predicted[i] == o->classes[i];
+    *value = (double)right / (double)o->count;
     return PEFT_OK;
 }
 
-static peft_status f1(const float *predictions, const float *labels, size_t count, double *value, peft_error *error)
+static peft_status f1(const peft_outcomes *o, double *value, peft_error *error)
 {
     (void)error;
-    confusion c = count_outcomes(predictions, labels, count);
+    confusion c = count_outcomes(o);
     double denominator = 2.0 * c.true_positive + c.false_positive + c.false_negative;
     *value = denominator > 0.0 ? 2.0 * c.true_positive / denominator : 0.0;
     return PEFT_OK;
 }
 
-static peft_status matthews(const float *predictions, const float *labels, size_t count, double *value,
-                            peft_error *error)
+static peft_status matthews(const peft_outcomes *o, double *value, peft_error *error)
 {
     (void)error;
-    confusion c = count_outcomes(predictions, labels, count);
+    confusion c = count_outcomes(o);
     double denominator = sqrt(c.true_positive + c.false_positive) * sqrt(c.true_positive + c.false_negative) *
                          sqrt(c.true_negative + c.false_positive) * sqrt(c.true_negative + c.false_negative);
     double numerator = c.true_positive * c.true_negative - c.false_positive * c.false_negative;
@@ -112,9 +110,10 @@ static void as_double(const float *x, size_t count, ranked *sorted, double *out)
 
 typedef void transform(const float *x, size_t count, ranked *sorted, double *out);
 
-static peft_status correlate(transform *apply, const float *predictions, const float *labels, size_t count,
-                             double *value, peft_error *error)
+static peft_status correlate(transform *apply, const peft_outcomes *o, double *value, peft_error *error)
 {
+    const float *predictions = o->predicted_scores, *labels = o->scores;
+    size_t count = o->count;
     if (is_constant(predictions, count) || is_constant(labels, count)) return PEFT_OK;
     double *x = calloc(count, sizeof *x), *y = calloc(count, sizeof *y);
     ranked *sorted = calloc(count, sizeof *sorted);
@@ -132,16 +131,14 @@ static peft_status correlate(transform *apply, const float *predictions, const f
     return status;
 }
 
-static peft_status pearson(const float *predictions, const float *labels, size_t count, double *value,
-                           peft_error *error)
+static peft_status pearson(const peft_outcomes *o, double *value, peft_error *error)
 {
-    return correlate(as_double, predictions, labels, count, value, error);
+    return correlate(as_double, o, value, error);
 }
 
-static peft_status spearman(const float *predictions, const float *labels, size_t count, double *value,
-                            peft_error *error)
+static peft_status spearman(const peft_outcomes *o, double *value, peft_error *error)
 {
-    return correlate(mean_ranks, predictions, labels, count, value, error);
+    return correlate(mean_ranks, o, value, error);
 }
 
 static const peft_metric metrics[] = {
@@ -160,30 +157,52 @@ const peft_metric *peft_metric_find(const char *name, peft_error *error)
     return NULL;
 }
 
-static peft_status check_values(const peft_metric *metric, const char *what, const float *values, size_t count,
+static peft_status check_scores(const peft_metric *metric, const char *what, const float *values, size_t count,
                                 peft_error *error)
 {
-    for (size_t i = 0; i < count; i++) {
-        double value = (double)values[i];
-        if (!isfinite(value))
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
             return peft_fail(error, PEFT_ERR_NUMERIC, "%s: %s of example %zu: expected a finite number, found %g",
-                             metric->name, what, i, value);
-        if (metric->kind == PEFT_METRIC_BINARY && fabs(value - 0.5) != 0.5)
-            return peft_fail(error, PEFT_ERR_ARGUMENT,
-                             "%s: %s of example %zu: expected class 0 or 1, found %g; use accuracy for more classes",
-                             metric->name, what, i, value);
-    }
+                             metric->name, what, i, (double)values[i]);
     return PEFT_OK;
 }
 
-peft_status peft_metric_compute(const char *name, const float *predictions, const float *labels, size_t count,
-                                double *value, peft_error *error)
+static peft_status check_two(const peft_metric *metric, const char *what, const int32_t *values, size_t count,
+                             peft_error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (values[i] != 0 && values[i] != 1)
+            return peft_fail(error, PEFT_ERR_ARGUMENT,
+                             "%s: %s of example %zu: expected class 0 or 1, found %d; use accuracy for more classes",
+                             metric->name, what, i, values[i]);
+    return PEFT_OK;
+}
+
+static peft_status check(const peft_metric *metric, const peft_outcomes *o, peft_error *error)
+{
+    static const char prediction[] = "prediction", label[] = "label";
+    bool of_scores = metric->kind == PEFT_METRIC_SCORES;
+    if (of_scores ? !o->predicted_scores || !o->scores : !o->predicted || !o->classes)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: expected %s", metric->name,
+                         of_scores ? "scores, found classes" : "classes, found scores");
+    peft_status status = PEFT_OK;
+    if (of_scores) {
+        status = check_scores(metric, prediction, o->predicted_scores, o->count, error);
+        return status == PEFT_OK ? check_scores(metric, label, o->scores, o->count, error) : status;
+    }
+    if (metric->kind == PEFT_METRIC_BINARY) {
+        status = check_two(metric, prediction, o->predicted, o->count, error);
+        if (status == PEFT_OK) status = check_two(metric, label, o->classes, o->count, error);
+    }
+    return status;
+}
+
+peft_status peft_metric_compute(const char *name, const peft_outcomes *outcomes, double *value, peft_error *error)
 {
     *value = 0.0;
     const peft_metric *metric = peft_metric_find(name, error);
     if (!metric) return PEFT_ERR_ARGUMENT;
-    if (count == 0) return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: no examples to score", name);
-    peft_status status = check_values(metric, "prediction", predictions, count, error);
-    if (status == PEFT_OK) status = check_values(metric, "label", labels, count, error);
-    return status == PEFT_OK ? metric->compute(predictions, labels, count, value, error) : status;
+    if (outcomes->count == 0) return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: no examples to score", name);
+    peft_status status = check(metric, outcomes, error);
+    return status == PEFT_OK ? metric->compute(outcomes, value, error) : status;
 }

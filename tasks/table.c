@@ -28,6 +28,11 @@ bool peft_table_has_format(const char *path)
     return false;
 }
 
+bool peft_table_is_tsv(const char *path)
+{
+    return strcmp(extension_of(path), peft_table_tsv.extension) == 0;
+}
+
 static const peft_table_format *find_format(const char *path, peft_error *error)
 {
     const char *extension = extension_of(path);

@@ -2,10 +2,13 @@
  *
  * The end of the file's name tells the format:
  *
- *     .tsv     GLUE's: tabs, no quoting, a '"' is a letter like any other
- *     .csv     commas; a field that holds commas, quotes or line ends stands in '"', quotes in it are doubled
+ *     .tsv     tabs
+ *     .csv     commas
  *     .jsonl   a JSON object a line, as io/json_decode.h reads it; columns are its keys, values are strings, numbers or
  *              booleans
+ *
+ * In .csv and .tsv a field that holds separators, quotes or line ends stands in '"', quotes in it are doubled, as
+ * pandas, csv and datasets write them; unquoted, as GLUE's own files are, a '"' is a letter like any other.
  *
  * All of them: UTF-8, a byte-order mark at the start is dropped, a line ends with LF or CR LF (in a quoted field, too),
  * blanks around fields belong to them, empty lines are passed over. Every other oddity is an error that names file and
@@ -37,11 +40,15 @@ typedef struct peft_table_column {
     bool optional; /* a file may lack it, as a whole */
 } peft_table_column;
 
+/* How .csv and .tsv files are read. The last is what older versions did, whose runs go on with it. */
+typedef enum peft_quoting { PEFT_QUOTED, PEFT_UNQUOTED, PEFT_QUOTED_CSV } peft_quoting;
+
 typedef struct peft_table_request {
     peft_table_column columns[PEFT_TABLE_MAX_COLUMNS]; /* what to read; a NULL name reads nothing */
     const char *const *header; /* names of all columns of a .csv or .tsv file that does not start with them, NULL at
                                   the end; NULL: the first line is the header */
-    bool skip_broken_rows;     /* count rows with a wrong number of columns instead of failing */
+    peft_quoting quoting;
+    bool skip_broken_rows; /* count rows with a wrong number of columns instead of failing */
 } peft_table_request;
 
 typedef struct peft_table {
@@ -59,6 +66,9 @@ PEFT_API peft_status peft_table_read(const char *path, const peft_table_request 
 
 /* Does the name end as one of these kinds of files? */
 PEFT_API bool peft_table_has_format(const char *path);
+
+/* The kind of file that older versions read without quotes. */
+PEFT_API bool peft_table_is_tsv(const char *path);
 
 /* Plain text from memory: a line, a row, also an empty one. Column 0 has the lines without their ends. With `pairs`,
  * and a tab on the first line, every line is two texts with one tab between them, columns 0 and 1; with pairs and no

@@ -49,8 +49,10 @@ static int is_never(unsigned char byte)
 static peft_status fail_csv(peft_table_reader *r)
 {
     if (csv_error(&r->csv) != CSV_EPARSE) return peft_table_fail_memory(r);
-    return peft_table_fail_at(r, r->line,
-                              "a '\"' out of place: a field with quotes in it stands in quotes, those in it doubled");
+    return peft_table_fail_at(
+        r, r->line,
+        "a '\"' out of place: a field with quotes in it stands in quotes, those in it doubled; where "
+        "quotes are letters like others, give --no-quoting");
 }
 
 static peft_status feed(peft_table_reader *r, const char *text, size_t bytes)
@@ -70,16 +72,19 @@ static peft_status separated_end(peft_table_reader *r)
 {
     if (csv_fini(&r->csv, read_field, end_row, r) != 0 && r->status == PEFT_OK) {
         if (csv_error(&r->csv) != CSV_EPARSE) return peft_table_fail_memory(r);
-        peft_table_fail_at(r, r->row_line, "a quoted field in the row that begins here has no closing '\"'");
+        peft_table_fail_at(
+            r, r->row_line,
+            "a quoted field in the row that begins here has no closing '\"'; where quotes are letters like "
+            "others, give --no-quoting");
     }
     return r->status;
 }
 
 /* Line numbers are counted here, so only LF ends a row for libcsv, and it is fed line by line. */
-static peft_status separated_start(peft_table_reader *r, unsigned char delimiter, unsigned char quote)
+static peft_status separated_start(peft_table_reader *r, unsigned char delimiter, bool quoted)
 {
     csv_set_delim(&r->csv, delimiter);
-    csv_set_quote(&r->csv, quote);
+    csv_set_quote(&r->csv, quoted ? CSV_QUOTE : NO_QUOTE);
     csv_set_term_func(&r->csv, is_line_feed);
     csv_set_space_func(&r->csv, is_never);
     if (!r->request->header) return PEFT_OK;
@@ -90,12 +95,12 @@ static peft_status separated_start(peft_table_reader *r, unsigned char delimiter
 
 static peft_status tsv_start(peft_table_reader *r)
 {
-    return separated_start(r, CSV_TAB, NO_QUOTE);
+    return separated_start(r, CSV_TAB, r->request->quoting == PEFT_QUOTED);
 }
 
 static peft_status csv_start(peft_table_reader *r)
 {
-    return separated_start(r, CSV_COMMA, CSV_QUOTE);
+    return separated_start(r, CSV_COMMA, r->request->quoting != PEFT_UNQUOTED);
 }
 
 const peft_table_format peft_table_tsv = {".tsv", tsv_start, separated_line, separated_end};

@@ -63,7 +63,8 @@ peft_status peft_tokens_encode(peft_tokens **tokens, const peft_tokenizer *token
     peft_tokens *t = calloc(1, sizeof *t);
     if (!t) return peft_fail(error, PEFT_ERR_MEMORY, "tokens: out of memory");
     t->count = (int64_t)dataset->count;
-    t->labels = dataset->labels;
+    t->classes = dataset->classes;
+    t->scores = dataset->scores;
     t->offsets = calloc(dataset->count + 1, sizeof *t->offsets);
     peft_status status = t->offsets ? encode_all(t, tokenizer, dataset, max_length, error)
                                     : peft_fail(error, PEFT_ERR_MEMORY, "tokens: out of memory");
@@ -95,7 +96,7 @@ peft_status peft_tokens_make_up(peft_tokens **tokens, int64_t count, int64_t len
     }
     for (int64_t k = 0; k <= count; k++) t->offsets[k] = k * length;
     for (size_t k = 0; k < total; k++) t->input_ids[k] = (int32_t)(k * STRIDE % (size_t)vocab_size);
-    t->labels = t->made_up;
+    t->classes = t->made_up;
     *tokens = t;
     return PEFT_OK;
 }
@@ -120,13 +121,16 @@ void peft_tokens_order(uint32_t *rows, int64_t count, uint64_t seed, int64_t epo
     peft_random_permutation(rows, (uint32_t)count, seed, peft_stream("order of examples") + (uint64_t)epoch);
 }
 
-/* Counting sort: lengths are small numbers, and equal ones keep the order of the file. */
-void peft_tokens_order_by_length(const peft_tokens *tokens, uint32_t *rows)
+/* Counting sort: lengths are small numbers. begins[length] is where the examples of a length go on. */
+peft_status peft_tokens_order_by_length(const peft_tokens *tokens, uint32_t *rows, peft_error *error)
 {
-    int64_t at = 0;
-    for (int64_t length = 0; length <= tokens->longest; length++)
-        for (int64_t k = 0; k < tokens->count; k++)
-            if (peft_tokens_length(tokens, k) == length) rows[at++] = (uint32_t)k;
+    int64_t *begins = calloc((size_t)tokens->longest + 2, sizeof *begins);
+    if (!begins) return peft_fail(error, PEFT_ERR_MEMORY, "tokens: out of memory");
+    for (int64_t k = 0; k < tokens->count; k++) begins[peft_tokens_length(tokens, k) + 1]++;
+    for (int64_t length = 0; length < tokens->longest; length++) begins[length + 1] += begins[length];
+    for (int64_t k = 0; k < tokens->count; k++) rows[begins[peft_tokens_length(tokens, k)]++] = (uint32_t)k;
+    free(begins);
+    return PEFT_OK;
 }
 
 static peft_status reserve(peft_batch_memory *m, int64_t ints, int64_t scores, peft_error *error)
@@ -158,14 +162,14 @@ peft_status peft_tokens_gather(const peft_tokens *tokens, const uint32_t *rows, 
         memcpy(ids + at, tokens->input_ids + begin, (size_t)length * sizeof *ids);
         memcpy(types + at, tokens->token_type_ids + begin, (size_t)length * sizeof *types);
         for (int64_t p = 0; p < length; p++) positions[at + p] = (int32_t)p;
-        m->scores[s] = tokens->labels ? tokens->labels[rows[s]] : 0;
-        classes[s] = (int32_t)m->scores[s];
+        if (tokens->classes) classes[s] = tokens->classes[rows[s]];
+        if (tokens->scores) m->scores[s] = tokens->scores[rows[s]];
         at += length;
     }
     starts[count] = (int32_t)at;
     m->batch = (peft_batch){.num_tokens = total, .num_sequences = count, .starts = starts};
     m->input = (peft_model_input){ids, types, positions};
-    m->classes = tokens->labels ? classes : NULL;
+    m->classes = tokens->classes ? classes : NULL;
     return PEFT_OK;
 }
 

@@ -11,8 +11,9 @@ typedef struct peft_tokens {
     int64_t count;
     int64_t *offsets; /* [count + 1]: where each example begins */
     int32_t *input_ids, *token_type_ids;
-    const float *labels; /* [count] of the dataset, which outlives this, or made_up; NULL: none */
-    float *made_up;
+    const int32_t *classes; /* [count] of the dataset, which outlives this, or made_up; NULL: scores, or no labels */
+    const float *scores;    /* [count] of the dataset; NULL: classes, or no labels */
+    int32_t *made_up;
     int64_t longest;
     int64_t num_truncated; /* examples that were longer than max_length */
 } peft_tokens;
@@ -30,20 +31,21 @@ int64_t peft_tokens_length(const peft_tokens *tokens, int64_t example);
 
 /* The examples of an epoch in their order, a function of (seed, epoch) alone. rows [count] */
 void peft_tokens_order(uint32_t *rows, int64_t count, uint64_t seed, int64_t epoch);
-/* From short to long, for evaluation: batches of equal lengths waste nothing. rows [count] */
-void peft_tokens_order_by_length(const peft_tokens *tokens, uint32_t *rows);
+/* From short to long, for evaluation: batches of equal lengths waste nothing; equal lengths keep the order of the file.
+ * rows [count]. PEFT_ERR_MEMORY. */
+peft_status peft_tokens_order_by_length(const peft_tokens *tokens, uint32_t *rows, peft_error *error);
 
 /* The memory of one batch; grows, and is used again. Start with {0}. */
 typedef struct peft_batch_memory {
     int32_t *ints; /* starts, ids, types, positions, class ids */
-    float *scores;
+    float *scores; /* [num_sequences] where the examples have scores */
     int64_t int_capacity, score_capacity;
     peft_batch batch;
     peft_model_input input;
-    const int32_t *classes; /* [num_sequences]; NULL: no labels */
+    const int32_t *classes; /* [num_sequences]; NULL: the examples have no classes */
 } peft_batch_memory;
 
-/* Fills memory->batch, ->input and the labels from examples rows[0..count): both as class ids and as scores. */
+/* Fills memory->batch, ->input and the labels, class ids or scores, from examples rows[0..count). */
 peft_status peft_tokens_gather(const peft_tokens *tokens, const uint32_t *rows, int64_t count,
                                peft_batch_memory *memory, peft_error *error);
 void peft_batch_memory_free(peft_batch_memory *memory);

@@ -14,6 +14,10 @@ PEFT_API const peft_variant *peft_variant_find(const char *name);
 /* The same, with an error that names the nearest known one. */
 PEFT_API peft_status peft_variant_get(const char *name, const peft_variant **variant, peft_error *error);
 
+/* Defaults in `options`, of variant->options_bytes, whatever stood there: also in what the variant shares with others
+ * and its table leaves out. Release with peft_options_free. */
+PEFT_API peft_status peft_variant_options_init(const peft_variant *variant, void *options, peft_error *error);
+
 /* PEFT's files of this variant have no such field. `variant` may be NULL (no). */
 PEFT_API bool peft_variant_lacks(const peft_variant *variant, const char *field);
 

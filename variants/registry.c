@@ -49,3 +49,9 @@ peft_status peft_variant_get(const char *name, const peft_variant **variant, pef
     *variant = peft_variant_find(name);
     return *variant ? PEFT_OK : peft_fail_unknown(error, PEFT_ERR_ARGUMENT, "variant", name, &names);
 }
+
+peft_status peft_variant_options_init(const peft_variant *variant, void *options, peft_error *error)
+{
+    memset(options, 0, variant->options_bytes);
+    return peft_options_init(variant->options, options, error);
+}

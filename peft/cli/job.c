@@ -48,7 +48,6 @@ const peft_option peft_job_run_table[] = {
 
 const peft_command_part peft_job_parts[] = {{peft_job_run_table, 0},
                                             {peft_data_option_table, offsetof(peft_job_options, data)},
-                                            {peft_draw_option_table, offsetof(peft_job_options, data)},
                                             {peft_target_option_table, offsetof(peft_job_options, targets)},
                                             {peft_train_option_table, offsetof(peft_job_options, train)},
                                             {0}};

@@ -110,7 +110,6 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
 
 static const peft_command_part parts[] = {{peft_job_run_table, offsetof(plan_options, job)},
                                           {peft_data_option_table, offsetof(plan_options, job.data)},
-                                          {peft_draw_option_table, offsetof(plan_options, job.data)},
                                           {peft_target_option_table, offsetof(plan_options, job.targets)},
                                           {peft_train_option_table, offsetof(plan_options, job.train)},
                                           {table, 0},

@@ -23,12 +23,11 @@ static void softmax(float *logits, int64_t count)
 static json_t *row_json(const peft_loaded *l, const float *row)
 {
     if (l->regression) return json_pack("{s:f}", "score", (double)row[0]);
-    float best;
-    peft_answers(row, 1, l->num_labels, &best);
     json_t *probabilities = json_object();
     for (int64_t k = 0; k < l->num_labels; k++)
         json_object_set_new(probabilities, l->label_names[k], json_real((double)row[k]));
-    return json_pack("{s:s, s:o}", "label", l->label_names[(int64_t)best], "probabilities", probabilities);
+    return json_pack("{s:s, s:o}", "label", l->label_names[peft_best_class(row, l->num_labels)], "probabilities",
+                     probabilities);
 }
 
 static peft_status print_json(const peft_loaded *l, const float *rows, size_t count, peft_output *output,
@@ -44,21 +43,33 @@ static peft_status print_json(const peft_loaded *l, const float *rows, size_t co
     return status;
 }
 
+/* A name in a table: one cell whatever it holds. */
+static void print_name(const char *name, FILE *out)
+{
+    for (; *name; name++) {
+        if (*name == '\t' || *name == '\n' || *name == '\r')
+            fprintf(out, "\\%c", *name == '\t' ? 't' : *name == '\n' ? 'n' : 'r');
+        else
+            putc(*name, out);
+    }
+}
+
 static void print_heading(const peft_loaded *l, FILE *out)
 {
     fputs(l->regression ? "score" : "label", out);
-    for (int64_t k = 0; !l->regression && k < l->num_labels; k++) fprintf(out, "\t%s", l->label_names[k]);
+    for (int64_t k = 0; !l->regression && k < l->num_labels; k++) {
+        putc('\t', out);
+        print_name(l->label_names[k], out);
+    }
     putc('\n', out);
 }
 
 static void print_row(const peft_loaded *l, const float *row, FILE *out)
 {
-    float best;
-    peft_answers(row, 1, l->num_labels, &best);
     if (l->regression)
         fprintf(out, "%.6g", (double)row[0]);
     else
-        fputs(l->label_names[(int64_t)best], out);
+        print_name(l->label_names[peft_best_class(row, l->num_labels)], out);
     for (int64_t k = 0; !l->regression && k < l->num_labels; k++) fprintf(out, "\t%.6f", (double)row[k]);
     putc('\n', out);
 }

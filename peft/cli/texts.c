@@ -24,6 +24,12 @@ const peft_option peft_text_option_table[] = {
      .placeholder = "NAME",
      .help = "column of a .csv, .tsv or .jsonl file with the text",
      .group = "Texts"},
+    {.name = "no_quoting",
+     .type = PEFT_OPTION_BOOL,
+     AT(no_quoting),
+     .initial = "false",
+     .help = "in .csv and .tsv files a quote is a letter like any other",
+     .group = "Texts"},
     {0}};
 
 const peft_option peft_text_pair_option_table[] = {
@@ -96,7 +102,9 @@ peft_status peft_texts_open(const peft_text_options *o, bool pairs, peft_dataset
     peft_status status = check(o, error);
     if (status != PEFT_OK) return status;
     if (o->input && peft_table_has_format(o->input)) {
-        const peft_dataset_columns columns = {.text = o->text_column, .text_pair = o->text_pair_column};
+        const peft_dataset_columns columns = {.text = o->text_column,
+                                              .text_pair = o->text_pair_column,
+                                              .quoting = o->no_quoting ? PEFT_UNQUOTED : PEFT_QUOTED};
         return peft_dataset_load_file(o->input, &columns, dataset, error);
     }
     peft_table table;

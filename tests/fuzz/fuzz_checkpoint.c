@@ -17,7 +17,7 @@ static void open_trainer(void)
 {
     static int64_t offsets[EXAMPLES + 1];
     static int32_t ids[EXAMPLES * LENGTH], types[EXAMPLES * LENGTH];
-    static float labels[EXAMPLES];
+    static int32_t classes[EXAMPLES];
     static peft_tokens tokens;
     static peft_train_options options;
     static const char *const names[] = {"query"};
@@ -28,13 +28,13 @@ static void open_trainer(void)
     peft_error error = {0};
     for (int k = 0; k < EXAMPLES; k++) {
         offsets[k + 1] = offsets[k] + LENGTH;
-        labels[k] = (float)(k % 3);
+        classes[k] = k % 3;
     }
     tokens = (peft_tokens){.count = EXAMPLES,
                            .offsets = offsets,
                            .input_ids = ids,
                            .token_type_ids = types,
-                           .labels = labels,
+                           .classes = classes,
                            .longest = LENGTH};
     FUZZ_CHECK(!peft_model_open(&model, fuzz_base(), NULL, &error));
     FUZZ_CHECK(!peft_context_open(&ctx, &(peft_context_options){.threads = 1}, &error));

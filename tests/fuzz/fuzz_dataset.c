@@ -11,11 +11,10 @@
 static void check_dataset(const peft_dataset *d)
 {
     FUZZ_CHECK(d->count >= 1 && d->count == d->table.num_rows);
-    for (size_t i = 0; d->labels && i < d->count; i++) {
-        FUZZ_CHECK(isfinite(d->labels[i]));
-        FUZZ_CHECK(d->regression ||
-                   (d->labels[i] >= 0 && d->labels[i] < (float)d->num_labels && truncf(d->labels[i]) == d->labels[i]));
-    }
+    FUZZ_CHECK(d->regression ? !d->classes : !d->scores);
+    for (size_t i = 0; d->classes && i < d->count; i++)
+        FUZZ_CHECK(d->classes[i] >= 0 && (size_t)d->classes[i] < d->num_labels);
+    for (size_t i = 0; d->scores && i < d->count; i++) FUZZ_CHECK(isfinite(d->scores[i]));
     FUZZ_CHECK(d->regression == !d->label_names);
     for (size_t k = 0; d->label_names && k < d->num_labels; k++) FUZZ_CHECK(d->label_names[k]);
 }
@@ -39,8 +38,13 @@ static void check_parts(const peft_dataset *whole)
 static peft_status load_own(unsigned kind, fuzz_bytes file, peft_dataset **dataset, peft_error *error)
 {
     static const char *const names[] = {"d.csv", "d.tsv", "d.jsonl"};
-    const peft_dataset_columns columns = {
-        .text = "text", .text_pair = kind & 8 ? "pair" : NULL, .label = "label", .regression = kind & 4};
+    static const char *const of_model[] = {"x", "POS", "1"};
+    const peft_dataset_columns columns = {.text = "text",
+                                          .text_pair = kind & 8 ? "pair" : NULL,
+                                          .label = "label",
+                                          .regression = kind & 4,
+                                          .quoting = kind & 8 ? PEFT_UNQUOTED : PEFT_QUOTED,
+                                          .of_model = {of_model, file.size % 2 ? 3 : 0}};
     return peft_dataset_load_file(fuzz_write(names[kind % 4], file), &columns, dataset, error);
 }
 

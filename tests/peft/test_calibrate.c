@@ -25,7 +25,7 @@ static struct {
     peft_tokens tokens;
     int64_t offsets[EXAMPLES + 1];
     int32_t ids[EXAMPLES * LENGTH], types[EXAMPLES * LENGTH];
-    float labels[EXAMPLES];
+    int32_t classes[EXAMPLES];
 } data;
 
 static peft_model *model;
@@ -41,7 +41,7 @@ static void setup(void)
         const json_t *ids = json_array_get(json_object_get(document, "input_ids"), s);
         for (size_t k = 0; k < LENGTH; k++)
             data.ids[s * LENGTH + k] = (int32_t)json_integer_value(json_array_get(ids, k));
-        data.labels[s] = (float)json_number_value(json_array_get(json_object_get(document, "labels"), s));
+        data.classes[s] = (int32_t)json_integer_value(json_array_get(json_object_get(document, "labels"), s));
         data.offsets[s + 1] = (int64_t)(s + 1) * LENGTH;
     }
     json_decref(document);
@@ -49,7 +49,7 @@ static void setup(void)
                                 .offsets = data.offsets,
                                 .input_ids = data.ids,
                                 .token_type_ids = data.types,
-                                .labels = data.labels,
+                                .classes = data.classes,
                                 .longest = LENGTH};
     ck_assert_msg(!peft_safetensors_open(tiny_golden("starts/starts.safetensors"), &expected, &error), "%s",
                   error.message);

@@ -21,12 +21,12 @@ static peft_train_options options;
 static peft_trainer t;
 static int64_t offsets[EXAMPLES + 1];
 static int32_t ids[EXAMPLES * LENGTH], types[EXAMPLES * LENGTH];
-static float labels[EXAMPLES];
+static int32_t classes[EXAMPLES];
 static const peft_tokens tokens = {.count = EXAMPLES,
                                    .offsets = offsets,
                                    .input_ids = ids,
                                    .token_type_ids = types,
-                                   .labels = labels,
+                                   .classes = classes,
                                    .longest = LENGTH};
 static peft_context *ctx;
 static peft_error error;

@@ -106,7 +106,7 @@ static const char named_config[] =
     "\"num_attention_heads\": 4, \"intermediate_size\": 80, \"max_position_embeddings\": 64, \"type_vocab_size\": 2, "
     "\"id2label\": {\"0\": \"red\", \"1\": \"green\", \"2\": \"blue\"}}";
 
-START_TEST(a_config_names_the_classes_of_its_own_head_alone)
+START_TEST(a_config_names_the_classes_of_its_own_head_and_of_nameless_adapters)
 {
     peft_loaded loaded;
     replace(model, "config.json", named_config);
@@ -115,8 +115,9 @@ START_TEST(a_config_names_the_classes_of_its_own_head_alone)
     ck_assert_str_eq(loaded.label_names[1], "green");
     peft_loaded_close(&loaded);
 
-    load(&loaded, PEFT_WITH_HEAD);
-    ck_assert_str_eq(loaded.label_names[1], "LABEL_1");
+    load(&loaded, PEFT_WITH_HEAD); /* nothing else names the adapter's, and there are as many */
+    ck_assert_str_eq(loaded.label_names[1], "green");
+    ck_assert_int_eq(loaded.names_source, PEFT_NAMES_OF_MODEL);
     peft_loaded_close(&loaded);
 }
 END_TEST
@@ -188,7 +189,7 @@ END_TEST
 TEST_MAIN("load", tcase_add_checked_fixture(tc, setup, scratch_teardown);
           tcase_add_test(tc, classes_without_names_are_numbered); tcase_add_test(tc, a_run_names_the_classes);
           tcase_add_loop_test(tc, a_damaged_run_is_refused, 0, sizeof bad_runs / sizeof bad_runs[0]);
-          tcase_add_test(tc, a_config_names_the_classes_of_its_own_head_alone);
+          tcase_add_test(tc, a_config_names_the_classes_of_its_own_head_and_of_nameless_adapters);
           tcase_add_loop_test(tc, an_adapter_reads_the_same_without_its_model, 0, sizeof goldens / sizeof goldens[0]);
           tcase_add_test(tc, running_out_of_memory_is_reported);
           tcase_add_test(tc, reading_alone_and_running_out_of_memory))

@@ -14,7 +14,7 @@ typedef struct examples {
     peft_tokens tokens;
     int64_t offsets[EXAMPLES + 1];
     int32_t ids[MOST], types[MOST];
-    float labels[EXAMPLES];
+    int32_t classes[EXAMPLES];
 } examples;
 
 static void fill(examples *x)
@@ -23,14 +23,14 @@ static void fill(examples *x)
     peft_random_permutation(order, EXAMPLES, 7, peft_stream("lengths"));
     for (int k = 0; k < EXAMPLES; k++) {
         x->offsets[k + 1] = x->offsets[k] + SHORTEST + order[k] % LENGTHS;
-        x->labels[k] = (float)(k % TINY_LABELS);
+        x->classes[k] = k % TINY_LABELS;
     }
     for (int t = 0; t < MOST; t++) x->ids[t] = t % 100;
     x->tokens = (peft_tokens){.count = EXAMPLES,
                               .offsets = x->offsets,
                               .input_ids = x->ids,
                               .token_type_ids = x->types,
-                              .labels = x->labels,
+                              .classes = x->classes,
                               .longest = SHORTEST + LENGTHS - 1};
 }
 

@@ -65,10 +65,12 @@ START_TEST(formats_agree_on_what_the_rows_are)
 }
 END_TEST
 
-START_TEST(quotes_and_blanks_are_letters_in_tsv)
+START_TEST(quotes_and_blanks_are_letters_where_nothing_is_quoted)
 {
+    peft_table_request request = text_and_label;
+    request.quoting = PEFT_UNQUOTED;
     peft_table table;
-    read_good("a.tsv", "text\tlabel\n \"so\", he said \t\"\n", &text_and_label, &table);
+    read_good("a.tsv", "text\tlabel\n \"so\", he said \t\"\n", &request, &table);
     ck_assert_str_eq(table.columns[0][0].text, " \"so\", he said ");
     ck_assert_str_eq(table.columns[1][0].text, "\"");
     peft_table_free(&table);
@@ -188,7 +190,7 @@ static const struct {
      0},
     {"a.jsonl", "<!DOCTYPE html>\n<html>\n", "a.jsonl: this is an HTML page", 0},
     {"a.csv", "\xFF\xFEt\0e\0x\0t\0\n\0", "a.csv: this is UTF-16 text", 12},
-    {"a.tsv", "index\t\"a\nb\"\n1\t2\n", "a.tsv:1: column \"text\": unknown. Known: index, \"a", 0},
+    {"a.tsv", "index\t\"a\nb\"\n1\t2\n", "a.tsv:1: column \"text\": unknown. Known: index, a\\nb", 0},
     {"a.csv", "text,label\na,x\n\"b,y\nc,z\n", "a.csv:3: a quoted field in the row that begins here has no closing", 0},
     {"a.csv", "text,label\na \"b\" c,x\n", "a.csv:2: a '\"' out of place", 0},
     {"a.csv", "text,label\n\"a\"b,x\n", "a.csv:2: a '\"' out of place", 0},
@@ -350,7 +352,7 @@ END_TEST
 
 TEST_MAIN("table", tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
           tcase_add_loop_test(tc, formats_agree_on_what_the_rows_are, 0, sizeof same / sizeof same[0]);
-          tcase_add_test(tc, quotes_and_blanks_are_letters_in_tsv);
+          tcase_add_test(tc, quotes_and_blanks_are_letters_where_nothing_is_quoted);
           tcase_add_test(tc, quoted_fields_of_csv_hold_commas_quotes_and_lines);
           tcase_add_test(tc, numbers_and_booleans_of_json_become_text);
           tcase_add_test(tc, texts_of_json_hold_any_character);

@@ -96,8 +96,9 @@ START_TEST(each_layout_of_glue_reads)
     ck_assert_str_eq(dataset->text[0].text, layouts[_i].text);
     ck_assert_int_eq(dataset->text_pair != NULL, layouts[_i].text_pair != NULL);
     if (layouts[_i].text_pair) ck_assert_str_eq(dataset->text_pair[0].text, layouts[_i].text_pair);
-    ck_assert_int_eq(dataset->labels != NULL, layouts[_i].label >= 0);
-    if (dataset->labels) ck_assert(dataset->labels[0] == (float)layouts[_i].label);
+    ck_assert_int_eq(dataset->classes || dataset->scores, layouts[_i].label >= 0);
+    if (dataset->classes) ck_assert_int_eq(dataset->classes[0], (int)layouts[_i].label);
+    if (dataset->scores) ck_assert(dataset->scores[0] == (float)layouts[_i].label);
     ck_assert_uint_eq(dataset->num_labels, task->num_labels);
     ck_assert_uint_eq(dataset->num_skipped, task->skips_broken_rows && strcmp(layouts[_i].split, "train") == 0 ? 2 : 0);
     peft_dataset_free(dataset);

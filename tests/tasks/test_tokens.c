@@ -29,6 +29,39 @@ START_TEST(all_are_full_and_known)
 }
 END_TEST
 
+START_TEST(short_examples_come_first_and_equal_ones_in_their_order)
+{
+    int64_t offsets[] = {0, 3, 3, 9, 12, 13, 19};
+    static const uint32_t expected[] = {1, 4, 0, 3, 2, 5};
+    const peft_tokens tokens = {.count = 6, .offsets = offsets, .longest = 6};
+    uint32_t rows[6];
+    ck_assert(!peft_tokens_order_by_length(&tokens, rows, NULL));
+    for (int k = 0; k < 6; k++) ck_assert_uint_eq(rows[k], expected[k]);
+}
+END_TEST
+
+/* Whole numbers that no float holds, and scores beyond the range of int32. */
+START_TEST(labels_reach_the_batch_as_they_are)
+{
+    int64_t offsets[] = {0, 1, 2};
+    int32_t ids[] = {1, 2}, types[] = {0, 0};
+    static const int32_t classes[] = {16777217, 3};
+    static const float scores[] = {3e9f, -1e12f};
+    static const uint32_t rows[] = {1, 0};
+    peft_tokens tokens = {
+        .count = 2, .offsets = offsets, .input_ids = ids, .token_type_ids = types, .classes = classes, .longest = 1};
+    peft_batch_memory memory = {0};
+    ck_assert(!peft_tokens_gather(&tokens, rows, 2, &memory, NULL));
+    ck_assert(memory.classes[0] == 3 && memory.classes[1] == 16777217);
+    tokens.classes = NULL;
+    tokens.scores = scores;
+    ck_assert(!peft_tokens_gather(&tokens, rows, 2, &memory, NULL));
+    ck_assert_ptr_null(memory.classes);
+    ck_assert(memory.scores[0] == -1e12f && memory.scores[1] == 3e9f);
+    peft_batch_memory_free(&memory);
+}
+END_TEST
+
 START_TEST(failing_allocations_are_reported)
 {
     bool failed = true;
@@ -44,4 +77,6 @@ START_TEST(failing_allocations_are_reported)
 }
 END_TEST
 
-TEST_MAIN("tokens", tcase_add_test(tc, all_are_full_and_known); tcase_add_test(tc, failing_allocations_are_reported))
+TEST_MAIN("tokens", tcase_add_test(tc, all_are_full_and_known);
+          tcase_add_test(tc, short_examples_come_first_and_equal_ones_in_their_order);
+          tcase_add_test(tc, labels_reach_the_batch_as_they_are); tcase_add_test(tc, failing_allocations_are_reported))

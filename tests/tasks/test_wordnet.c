@@ -173,11 +173,11 @@ static int by_text(const void *a, const void *b)
     return strcmp(((const use *)a)->text, ((const use *)b)->text);
 }
 
-static use *sorted_uses(const peft_cell *cells, const float *labels, size_t count)
+static use *sorted_uses(const peft_cell *cells, const int32_t *labels, size_t count)
 {
     use *uses = calloc(count, sizeof *uses);
     ck_assert_ptr_nonnull(uses);
-    for (size_t i = 0; i < count; i++) uses[i] = (use){cells[i].text, labels[i]};
+    for (size_t i = 0; i < count; i++) uses[i] = (use){cells[i].text, (float)labels[i]};
     qsort(uses, count, sizeof *uses, by_text);
     return uses;
 }
@@ -185,7 +185,7 @@ static use *sorted_uses(const peft_cell *cells, const float *labels, size_t coun
 /* Each sentence has either label as often: alone it says nothing. */
 static void check_that_sentences_alone_say_nothing(const peft_cell *cells, const peft_dataset *dataset)
 {
-    use *uses = sorted_uses(cells, dataset->labels, dataset->count);
+    use *uses = sorted_uses(cells, dataset->classes, dataset->count);
     for (size_t first = 0, end; first < dataset->count; first = end) {
         double sum = 0;
         for (end = first; end < dataset->count && by_text(&uses[first], &uses[end]) == 0; end++)
@@ -198,7 +198,7 @@ static void check_that_sentences_alone_say_nothing(const peft_cell *cells, const
 static void check_balance(const peft_dataset *dataset)
 {
     size_t counts[8] = {0};
-    for (size_t i = 0; i < dataset->count; i++) counts[(size_t)dataset->labels[i]]++;
+    for (size_t i = 0; i < dataset->count; i++) counts[(size_t)dataset->classes[i]]++;
     for (size_t i = 0; i < dataset->num_labels; i++) ck_assert_uint_eq(counts[i], dataset->count / dataset->num_labels);
     if (!dataset->text_pair) return;
     check_that_sentences_alone_say_nothing(dataset->text, dataset);
@@ -209,7 +209,7 @@ static void check_balance(const peft_dataset *dataset)
 static void check_that_nothing_is_shared(const peft_cell *of_train, const peft_cell *of_dev, const peft_dataset *train,
                                          const peft_dataset *dev)
 {
-    use *uses = sorted_uses(of_train, train->labels, train->count);
+    use *uses = sorted_uses(of_train, train->classes, train->count);
     for (size_t i = 0; i < dev->count; i++) {
         const use wanted = {of_dev[i].text, 0};
         ck_assert_msg(!bsearch(&wanted, uses, train->count, sizeof *uses, by_text), "both have \"%s\"", wanted.text);
@@ -267,7 +267,7 @@ START_TEST(hypernyms_are_told_from_their_siblings)
         ck_assert_int_eq(sscanf(train->text[i].text, "a small thing with the number %d", &member), 1);
         ck_assert_int_eq(sscanf(train->text_pair[i].text, "It is a kind of kind %d.", &kind), 1);
         ck_assert_int_eq(member / 1000, kind / 1000);
-        ck_assert_str_eq(train->label_names[(int)train->labels[i]],
+        ck_assert_str_eq(train->label_names[train->classes[i]],
                          member / 100 == kind / 100 ? "entailment" : "not_entailment");
     }
     peft_dataset_free(train);
@@ -285,7 +285,7 @@ START_TEST(senses_are_told_apart)
         ck_assert_int_eq(sscanf(train->text[i].text, "they plim%c it %d", &word1, &sense1), 2);
         ck_assert_int_eq(sscanf(train->text_pair[i].text, "she was plim%cing number %d", &word2, &sense2), 2);
         ck_assert_int_eq(word1, word2);
-        ck_assert_str_eq(train->label_names[(int)train->labels[i]], sense1 == sense2 ? "same" : "different");
+        ck_assert_str_eq(train->label_names[train->classes[i]], sense1 == sense2 ? "same" : "different");
     }
     peft_dataset_free(train);
 }

@@ -69,7 +69,6 @@ static const peft_option compare_table[] = {
 
 const peft_command_part peft_compare_parts[] = {{compare_table, 0},
                                                 {peft_data_option_table, offsetof(peft_compare_options, data)},
-                                                {peft_draw_option_table, offsetof(peft_compare_options, data)},
                                                 {peft_target_option_table, offsetof(peft_compare_options, targets)},
                                                 {peft_train_option_table, offsetof(peft_compare_options, train)},
                                                 {0}};

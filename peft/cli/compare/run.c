@@ -66,10 +66,23 @@ static peft_status load(const char *folder, const char *name, json_t **document,
     return status;
 }
 
+/* Settings that older versions did not have yet, and that are not used now, are as they were. */
+static void add_unused(json_t *found, json_t *wanted)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(wanted, key, value)
+    {
+        if (!json_object_get(found, key) && (json_is_null(value) || json_is_false(value)))
+            json_object_set(found, key, value);
+    }
+}
+
 static peft_status check_settings(const peft_compare_run *run, peft_error *error)
 {
     json_t *found = NULL;
     peft_status status = load(run->folder, SETTINGS, &found, error);
+    if (status == PEFT_OK) add_unused(found, run->settings);
     const char *key = status == PEFT_OK ? peft_json_difference(run->settings, found) : NULL;
     if (key) {
         char before[PEFT_JSON_TEXT], now[PEFT_JSON_TEXT];
