@@ -7,6 +7,9 @@
 #include "io/json.h"
 #include "models/unicode.h"
 
+/* The time to look through a text is its length times that of a token that almost matches everywhere. */
+enum { MAX_TOKEN_BYTES = 1000 };
+
 /* ---- reading ---- */
 
 static peft_status read_token(const json_t *item, peft_added_token *token, peft_vocab_entry *entry, peft_error *error)
@@ -25,6 +28,9 @@ static peft_status read_token(const json_t *item, peft_added_token *token, peft_
     peft_status status = peft_json_string(item, "content", &text, "token", error);
     if (status) return status;
     if (!text || !*text) return peft_fail(error, PEFT_ERR_FORMAT, "expected a token with content, found none");
+    if (strlen(text) > MAX_TOKEN_BYTES)
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "expected tokens of at most %d bytes, found one of %zu",
+                         MAX_TOKEN_BYTES, strlen(text));
     status = peft_json_int(item, "id", 0, PEFT_VOCAB_MAX_ID, &id, text, error);
     if (status == PEFT_OK && id < 0) status = peft_fail(error, PEFT_ERR_FORMAT, "%s: expected an id", text);
     for (size_t k = 0; status == PEFT_OK && k < sizeof flags / sizeof flags[0]; k++)

@@ -332,6 +332,20 @@ START_TEST(what_changes_ids_is_honoured_or_refused)
 }
 END_TEST
 
+START_TEST(added_tokens_have_at_most_a_thousand_bytes)
+{
+    char value[1004];
+    for (int bytes = 1000; bytes <= 1001; bytes++) {
+        peft_tokenizer *opened;
+        snprintf(value, sizeof value, "\"%0*d\"", bytes, 0);
+        peft_status status = open_changed("added_tokens.4.content", value, &opened);
+        ck_assert_int_eq(status, bytes == 1000 ? PEFT_OK : PEFT_ERR_UNSUPPORTED);
+        ck_assert(status == PEFT_OK || strstr(error.message, "at most 1000 bytes, found one of 1001"));
+        peft_tokenizer_close(opened);
+    }
+}
+END_TEST
+
 /* With one setting changed the text has these words (ids of tokens of the fixture). */
 static void expect_with(const char *path, const char *value, const char *text, const char *const *tokens, size_t count)
 {
@@ -522,6 +536,7 @@ TEST_MAIN("tokenizer", tcase_add_checked_fixture(tc, setup, teardown);
           tcase_add_test(tc, special_tokens_in_the_text_are_matched_unless_told_otherwise);
           tcase_add_test(tc, ids_of_tokens_can_be_asked); tcase_add_test(tc, what_changes_ids_is_honoured_or_refused);
           tcase_add_test(tc, settings_act); tcase_add_test(tc, added_tokens_may_lie_outside_of_the_vocabulary);
+          tcase_add_test(tc, added_tokens_have_at_most_a_thousand_bytes);
           tcase_add_test(tc, lines_of_vocab_txt_are_ids); tcase_add_test(tc, what_vocab_txt_cannot_be_is_refused);
           tcase_add_test(tc, a_folder_without_a_tokenizer_is_an_error);
           tcase_add_test(tc, opening_survives_every_failed_allocation);
