@@ -9,6 +9,7 @@
 #include "peft/inject.h"
 #include "peft/model_folder.h"
 #include "peft/output_folder.h"
+#include "peft/sentence.h"
 
 /* ---- weights ---- */
 
@@ -149,6 +150,7 @@ peft_status peft_model_save(peft_model *model, peft_dtype dtype, char *const *la
     if (status == PEFT_OK) status = peft_path_join(folder, "model.safetensors", &weights, error);
     if (status == PEFT_OK) status = peft_path_join(folder, "config.json", &config, error);
     if (status == PEFT_OK) status = copy_tokenizer(model, folder, error);
+    if (status == PEFT_OK) status = peft_sentence_copy(peft_model_dir(model), folder, error);
     if (status == PEFT_OK) status = write_weights(model, dtype, weights, error);
     if (status == PEFT_OK) status = write_config(model, dtype, label_names, config, error);
     free(weights);

@@ -39,6 +39,10 @@ bool peft_sentence_reads_mean(const peft_sentence *sentence);
 void peft_sentence_vector(peft_sentence *sentence, const float *tokens, int64_t num_tokens, const float *mean,
                           float *vector);
 
+/* Copies the modules of `dir`, if it has any, beside a model made from its encoder: the vectors of both are made alike.
+ */
+peft_status peft_sentence_copy(const char *dir, const char *folder, peft_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -36,6 +36,25 @@ goldens=$BATS_TEST_DIRNAME/../fixtures/goldens/variants
     works inspect merged
 }
 
+@test "the modules of a sentence encoder come along: embed gives the same vectors" {
+    mkdir model/1_Pooling
+    echo '{"pooling_mode_cls_token": true}' > model/1_Pooling/config.json
+    module() { printf '{"path": "%s", "type": "sentence_transformers.models.%s"}' "$1" "$2"; }
+    echo "[$(module "" Transformer), $(module 1_Pooling Pooling)]" > model/modules.json
+    works merge --model model --adapter "$goldens/ia3/adapter" --output merged
+    cmp model/1_Pooling/config.json merged/1_Pooling/config.json
+    works embed --model model --text "w69 w25 w8" --json
+    base=$(jq -c '[.embeddings[0][] | . * 1000 | round]' <<< "$output")
+    works embed --model model --adapter "$goldens/ia3/adapter" --text "w69 w25 w8" --json
+    expected=$(jq -c '[.embeddings[0][] | . * 1000 | round]' <<< "$output")
+    [ "$expected" != "$base" ]
+    works embed --model merged --text "w69 w25 w8" --json
+    [ "$(jq -c '[.embeddings[0][] | . * 1000 | round]' <<< "$output")" = "$expected" ]
+    echo "[$(module "" Transformer), $(module ../1_Pooling Pooling)]" > model/modules.json
+    peft merge --model model --adapter "$goldens/ia3/adapter" --output elsewhere
+    fails 1 "path ../1_Pooling: expected a folder of its own"
+}
+
 @test "transformers' class is kept where the base has the head, and named where the adapter brings it" {
     jq '.architectures = ["MyOwnClassifier"]' model/config.json > own.json && cp own.json model/config.json
     works merge --model model --adapter "$lora" --output merged
