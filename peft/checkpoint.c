@@ -82,8 +82,8 @@ static const struct number_rule {
     {NUMBER(step), WHOLE},
     {NUMBER(best_step), WHOLE},
     {NUMBER(evaluations_since_best), WHOLE},
-    {NUMBER(best_score), .min = -INFINITY, .max = INFINITY},
-    {NUMBER(seconds), .max = INFINITY},
+    {NUMBER(best_score), .min = (double)-INFINITY, .max = (double)INFINITY},
+    {NUMBER(seconds), .max = (double)INFINITY},
     {NUMBER(tokens), WHOLE},
     {NUMBER(evaluation_due), .is_whole = true, .is_optional = true, .max = 1},
 };
