@@ -41,9 +41,15 @@ const char *peft_safetensors_path(const peft_safetensors *file); /* as it was op
 /* The value of a key of `__metadata__`, or NULL. */
 const char *peft_safetensors_metadata(const peft_safetensors *file, const char *key);
 
+/* The key of `__metadata__` under which a file carries a checksum of its tensors and other metadata. */
+#define PEFT_CHECKSUM_KEY "xxh3"
+
+/* PEFT_ERR_FORMAT: the file carries a checksum, and is no longer what it was when that was made. Reads all of it. */
+peft_status peft_safetensors_verify(const peft_safetensors *file, peft_error *error);
+
 /* Writes a file atomically: wide element types first, then by name, so that every tensor is aligned for its type and
  * the same input gives the same bytes. PEFT_ERR_ARGUMENT for a name that comes twice, or bytes that are not those of
- * dtype and shape. Metadata keep their order. */
+ * dtype and shape. Metadata keep their order; PEFT_CHECKSUM_KEY with the value NULL stands for the checksum. */
 peft_status peft_safetensors_write(const char *path, const peft_file_tensor *tensors, size_t count,
                                    const peft_key_value *metadata, size_t num_metadata, peft_error *error);
 

@@ -329,3 +329,22 @@ const char *peft_safetensors_metadata(const peft_safetensors *file, const char *
 {
     return json_string_value(json_object_get(json_object_get(file->header, METADATA_KEY), key));
 }
+
+peft_status peft_safetensors_verify(const peft_safetensors *file, peft_error *error)
+{
+    const char *expected = peft_safetensors_metadata(file, PEFT_CHECKSUM_KEY), *key;
+    char found[PEFT_CHECKSUM_TEXT];
+    uint64_t sum = 0;
+    json_t *value;
+    if (!expected) return PEFT_OK;
+    for (size_t i = 0; i < file->count; i++) sum += peft_checksum_of_tensor(&file->tensors[i]);
+    json_object_foreach(json_object_get(file->header, METADATA_KEY), key, value)
+    {
+        sum += peft_checksum_of_metadata(key, json_string_value(value));
+    }
+    peft_checksum_to_text(sum, found);
+    if (strcmp(found, expected) == 0) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_FORMAT,
+                     "%s: damaged: expected the checksum %.16s, found %s; take it from where it came from again",
+                     file->path, expected, found);
+}

@@ -55,17 +55,18 @@ static json_t *shape_to_json(const peft_shape *shape)
     return list;
 }
 
-static peft_status add_metadata(json_t *header, const peft_key_value *metadata, size_t count, const char *path,
-                                peft_error *error)
+static peft_status add_metadata(json_t *header, const peft_key_value *metadata, size_t count, const char *checksum,
+                                const char *path, peft_error *error)
 {
     if (count == 0) return PEFT_OK;
     json_t *object = json_object();
     peft_status status = add_member(header, METADATA_KEY, object, path, error);
     for (size_t i = 0; i < count && status == PEFT_OK; i++) {
-        if (!is_utf8(metadata[i].value))
+        const char *value = metadata[i].value ? metadata[i].value : checksum;
+        if (!is_utf8(value))
             return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: __metadata__: %s: the value is not UTF-8", path,
                              metadata[i].key);
-        status = add_member(object, metadata[i].key, json_string(metadata[i].value), path, error);
+        status = add_member(object, metadata[i].key, json_string(value), path, error);
     }
     return status;
 }
@@ -117,11 +118,27 @@ static peft_status header_to_bytes(const json_t *header, const char *path, heade
     return PEFT_OK;
 }
 
+/* Only where the metadata ask for it: it takes a pass over all bytes. */
+static void find_checksum(const peft_file_tensor *const *tensors, size_t count, const peft_key_value *metadata,
+                          size_t num_metadata, char text[PEFT_CHECKSUM_TEXT])
+{
+    bool wanted = false;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < num_metadata; i++) {
+        wanted = wanted || !metadata[i].value;
+        if (metadata[i].value) sum += peft_checksum_of_metadata(metadata[i].key, metadata[i].value);
+    }
+    for (size_t i = 0; i < count && wanted; i++) sum += peft_checksum_of_tensor(tensors[i]);
+    peft_checksum_to_text(sum, text);
+}
+
 static peft_status build_header(const peft_file_tensor *const *tensors, size_t count, const peft_key_value *metadata,
                                 size_t num_metadata, const char *path, header_bytes *out, peft_error *error)
 {
+    char checksum[PEFT_CHECKSUM_TEXT];
+    find_checksum(tensors, count, metadata, num_metadata, checksum);
     json_t *header = json_object();
-    peft_status status = add_metadata(header, metadata, num_metadata, path, error);
+    peft_status status = add_metadata(header, metadata, num_metadata, checksum, path, error);
     if (status == PEFT_OK) status = add_tensors(header, tensors, count, path, error);
     if (status == PEFT_OK) status = header_to_bytes(header, path, out, error);
     json_decref(header);

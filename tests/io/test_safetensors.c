@@ -461,6 +461,39 @@ START_TEST(running_out_of_memory_while_writing_leaves_the_old_file)
 }
 END_TEST
 
+/* One bit of a tensor or of the metadata, wherever it is. */
+START_TEST(a_checksum_tells_any_change)
+{
+    static const float values[] = {1, 2, 3, 4};
+    const peft_file_tensor tensors[] = {{"a", PEFT_F32, peft_shape_1(3), values, 3 * sizeof(float), NULL},
+                                        {"b", PEFT_F32, peft_shape_1(1), values + 3, sizeof(float), NULL}};
+    const peft_key_value summed[] = {{"step", "12"}, {PEFT_CHECKSUM_KEY, NULL}};
+    peft_safetensors *opened;
+    peft_mapped_file mapped;
+    const char *path = scratch("sum.safetensors");
+    ck_assert(!peft_safetensors_write(path, tensors, 2, summed, 2, &error));
+    ck_assert(!peft_safetensors_open(path, &opened, &error));
+    ck_assert_uint_eq(strlen(peft_safetensors_metadata(opened, PEFT_CHECKSUM_KEY)), 16);
+    ck_assert(!peft_safetensors_verify(opened, &error));
+    peft_safetensors_close(opened);
+
+    ck_assert(!peft_file_map(path, &mapped, &error));
+    char *copy = malloc(mapped.bytes);
+    memcpy(copy, mapped.data, mapped.bytes);
+    const size_t places[] = {(size_t)(strstr(copy + 8, "\"12\"") - copy) + 1, mapped.bytes - 1};
+    for (int k = 0; k < 2; k++) {
+        copy[places[k]] ^= 1;
+        ck_assert(!peft_safetensors_open_memory("changed", copy, mapped.bytes, &opened, &error));
+        ck_assert_int_eq(peft_safetensors_verify(opened, &error), PEFT_ERR_FORMAT);
+        ck_assert_ptr_nonnull(strstr(error.message, "changed: damaged: expected the checksum"));
+        peft_safetensors_close(opened);
+        copy[places[k]] ^= 1;
+    }
+    free(copy);
+    peft_file_unmap(&mapped);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("safetensors");
@@ -480,6 +513,7 @@ int main(void)
     tcase_add_test(tests, a_file_without_tensors_can_be_written);
     tcase_add_loop_test(tests, wrong_tensors_are_not_written, 0, sizeof unwritable / sizeof unwritable[0]);
     tcase_add_test(tests, metadata_that_come_twice_are_not_written);
+    tcase_add_test(tests, a_checksum_tells_any_change);
     tcase_add_test(tests, running_out_of_memory_while_reading_is_reported);
     tcase_add_test(tests, running_out_of_memory_within_jansson_does_no_harm);
     tcase_add_test(tests, running_out_of_memory_while_writing_leaves_the_old_file);
