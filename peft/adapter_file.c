@@ -36,7 +36,7 @@ static int list_adapters(const char *folder, char *text, size_t bytes)
 
 /* ---- the files ---- */
 
-static peft_status fail_parent(const char *folder, peft_error *error)
+peft_status peft_fail_parent(const char *folder, peft_error *error)
 {
     char names[PEFT_MESSAGE_BYTES / 4];
     if (!list_adapters(folder, names, sizeof names)) return PEFT_OK;
@@ -52,7 +52,7 @@ peft_status peft_adapter_config_open(peft_adapter_config *config, const char *fo
     char *path;
     *config = (peft_adapter_config){0};
     peft_status status = peft_path_join(folder, "adapter_config.json", &path, error);
-    if (status == PEFT_OK && !peft_file_exists(path)) status = fail_parent(folder, error);
+    if (status == PEFT_OK && !peft_file_exists(path)) status = peft_fail_parent(folder, error);
     if (status == PEFT_OK) status = peft_adapter_config_load(config, path, options, error);
     free(path);
     return status;
@@ -71,11 +71,16 @@ static peft_status fail_pickle(const char *folder, peft_error *error)
 
 peft_status peft_adapter_file_open(peft_safetensors **file, const char *folder, peft_error *error)
 {
-    char *path;
+    char *path = NULL;
     *file = NULL;
     peft_status status = peft_path_join(folder, "adapter_model.safetensors", &path, error);
     if (status == PEFT_OK && !peft_file_exists(path)) status = fail_pickle(folder, error);
+    if (status == PEFT_OK && !peft_file_exists(path)) status = peft_fail_parent(folder, error);
     if (status == PEFT_OK) status = peft_safetensors_open(path, file, error);
     free(path);
+    if (status == PEFT_OK) status = peft_safetensors_verify(*file, error);
+    if (status == PEFT_OK) return PEFT_OK;
+    peft_safetensors_close(*file);
+    *file = NULL;
     return status;
 }

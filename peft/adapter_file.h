@@ -10,7 +10,11 @@
 peft_status peft_adapter_config_open(peft_adapter_config *config, const char *folder, const peft_load_options *options,
                                      peft_error *error);
 
-/* adapter_model.safetensors. Where only a pickle is there, the message says so. */
+/* PEFT_ERR_FILE where sub-folders of a folder that is none are adapters, by their names. */
+peft_status peft_fail_parent(const char *folder, peft_error *error);
+
+/* adapter_model.safetensors, whose checksum, where it has one, is right. Where only a pickle is there, the message says
+ * so. */
 peft_status peft_adapter_file_open(peft_safetensors **file, const char *folder, peft_error *error);
 
 #endif

@@ -10,6 +10,7 @@
 #include "peft/adapter_settings.h"
 #include "peft/adapter_tensors.h"
 #include "peft/inject.h"
+#include "peft/provenance.h"
 #include "variants/module_name.h"
 
 typedef struct loading {
@@ -291,6 +292,9 @@ static peft_status load(loading *l, const char *folder, peft_error *error)
     peft_status status = peft_adapter_file_open(&l->file, folder, error);
     if (status == PEFT_OK && l->config->variant) status = describe(l, folder, error);
     if (status == PEFT_OK) status = check(l, error);
+    if (status == PEFT_OK && l->adapters)
+        status = peft_base_check(l->model, l->adapters, l->file, folder, l->options, error);
+    if (status == PEFT_OK) status = peft_config_check(folder, l->options, error);
     if (status == PEFT_OK && l->adapters) status = make(l, error);
     if (status == PEFT_OK) status = fill(l, error);
     if (status != PEFT_OK) {

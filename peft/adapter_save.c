@@ -11,6 +11,7 @@
 #include "peft/adapter_write.h"
 #include "peft/inject.h"
 #include "peft/output_folder.h"
+#include "peft/provenance.h"
 #include "variants/module_name.h"
 
 /* A file of the folder, and the name that its new content has until both are complete. */
@@ -53,9 +54,13 @@ static peft_file_tensor in_file(const peft_adapter_tensor *t)
 static peft_status write_tensors(const char *path, const peft_adapter_files *content, peft_error *error)
 {
     const peft_variant *variant = content->config->variant;
-    const peft_key_value metadata[] = {{"format", "pt"},
-                                       {"method", variant ? variant->name : ""},
-                                       {"method_version", variant ? variant->own_format : ""}};
+    peft_key_value metadata[5] = {{"format", "pt"}, {PEFT_CHECKSUM_KEY, NULL}};
+    size_t num_metadata = 2;
+    if (variant && variant->own_format) {
+        metadata[num_metadata++] = (peft_key_value){"method", variant->name};
+        metadata[num_metadata++] = (peft_key_value){"method_version", variant->own_format};
+    }
+    if (content->base) metadata[num_metadata++] = (peft_key_value){PEFT_BASE_KEY, content->base};
     const peft_adapter_tensors *tensors = content->tensors;
     peft_file_tensor *list = calloc(tensors->count + content->num_others + 1, sizeof *list);
     if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
@@ -63,8 +68,7 @@ static peft_status write_tensors(const char *path, const peft_adapter_files *con
     for (size_t i = 0; i < tensors->count; i++)
         if (peft_adapter_tensor_data(&tensors->items[i])) list[count++] = in_file(&tensors->items[i]);
     for (size_t i = 0; i < content->num_others; i++) list[count++] = content->others[i];
-    peft_status status =
-        peft_safetensors_write(path, list, count, metadata, variant && variant->own_format ? 3 : 1, error);
+    peft_status status = peft_safetensors_write(path, list, count, metadata, num_metadata, error);
     free(list);
     return status;
 }
@@ -259,8 +263,13 @@ static peft_status write_described(peft_model *model, const peft_adapters *adapt
     };
     config.targets.modules_to_save = s.saved;
     config.targets.target_modules = s.names;
+    char *base = adapters && model ? peft_base_describe(model, adapters) : NULL;
+    if (status == PEFT_OK && adapters && model && !base)
+        status = peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
     if (status == PEFT_OK)
-        status = peft_adapter_write(folder, &(peft_adapter_files){.config = &config, .tensors = tensors}, error);
+        status = peft_adapter_write(folder, &(peft_adapter_files){.config = &config, .tensors = tensors, .base = base},
+                                    error);
+    free(base);
     free_settings(&s);
     return status;
 }

@@ -12,6 +12,7 @@ typedef struct peft_adapter_files {
     const peft_adapter_tensors *tensors; /* those with data are written */
     const peft_file_tensor *others;      /* [num_others] written as they are, under their own names */
     size_t num_others;
+    const char *base; /* what is known of the base (peft/provenance.h), or NULL */
 } peft_adapter_files;
 
 /* Makes the folder where there is none. Both files are complete before either replaces an old one. */

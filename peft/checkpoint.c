@@ -169,19 +169,20 @@ static peft_status write_file(const char *path, const entries *e, const numbers 
     peft_file_tensor *tensors = calloc(e->count + 1, sizeof *tensors);
     if (!tensors) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     char text[NUM_NUMBERS][NUMBER_BYTES];
-    peft_key_value metadata[NUM_NUMBERS + 2] = {{"format", "pt"}, {"settings", settings}};
+    peft_key_value metadata[NUM_NUMBERS + 3] = {{"format", "pt"}, {"settings", settings}};
     for (int k = 0; k < NUM_NUMBERS; k++) {
         const double *value = (const double *)(const void *)((const char *)n + rules[k].offset);
         snprintf(text[k], NUMBER_BYTES, "%.17g", *value);
         metadata[k + 2] = (peft_key_value){rules[k].name, text[k]};
     }
+    metadata[NUM_NUMBERS + 2] = (peft_key_value){PEFT_CHECKSUM_KEY, NULL};
     for (size_t k = 0; k < e->count; k++)
         tensors[k] = (peft_file_tensor){.name = e->list[k].name,
                                         .dtype = PEFT_F32,
                                         .shape = e->list[k].shape,
                                         .data = e->list[k].values,
                                         .bytes = (size_t)peft_shape_count(&e->list[k].shape) * sizeof(float)};
-    peft_status status = peft_safetensors_write(path, tensors, e->count, metadata, NUM_NUMBERS + 2, error);
+    peft_status status = peft_safetensors_write(path, tensors, e->count, metadata, NUM_NUMBERS + 3, error);
     free(tensors);
     return status;
 }
@@ -291,6 +292,7 @@ peft_status peft_checkpoint_load(const char *path, peft_trainer *t, peft_progres
     if (status == PEFT_OK) status = check_steps(file, &n, t->num_steps, error);
     if (status == PEFT_OK) status = collect(&e, t, state->best, error);
     if (status == PEFT_OK) status = check_entries(file, &e, error);
+    if (status == PEFT_OK) status = peft_safetensors_verify(file, error);
     for (size_t k = 0; status == PEFT_OK && k < e.count; k++)
         status = peft_file_tensor_read_f32(peft_safetensors_find(file, e.list[k].name), e.list[k].values, error);
     if (status == PEFT_OK) take_over(t, state, &n);

@@ -24,8 +24,9 @@ typedef struct peft_adapter_config {
 } peft_adapter_config;
 
 typedef struct peft_load_options {
-    bool strict;   /* what would be noted is an error */
-    json_t *notes; /* the caller's array: what is no error but should be known, as strings; may be NULL */
+    bool strict;     /* what would be noted is an error */
+    bool other_base; /* the model may be another than the one that the adapter was trained on, which is noted */
+    json_t *notes;   /* the caller's array: what is no error but should be known, as strings; may be NULL */
 } peft_load_options;
 
 /* peft_type of a folder that has no adapter but modules trained in full. PEFT does not know it. */

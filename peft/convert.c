@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/json.h"
 #include "peft/adapter_file.h"
 #include "peft/adapter_read.h"
 #include "peft/adapter_write.h"
 #include "peft/output_folder.h"
+#include "peft/provenance.h"
 
 /* ---- what cannot be converted ---- */
 
@@ -125,7 +127,10 @@ static peft_status write_tensors(const peft_adapter_contents *contents, peft_ada
     }
     if (status == PEFT_OK) status = peft_adapter_tensors_list(&tensors, NULL, plain, error);
     if (status == PEFT_OK)
-        status = peft_adapter_write(output, &(peft_adapter_files){config, &tensors, others, count}, error);
+        status = peft_adapter_write(output,
+                                    &(peft_adapter_files){config, &tensors, others, count,
+                                                          peft_safetensors_metadata(contents->file, PEFT_BASE_KEY)},
+                                    error);
     peft_adapter_tensors_free(&tensors);
     for (size_t k = 0; names && k < count; k++) free(names[k]);
     free(names);
@@ -153,12 +158,19 @@ static peft_status write_adapter(const peft_adapter_contents *contents, peft_ada
     return status;
 }
 
+/* How the adapter was trained; its configuration is another now. */
 static peft_status copy_run(const char *adapter, const char *output, peft_error *error)
 {
     char *from = NULL, *to = NULL;
+    json_t *run = NULL;
     peft_status status = peft_path_join(adapter, "run.json", &from, error);
     if (status == PEFT_OK) status = peft_path_join(output, "run.json", &to, error);
-    if (status == PEFT_OK && peft_file_exists(from)) status = peft_file_copy(from, to, error);
+    if (status == PEFT_OK && peft_file_exists(from)) status = peft_json_load(from, &run, error);
+    if (status == PEFT_OK && run) {
+        json_object_del(run, "adapter_config");
+        status = peft_json_save(to, run, PEFT_JSON_AS_IS, error);
+    }
+    json_decref(run);
     free(from);
     free(to);
     return status;

@@ -8,8 +8,7 @@
 
 /* ---- attaching ---- */
 
-/* By its whole name, or without the encoder's part ("bert."), as files of bare encoders have it. */
-static peft_linear_layer *find_linear(peft_model *model, const char *module)
+peft_linear_layer *peft_find_linear(peft_model *model, const char *module)
 {
     int64_t count;
     peft_linear_layer *linears = peft_model_linears(model, &count);
@@ -22,7 +21,7 @@ static peft_linear_layer *find_linear(peft_model *model, const char *module)
 
 static peft_status check_place(peft_model *model, const peft_adapter *a, peft_error *error)
 {
-    const peft_linear_layer *layer = find_linear(model, a->module);
+    const peft_linear_layer *layer = peft_find_linear(model, a->module);
     if (!layer)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: %s has no linear layer of this name", a->module,
                          peft_model_dir(model));
@@ -43,7 +42,7 @@ peft_status peft_attach(peft_model *model, const peft_adapters *adapters, peft_e
         if (status) return status;
     }
     for (int64_t i = 0; i < adapters->num_layers; i++) {
-        peft_linear_layer *layer = find_linear(model, adapters->layers[i].module);
+        peft_linear_layer *layer = peft_find_linear(model, adapters->layers[i].module);
         if (layer) layer->adapter = &adapters->layers[i];
     }
     return PEFT_OK;
@@ -220,7 +219,7 @@ peft_status peft_init_from_base(peft_model *model, peft_adapters *adapters, uint
 {
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < adapters->num_layers && status == PEFT_OK; i++) {
-        const peft_linear_layer *layer = find_linear(model, adapters->layers[i].module);
+        const peft_linear_layer *layer = peft_find_linear(model, adapters->layers[i].module);
         if (layer) status = peft_adapter_init_from_base(&adapters->layers[i], &layer->base, seed, error);
     }
     return status;

@@ -21,6 +21,9 @@ PEFT_API peft_status peft_inject(peft_model *model, const peft_variant *variant,
 /* Gives every weight of the model a private copy to train. */
 PEFT_API peft_status peft_train_all_weights(peft_model *model, peft_error *error);
 
+/* The layer of this name, also without the encoder's part ("bert."), as files of bare encoders have it; or NULL. */
+peft_linear_layer *peft_find_linear(peft_model *model, const char *module);
+
 /* Start values that depend on the weights of the layers of the same names (variants/adapter.h). */
 peft_status peft_init_from_base(peft_model *model, peft_adapters *adapters, uint64_t seed, peft_error *error);
 

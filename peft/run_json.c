@@ -45,6 +45,17 @@ static json_t *label_names_json(const peft_dataset *dataset)
     return names;
 }
 
+/* As it was written, so that later changes can be told; NULL: there is none. */
+static json_t *adapter_config_json(const char *folder)
+{
+    char *path;
+    json_t *root = NULL;
+    if (peft_path_join(folder, "adapter_config.json", &path, NULL) != PEFT_OK) return NULL;
+    if (peft_file_exists(path)) peft_json_load(path, &root, NULL);
+    free(path);
+    return root;
+}
+
 static const char *method(const peft_train_job *job)
 {
     return job->variant ? job->variant->name : job->all_weights ? "full" : "head";
@@ -57,8 +68,7 @@ peft_status peft_run_json(const peft_session *s, const peft_progress_state *stat
     double rate = state->seconds > 0 ? (double)state->tokens / state->seconds : 0;
     *summary = json_pack(
         "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:I, s:I, s:o, s:o, s:s?, s:s?, s:o, s:o, "
-        "s:O, "
-        "s:O?}",
+        "s:O, s:O?, s:o?}",
         "task", s->corpus.name, "variant", method(job), "seed", (json_int_t)job->train->seed, "model", job->model,
         "trainable_parameters", (json_int_t)s->trainer.parameters.num_trained, "adapter_bytes",
         file_bytes(job->output, job->all_weights ? "model.safetensors" : "adapter_model.safetensors"),
@@ -69,7 +79,8 @@ peft_status peft_run_json(const peft_session *s, const peft_progress_state *stat
         (json_int_t)s->trainer.step, "splits", split_json(s), "label_names", label_names_json(s->corpus.train),
         "positive_class", peft_corpus_positive(&s->corpus), "quoting",
         s->corpus.task ? NULL : peft_quoting_name(s->corpus.quoting), "versions", peft_machine_versions(), "cpu",
-        peft_machine_cpu(s->ctx), "fingerprints", s->fingerprints, "options", job->settings);
+        peft_machine_cpu(s->ctx), "fingerprints", s->fingerprints, "options", job->settings, "adapter_config",
+        job->all_weights ? NULL : adapter_config_json(job->output));
     return *summary ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "run.json: out of memory");
 }
 

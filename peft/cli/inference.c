@@ -18,6 +18,12 @@ const peft_option peft_inference_model_table[] = {
      .placeholder = "DIR",
      .help = "folder of an adapter: adapter_config.json, adapter_model.safetensors",
      .group = "Model"},
+    {.name = "other_base",
+     .type = PEFT_OPTION_BOOL,
+     AT(other_base),
+     .initial = "false",
+     .help = "go on where the adapter was trained on another model",
+     .group = "Model"},
     {0}};
 
 const peft_option peft_inference_computation_table[] = {
@@ -46,7 +52,7 @@ const peft_option peft_inference_computation_table[] = {
 
 static peft_status load(peft_inference *i, peft_head_use head, peft_error *error)
 {
-    const peft_load_options options = {.notes = json_array()};
+    const peft_load_options options = {.other_base = i->options->other_base, .notes = json_array()};
     if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
     peft_status status = peft_load(&i->loaded, i->options->model, i->options->adapter, head, &options, error);
     peft_output_notes(i->output, options.notes);

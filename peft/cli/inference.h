@@ -9,11 +9,12 @@
 
 typedef struct peft_inference_options {
     char *model, *adapter, *dtype, *backend;
+    bool other_base;
     int64_t max_length; /* 0: the model's own, else 256 */
     int64_t batch_tokens;
 } peft_inference_options;
 
-extern const peft_option peft_inference_model_table[];       /* model, adapter */
+extern const peft_option peft_inference_model_table[];       /* model, adapter, other_base */
 extern const peft_option peft_inference_computation_table[]; /* the others */
 
 typedef struct peft_inference {

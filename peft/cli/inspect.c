@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "io/file.h"
+#include "peft/adapter_file.h"
 #include "peft/cli/arguments.h"
 #include "peft/cli/commands.h"
 #include "peft/cli/inspect_decisions.h"
@@ -48,6 +49,8 @@ static peft_status describe_all(const char *folder, json_t *all, peft_error *err
             return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
     }
     if (json_object_size(all)) return PEFT_OK;
+    peft_status status = peft_fail_parent(folder, error);
+    if (status != PEFT_OK) return status;
     return peft_fail(error, PEFT_ERR_FILE,
                      "%s: expected the folder of an adapter (adapter_config.json), a model (config.json) or a run "
                      "(run.json, log.jsonl)",

@@ -15,7 +15,7 @@
 
 typedef struct merge_options {
     char *model, *adapter, *output, *dtype, *backend;
-    bool force, verify;
+    bool force, verify, other_base;
     double tolerance;
 } merge_options;
 
@@ -36,6 +36,11 @@ static const peft_option table[] = {
      AT(adapter),
      .placeholder = "DIR",
      .help = "folder of the adapter: adapter_config.json, adapter_model.safetensors"},
+    {.name = "other_base",
+     .type = PEFT_OPTION_BOOL,
+     AT(other_base),
+     .initial = "false",
+     .help = "go on where the adapter was trained on another model"},
     {.name = "output", .type = PEFT_OPTION_STRING, AT(output), .placeholder = "DIR", .help = "folder to write"},
     {.name = "dtype",
      .type = PEFT_OPTION_STRING,
@@ -58,10 +63,12 @@ static const peft_option table[] = {
     {.name = "tolerance",
      .type = PEFT_OPTION_FLOAT,
      AT(tolerance),
-     .initial = "1e-4",
+     .initial = "0",
      .max = 1,
      .placeholder = "X",
-     .help = "difference that --verify allows, as a share of the largest logit",
+     .help =
+         "difference that --verify allows, as a share of the largest logit; 0: 1e-4, or what rounding to the base's "
+         "own type does where that has 16 bits",
      .group = "Check"},
     PEFT_BACKEND_OPTION_ROW(AT(backend)),
     {0}};
@@ -74,6 +81,16 @@ static peft_dtype chosen_dtype(const merge_options *o, const peft_model *model)
 }
 
 /* ---- the check ---- */
+
+/* A base of 16 bits was rounded as its merged weights are, so that no more can be asked of these: its numbers have 8 or
+ * 11 bits, and the logits of a trained encoder lose about three of them. */
+static double tolerance(const merge_options *o, const peft_model *model)
+{
+    if (o->tolerance > 0) return o->tolerance;
+    const peft_dtype dtype = chosen_dtype(o, model);
+    if (dtype != peft_model_dtype(model)) return 1e-4;
+    return dtype == PEFT_BF16 ? 0.05 : dtype == PEFT_F16 ? 0.01 : 1e-4;
+}
 
 /* What was written, as it is read, beside what it was made from. */
 static peft_status compare(const merge_options *o, const peft_loaded *l, const peft_arguments *arguments,
@@ -91,10 +108,10 @@ static peft_status compare(const merge_options *o, const peft_loaded *l, const p
     return status;
 }
 
-static json_t *agreement_json(const peft_agreement *a, const merge_options *o, bool holds)
+static json_t *agreement_json(const peft_agreement *a, const merge_options *o, const peft_model *model, bool holds)
 {
     return json_pack("{s:I, s:f, s:f, s:f, s:b}", "sequences", (json_int_t)a->sequences, "difference", a->difference,
-                     "largest", a->largest, "tolerance", o->tolerance, "holds", holds);
+                     "largest", a->largest, "tolerance", tolerance(o, model), "holds", holds);
 }
 
 static peft_status verify(const merge_options *o, const peft_loaded *l, const peft_arguments *arguments,
@@ -103,9 +120,9 @@ static peft_status verify(const merge_options *o, const peft_loaded *l, const pe
     peft_agreement a;
     peft_status status = compare(o, l, arguments, &a, error);
     if (status) return status;
-    bool holds = a.difference <= o->tolerance * a.largest;
+    bool holds = a.difference <= tolerance(o, l->model) * a.largest;
     output->failed = !holds;
-    if (json_object_set_new(document, "verified", agreement_json(&a, o, holds)) != 0)
+    if (json_object_set_new(document, "verified", agreement_json(&a, o, l->model, holds)) != 0)
         return peft_fail(error, PEFT_ERR_MEMORY, "out of memory for the results");
     if (output->json) return PEFT_OK;
     fprintf(output->results, "%s: logits of %" PRId64 " random sequences differ by %.2g at most, the largest is %.3g\n",
@@ -114,7 +131,7 @@ static peft_status verify(const merge_options *o, const peft_loaded *l, const pe
         peft_output_say(output, PEFT_SAY_ERROR,
                         "%s: the difference is above %g of the largest logit; 16-bit numbers round small updates away, "
                         "--dtype f32 keeps them",
-                        o->output, o->tolerance);
+                        o->output, tolerance(o, l->model));
     return PEFT_OK;
 }
 
@@ -146,7 +163,7 @@ static peft_status write_and_report(const merge_options *o, peft_loaded *l, cons
 
 static peft_status load(const merge_options *o, peft_loaded *l, peft_output *output, peft_error *error)
 {
-    const peft_load_options options = {.notes = json_array()};
+    const peft_load_options options = {.other_base = o->other_base, .notes = json_array()};
     if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
     peft_status status = peft_load(l, o->model, o->adapter, PEFT_WITH_ANY_HEAD, &options, error);
     peft_output_notes(output, options.notes);

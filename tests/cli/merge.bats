@@ -71,7 +71,7 @@ goldens=$BATS_TEST_DIRNAME/../fixtures/goldens/variants
     [[ "$stderr" == *"above 0.0001 of the largest logit"*"--dtype f32"* ]]
     works merge --model model --adapter "$goldens/dora/adapter" --output half --dtype bf16 --verify --tolerance 0.1 --force
     # The type of the base model's file is kept unless another is asked for.
-    works merge --model half --adapter "$goldens/rslora/adapter" --output more --json
+    works merge --model half --adapter "$goldens/rslora/adapter" --output more --json --verify
     holds '.dtype == "BF16"'
     jq -e '.torch_dtype == "bfloat16"' more/config.json
     works merge --model half --adapter "$goldens/rslora/adapter" --output wide --dtype f32 --verify
@@ -90,4 +90,58 @@ goldens=$BATS_TEST_DIRNAME/../fixtures/goldens/variants
     fails 2 "give --force"
     peft merge --model model --output merged
     fails 2 "--adapter"
+}
+
+@test "the base is the one that the adapter was trained on: not a merged one, but any copy" {
+    works train --model model --task rte --data "$fixtures/glue" --output run --rank 4 --steps 8 --learning-rate 1e-2 --quiet
+    works merge --model model --adapter run --output merged
+    peft merge --model merged --adapter run --output twice
+    fails 2 "run: was trained on another base than merged: 4 of 4 weights differ, bert."
+    [[ "$stderr" == *"has the adapter been merged into it? "*"--other-base to go on" ]]
+    [ ! -e twice ]
+    works predict --model merged --adapter run --text "w1 w2" --other-base
+    [[ "$stderr" == *"was trained on another base"* ]]
+    # An adapter that changes nothing: what is written is the base in 16 bits.
+    works train --model model --task rte --data "$fixtures/glue" --output still --steps 1 --learning-rate 1e-30 --quiet
+    works merge --model model --adapter still --output bf16 --dtype bf16
+    works predict --model bf16 --adapter run --text "w1 w2"
+    [ -z "$stderr" ]
+    # What convert writes knows the base, too.
+    works convert --adapter run --output converted
+    peft merge --model merged --adapter converted --output twice
+    fails 2 "was trained on another base"
+}
+
+@test "a run of an early version knows the bytes of its base alone: a note" {
+    works train --model model --task rte --data "$fixtures/glue" --output run --steps 2 --quiet
+    cp "$lora"/adapter_* run
+    jq '.fingerprints.model = "0" | del(.adapter_config) | .label_names = ["a", "b", "c"]' run/run.json > new
+    cp new run/run.json
+    works predict --model model --adapter run --text "w1 w2"
+    [[ "$stderr" == *"was trained on other files than those of model"* ]]
+}
+
+@test "what has changed since the run: damage is an error, edited settings are named" {
+    works train --model model --task rte --data "$fixtures/glue" --output run --steps 2 --quiet
+    jq '.lora_alpha = 32 | .shiny = null | del(.loftq_config)' run/adapter_config.json > new
+    cp new run/adapter_config.json
+    works predict --model model --adapter run --text "w1 w2"
+    [[ "$stderr" == *"run/adapter_config.json: is not as its run wrote it: "*lora_alpha*shiny* ]]
+    printf 'x' | dd of=run/adapter_model.safetensors bs=1 seek=$(($(stat -c %s run/adapter_model.safetensors) - 9)) conv=notrunc status=none
+    peft predict --model model --adapter run --text "w1 w2"
+    fails 3 "run/adapter_model.safetensors: damaged: expected the checksum"
+}
+
+@test "sub-folders and pickles are named" {
+    mkdir -p many/first many/second pickle
+    cp "$lora"/adapter_* many/first
+    cp "$lora"/adapter_* many/second
+    peft predict --model model --adapter many --text "w1"
+    [ "$status" -eq 3 ]
+    peft inspect many
+    fails 3 "many: holds no adapter itself, but sub-folders that are adapters: first, second"
+    cp "$lora/adapter_config.json" pickle
+    touch pickle/adapter_model.bin
+    peft predict --model model --text w1 --adapter pickle
+    fails 1 "pickle: has adapter_model.bin alone"
 }

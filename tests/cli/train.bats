@@ -539,3 +539,18 @@ bad_data() {
     [ ! -e full/run.json ]
     [ -z "$(find full -name '.peft-*')" ]
 }
+
+@test "a budgeted run that is resumed when its last step is done writes the same files" {
+    tiny_model model
+    for variant in adalora lora2; do
+        train=(train --model model --task rte --data "$fixtures/glue" --variant "$variant" --steps 10 --quiet --output "$variant")
+        works "${train[@]}"
+        cp -r "$variant" before
+        rm "$variant"/run.json "$variant"/adapter_*
+        works "${train[@]}" --resume
+        cmp "$variant/adapter_config.json" before/adapter_config.json
+        cmp "$variant/adapter_model.safetensors" before/adapter_model.safetensors
+        jq -e '.total_step == 10 and .target_r > 0' "$variant/adapter_config.json"
+        rm -r before
+    done
+}
