@@ -36,7 +36,8 @@ static long useful_bytes(FILE *file, int64_t step, bool evaluates)
     long useful = 0;
     ssize_t length;
     while ((length = getline(&line, &capacity, file)) > 0) {
-        json_t *object = line[length - 1] == '\n' ? json_loadb(line, (size_t)length, 0, NULL) : NULL;
+        bool whole = line[length - 1] == '\n' && !memchr(line, '\0', (size_t)length);
+        json_t *object = whole ? json_loads(line, 0, NULL) : NULL;
         bool keep = is_useful(object, step, evaluates);
         json_decref(object);
         if (!keep) break;
