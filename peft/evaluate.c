@@ -86,6 +86,51 @@ static int64_t batch_size(const peft_tokens *tokens, const uint32_t *rows, int64
     return size;
 }
 
+/* The tokens of a batch. */
+static int64_t count_tokens(const peft_tokens *tokens, const uint32_t *rows, int64_t size)
+{
+    int64_t total = 0;
+    for (int64_t s = 0; s < size; s++) total += peft_tokens_length(tokens, rows[s]);
+    return total;
+}
+
+static peft_status plan_batch(const peft_predictor *p, peft_prediction what, const peft_tokens *tokens,
+                              const uint32_t *rows, int64_t count, size_t *bytes, peft_error *error)
+{
+    peft_batch_memory memory = {0};
+    results r = {NULL, NULL};
+    peft_status status = peft_tokens_gather(tokens, rows, count, &memory, error);
+    if (status == PEFT_OK) {
+        peft_graph_reset(p->g);
+        describe(p, what, &memory, &r);
+        status = peft_graph_status(p->g, error);
+    }
+    if (status == PEFT_OK) status = peft_graph_plan(p->g, p->ctx, bytes, error);
+    peft_graph_reset(p->g);
+    peft_batch_memory_free(&memory);
+    return status;
+}
+
+peft_status peft_predict_plan(const peft_predictor *p, peft_prediction what, const peft_tokens *tokens, size_t *bytes,
+                              peft_error *error)
+{
+    *bytes = 0;
+    uint32_t *rows = malloc(((size_t)tokens->count + 1) * sizeof *rows);
+    if (!rows) return peft_fail(error, PEFT_ERR_MEMORY, "predict: out of memory");
+    peft_status status = peft_tokens_order_by_length(tokens, rows, error);
+    int64_t max_tokens = p->max_tokens ? p->max_tokens : DEFAULT_MAX_TOKENS;
+    int64_t most = 0, largest = 0, largest_size = 0;
+    for (int64_t first = 0, size; status == PEFT_OK && first < tokens->count; first += size) {
+        size = batch_size(tokens, rows, first, max_tokens);
+        int64_t total = count_tokens(tokens, rows + first, size);
+        peft_context_expect(p->ctx, total);
+        if (total >= most) most = total, largest = first, largest_size = size;
+    }
+    if (largest_size) status = plan_batch(p, what, tokens, rows + largest, largest_size, bytes, error);
+    free(rows);
+    return status;
+}
+
 peft_status peft_predict(const peft_predictor *p, peft_prediction what, const peft_tokens *tokens, float *outputs,
                          peft_error *error)
 {

@@ -32,6 +32,11 @@ int64_t peft_prediction_columns(const peft_predictor *predictor, peft_prediction
 peft_status peft_predict(const peft_predictor *predictor, peft_prediction what, const peft_tokens *tokens,
                          float *outputs, peft_error *error);
 
+/* Bytes that the largest of its batches takes. The context is told of all of them: code for their products is generated
+ * here. */
+peft_status peft_predict_plan(const peft_predictor *predictor, peft_prediction what, const peft_tokens *tokens,
+                              size_t *bytes, peft_error *error);
+
 /* The class with the largest logit, the first of equal ones. logits [num_labels] */
 int32_t peft_best_class(const float *logits, int64_t num_labels);
 

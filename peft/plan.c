@@ -1,3 +1,4 @@
+#include "peft/evaluate.h"
 #include "peft/machine.h"
 #include "peft/session.h"
 
@@ -5,6 +6,21 @@ static void line(peft_plan *plan, const char *name, size_t bytes, bool mapped, c
 {
     plan->lines[plan->num_lines++] = (peft_plan_line){name, meaning, bytes, mapped};
     if (!mapped) plan->total += bytes;
+}
+
+/* Evaluations have as many tokens in a batch as training at most, but shapes of their own, and code for these.
+ * `activations` grows to what they take. */
+static peft_status plan_evaluations(peft_session *s, int64_t max_tokens, size_t *activations, peft_error *error)
+{
+    const peft_predictor predictor = {.ctx = s->ctx, .g = s->trainer.g, .model = s->model, .max_tokens = max_tokens};
+    const peft_tokens *const splits[] = {s->dev, s->held_out};
+    peft_status status = PEFT_OK;
+    for (int k = 0; k < 2 && status == PEFT_OK; k++) {
+        size_t bytes = 0;
+        if (splits[k]) status = peft_predict_plan(&predictor, PEFT_PREDICT_LOGITS, splits[k], &bytes, error);
+        if (bytes > *activations) *activations = bytes;
+    }
+    return status;
 }
 
 /* Values, gradients and averages lie in memory that is taken but not yet touched when the process is measured, so
@@ -16,6 +32,8 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     size_t values = (size_t)peft_parameters_floats(&s->trainer.parameters) * sizeof(float);
     size_t packed = peft_model_packed_bytes(s->model);
     peft_status status = peft_trainer_plan(&s->trainer, &activations, &plan->largest_batch_tokens, error);
+    size_t blocks = status == PEFT_OK ? peft_graph_library_bytes(s->trainer.g, s->ctx) : 0;
+    if (status == PEFT_OK) status = plan_evaluations(s, plan->largest_batch_tokens, &activations, error);
     if (status != PEFT_OK) return status;
     size_t process = peft_machine_memory().anonymous; /* with the code that planning has generated */
     plan->trained = s->trainer.parameters.num_trained;
@@ -33,7 +51,6 @@ peft_status peft_session_plan(peft_session *s, peft_plan *plan, peft_error *erro
     if (s->calibration_bytes > training)
         line(plan, "start values", s->calibration_bytes - training, false,
              "what looking at the data takes more than training");
-    size_t blocks = peft_graph_library_bytes(s->trainer.g, s->ctx);
     if (blocks) line(plan, "packing", blocks, false, "blocks that BLIS copies, for each thread");
     return PEFT_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "ops/rng.h"
 #include "peft/adapter_folder.h"
+#include "peft/evaluate.h"
 #include "peft/inject.h"
 #include "tests/peft/tiny_bert.h"
 #include "tests/support/main.h"
@@ -78,4 +79,30 @@ START_TEST(no_batch_takes_more_than_planned)
 }
 END_TEST
 
-TEST_MAIN("trainer", tcase_add_loop_test(tc, no_batch_takes_more_than_planned, 0, 2))
+START_TEST(nor_does_an_evaluation)
+{
+    static const peft_dtype dtypes[] = {PEFT_F32, PEFT_BF16};
+    static examples x;
+    static float logits[EXAMPLES * TINY_LABELS];
+    peft_error error;
+    peft_context *ctx;
+    peft_graph *g;
+    size_t planned;
+    if (!peft_dtype_available(dtypes[_i])) return;
+    fill(&x);
+    peft_model *model = tiny_open();
+    ck_assert(!peft_context_open(&ctx, &(peft_context_options){.threads = 2, .dtype = dtypes[_i]}, &error));
+    ck_assert(!peft_graph_create(&g, &error));
+    const peft_predictor predictor = {.ctx = ctx, .g = g, .model = model, .max_tokens = 1100};
+    ck_assert(!peft_predict_plan(&predictor, PEFT_PREDICT_LOGITS, &x.tokens, &planned, &error));
+    ck_assert_uint_eq(peft_context_bytes(ctx), 0); /* nothing has run */
+    ck_assert(!peft_predict(&predictor, PEFT_PREDICT_LOGITS, &x.tokens, logits, &error));
+    ck_assert_uint_eq(peft_context_bytes(ctx), planned);
+    peft_graph_free(g);
+    peft_context_close(ctx);
+    peft_model_close(model);
+}
+END_TEST
+
+TEST_MAIN("trainer", tcase_add_loop_test(tc, no_batch_takes_more_than_planned, 0, 2);
+          tcase_add_loop_test(tc, nor_does_an_evaluation, 0, 2))
