@@ -16,7 +16,7 @@ static void check_dataset(const peft_dataset *d)
         FUZZ_CHECK(d->classes[i] >= 0 && (size_t)d->classes[i] < d->num_labels);
     for (size_t i = 0; d->scores && i < d->count; i++) FUZZ_CHECK(isfinite(d->scores[i]));
     FUZZ_CHECK(d->regression == !d->label_names);
-    for (size_t k = 0; d->label_names && k < d->num_labels; k++) FUZZ_CHECK(d->label_names[k]);
+    for (size_t k = 0; d->label_names && k < d->num_labels; k++) FUZZ_CHECK(*d->label_names[k]);
 }
 
 static void check_parts(const peft_dataset *whole)
