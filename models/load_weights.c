@@ -169,7 +169,7 @@ peft_status peft_model_load_weights(peft_model *model, peft_error *error)
 
 bool peft_model_is_of_head(const peft_model *model, const char *name)
 {
-    return peft_module_lies_in(name, model->kind->head) || peft_module_lies_in(name, model->kind->pooler);
+    return peft_module_lies_in(name, model->kind->head) || peft_module_lies_in(name, PEFT_MODEL_POOLER);
 }
 
 /* ---- notes ---- */

@@ -8,7 +8,7 @@
 #include "io/file.h"
 #include "variants/module_name.h"
 
-static const peft_model_kind *const kinds[] = {&peft_model_bert};
+static const peft_model_kind *const kinds[] = {&peft_model_bert, &peft_model_roberta, &peft_model_distilbert};
 enum { NUM_KINDS = sizeof kinds / sizeof kinds[0] };
 
 static char *formatted(peft_arena *arena, const char *suffix, const char *format, va_list arguments) PEFT_PRINTF(3, 0);
@@ -38,7 +38,10 @@ peft_status peft_model_reserve(peft_model *model, int64_t num_weights, int64_t n
 
 static peft_weight *add_weight(peft_model *model, peft_shape shape, const char *name)
 {
-    if (!name || model->num_weights == model->weight_capacity) return NULL;
+    if (!name || model->num_weights == model->weight_capacity) {
+        model->incomplete = true;
+        return NULL;
+    }
     peft_weight *weight = &model->weights[model->num_weights++];
     *weight = (peft_weight){.name = name, .shape = shape};
     return weight;
@@ -65,10 +68,24 @@ peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features
     }
     peft_weight *weight = add_weight(model, peft_shape_2(out_features, in_features), names[1]);
     peft_weight *bias = add_weight(model, peft_shape_1(out_features), names[2]);
-    if (!names[0] || !weight || !bias || model->num_linears == model->linear_capacity) return NULL;
+    if (!names[0] || !weight || !bias || model->num_linears == model->linear_capacity) {
+        model->incomplete = true;
+        return NULL;
+    }
     peft_linear_layer *layer = &model->linears[model->num_linears++];
     *layer = (peft_linear_layer){names[0], in_features, out_features, {weight, bias}, NULL, output};
     return layer;
+}
+
+static peft_status fail_kind(const char *type, const char *where, peft_error *error)
+{
+    char known[256] = "";
+    for (int k = 0; k < NUM_KINDS; k++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", k ? ", " : "", kinds[k]->type);
+    }
+    return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: model_type: expected one of %s, found \"%s\"", where, known,
+                     type);
 }
 
 static peft_status find_kind(peft_model *model, const json_t *config, const char *where, peft_error *error)
@@ -79,9 +96,7 @@ static peft_status find_kind(peft_model *model, const json_t *config, const char
     if (!type) return peft_fail(error, PEFT_ERR_FORMAT, "%s: model_type: missing", where);
     for (int k = 0; k < NUM_KINDS; k++)
         if (strcmp(kinds[k]->type, type) == 0) model->kind = kinds[k];
-    if (!model->kind)
-        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: model_type: expected bert, found \"%s\"", where, type);
-    return PEFT_OK;
+    return model->kind ? PEFT_OK : fail_kind(type, where, error);
 }
 
 peft_status peft_model_describe(peft_model *model, const json_t *config, const char *where, peft_error *error)

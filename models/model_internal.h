@@ -7,6 +7,8 @@
 #include "models/model.h"
 #include "ops/arena.h"
 
+#define PEFT_MODEL_POOLER "pooler" /* module behind an encoder that not every file has */
+
 enum { PEFT_MODEL_MAX_NAME = 256 }; /* bytes of a tensor's name */
 
 /* An architecture: one row of the table in model.c. */
@@ -17,6 +19,7 @@ typedef struct peft_model_kind {
     const char *head;       /* module that PEFT saves with the adapter */
     const char *pooler;     /* module between the two that a model without head may lack */
     const char *const *default_targets;
+    const struct peft_encoder_names *encoder; /* models/encoder.h */
     /* Reads config.json into model->config and the sizes, and names all weights and linear layers in order. */
     peft_status (*describe)(peft_model *model, const json_t *config, const char *where, peft_error *error);
     peft_tensor *(*embeddings)(peft_graph *g, const peft_model *model, const peft_model_run *run);
@@ -38,6 +41,7 @@ struct peft_model {
     const peft_file_tensor **sources; /* where each comes from; NULL: no file has it */
     bool *given;                      /* for those: an adapter brought it */
     int64_t num_weights, num_encoder_weights, weight_capacity;
+    bool incomplete; /* some weight or layer could not be added */
     peft_linear_layer *linears;
     int64_t num_linears, linear_capacity;
 };
@@ -59,6 +63,6 @@ bool peft_model_file_has(const peft_model *model, const char *name);
 /* Takes each weight that was described from the files, and draws what they lack of the head. */
 peft_status peft_model_load_weights(peft_model *model, peft_error *error);
 
-extern const peft_model_kind peft_model_bert;
+extern const peft_model_kind peft_model_bert, peft_model_roberta, peft_model_distilbert;
 
 #endif

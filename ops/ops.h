@@ -127,6 +127,8 @@ PEFT_API peft_tensor *peft_power(peft_graph *g, peft_tensor *x, double exponent)
 /* Constants that the graph holds: 0, step, 2 step, ... [count] (PEFT_I32); and of a real type ones on the diagonal and
  * zeros elsewhere [size, size], and ones [rows, columns]. */
 PEFT_API peft_tensor *peft_arange(peft_graph *g, int64_t count, int64_t step);
+/* The same kind of leaf [count], whose zeros the caller may overwrite before the graph runs. */
+PEFT_API peft_tensor *peft_integers(peft_graph *g, int64_t count, int32_t **values);
 PEFT_API peft_tensor *peft_identity(peft_graph *g, peft_dtype dtype, int64_t size);
 PEFT_API peft_tensor *peft_ones(peft_graph *g, peft_dtype dtype, int64_t rows, int64_t columns);
 

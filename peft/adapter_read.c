@@ -253,7 +253,9 @@ void peft_adapter_contents_free(peft_adapter_contents *c)
 
 peft_status peft_adapter_head_labels(const char *folder, int64_t *num_labels, peft_error *error)
 {
-    static const char *const names[] = {PEFT_MODEL_PREFIX "classifier.weight", PEFT_MODEL_PREFIX "score.weight"};
+    static const char *const names[] = {PEFT_MODEL_PREFIX "classifier.weight",
+                                        PEFT_MODEL_PREFIX "classifier.out_proj.weight",
+                                        PEFT_MODEL_PREFIX "score.weight"};
     peft_safetensors *file = NULL;
     *num_labels = 0;
     peft_status status = peft_adapter_file_open(&file, folder, error);

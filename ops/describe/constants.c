@@ -44,3 +44,9 @@ peft_tensor *peft_arange(peft_graph *g, int64_t count, int64_t step)
     for (int64_t k = 0; data && k < count; k++) data[k] = (int32_t)(k * step);
     return data ? peft_constant(g, PEFT_I32, peft_shape_1(count), data, "arange") : NULL;
 }
+
+peft_tensor *peft_integers(peft_graph *g, int64_t count, int32_t **values)
+{
+    *values = take(g, "integers", count, PEFT_I32);
+    return *values ? peft_constant(g, PEFT_I32, peft_shape_1(count), *values, "integers") : NULL;
+}
