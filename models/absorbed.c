@@ -34,6 +34,7 @@ peft_tensor *peft_absorbed_attention(peft_graph *g, peft_tensor *q, peft_tensor 
     peft_attention_options one_head = *options;
     one_head.num_heads = 1;
     one_head.first_row = options->first_row * heads;
+    if (one_head.bias) one_head.bias = swap(g, one_head.bias);
     if (one_head.scale == 0) one_head.scale = 1 / sqrt((double)size);
     peft_tensor *query_starts = peft_arange(g, sequences + 1, heads);
     peft_tensor *seen = beside(g, x, peft_ones(g, x->dtype, tokens, 1));

@@ -19,7 +19,8 @@
 peft_tensor *peft_absorbed_weight(peft_graph *g, const peft_linear_layer *layer, const peft_batch *batch);
 
 /* peft_attention of one query for each sequence, q [S, heads * head size], to the keys x' key^T and values x' value^T
- * of x [T, in]; key, value [heads * head size, in + 1]. There is no mask, and dropout draws other numbers than there.
+ * of x [T, in]; key, value [heads * head size, in + 1]. There is no mask; a bias is for one query, [heads, 1, keys];
+ * and dropout draws other numbers than there.
  */
 peft_tensor *peft_absorbed_attention(peft_graph *g, peft_tensor *q, peft_tensor *x, peft_tensor *key,
                                      peft_tensor *value, peft_tensor *starts, const peft_attention_options *options);

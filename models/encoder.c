@@ -7,6 +7,7 @@
 #include "models/absorbed.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +27,8 @@ typedef struct encoder {
     int64_t intermediate_size, num_heads, type_vocab_size;
     double hidden_dropout, attention_dropout, classifier_dropout, layer_norm_eps;
     peft_activation_kind hidden_act;
-    const peft_weight *word, *position, *type;
+    const peft_weight *word, *position, *type, *relative; /* NULL: no such */
+    int64_t num_buckets;                                  /* of distances */
     norm embedding_norm;
     layer *layers;
     const peft_linear_layer *dense, *classifier; /* of the head */
@@ -53,6 +55,14 @@ static peft_status read_positions(peft_model *model, encoder *b, const json_t *c
                          where, model->max_length, b->pad_token_id);
     model->max_length -= b->first_position;
     return PEFT_OK;
+}
+
+static peft_status read_buckets(const peft_model *model, encoder *b, const json_t *config, const char *where,
+                                peft_error *error)
+{
+    if (!model->kind->encoder->relative_bias) return PEFT_OK;
+    b->num_buckets = 32;
+    return peft_json_int(config, "relative_attention_num_buckets", 4, MAX_SIZE, &b->num_buckets, where, error);
 }
 
 static peft_status read_sizes(peft_model *model, encoder *b, const json_t *config, const char *where, peft_error *error)
@@ -216,6 +226,10 @@ static void add_embeddings(peft_model *model, encoder *b)
                                         "%sembeddings.token_type_embeddings.weight", prefix);
     snprintf(norm_name, sizeof norm_name, "%sembeddings.LayerNorm", prefix);
     b->embedding_norm = add_norm(model, norm_name);
+    if (b->num_buckets)
+        b->relative = peft_model_add_weight(model, peft_shape_2(b->num_buckets, b->num_heads), "%s%s.weight", prefix,
+                                            model->kind->encoder->relative_bias);
+    model->frozen = b->relative; /* attention gives its bias no gradient */
 }
 
 /* The pooler of an encoder alone, where its file has one; it may be the first layer of the head, too. */
@@ -239,7 +253,7 @@ static void add_head(peft_model *model, encoder *b)
 
 static peft_status add_weights(peft_model *model, encoder *b, peft_error *error)
 {
-    enum { OUTSIDE_LAYERS = 9, IN_LAYER = 16, LINEARS_IN_LAYER = 6 };
+    enum { OUTSIDE_LAYERS = 10, IN_LAYER = 16, LINEARS_IN_LAYER = 6 };
     peft_status status = peft_model_reserve(model, OUTSIDE_LAYERS + IN_LAYER * model->num_layers,
                                             2 + LINEARS_IN_LAYER * model->num_layers, error);
     if (status != PEFT_OK) return status;
@@ -258,6 +272,7 @@ peft_status peft_encoder_describe(peft_model *model, const json_t *config, const
     if (!b) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", where);
     model->config = b;
     peft_status status = read_sizes(model, b, config, where, error);
+    if (status == PEFT_OK) status = read_buckets(model, b, config, where, error);
     if (status == PEFT_OK) status = read_numbers(model, b, config, where, error);
     if (status == PEFT_OK) status = refuse_others(config, where, error);
     if (status == PEFT_OK) status = read_activation(model, b, config, where, error);
@@ -273,6 +288,7 @@ typedef struct forward {
     const peft_model *model;
     const encoder *b;
     const peft_batch *batch;
+    peft_tensor *bias; /* to the scores, or NULL */
 } forward;
 
 static peft_tensor *layer_norm(const forward *f, norm n, peft_tensor *x)
@@ -335,7 +351,7 @@ static peft_tensor *position_rows(const forward *f, const peft_model_input *inpu
 
 peft_tensor *peft_encoder_embeddings(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
-    forward f = {g, model, model->config, run->batch};
+    forward f = {g, model, model->config, run->batch, NULL};
     const peft_model_input *input = run->input;
     peft_shape tokens = peft_shape_1(f.batch->num_tokens);
     if (!check_types(&f, input)) return NULL;
@@ -357,6 +373,39 @@ static peft_tensor *first_tokens(const forward *f, peft_tensor *x)
     return peft_first_pool(f->g, x, peft_batch_starts(f->g, f->batch));
 }
 
+/* Distances have buckets of their own while they are short, and then in steps of their logarithm up to 128, in each
+ * direction (Raffel et al. 2020, arXiv 1910.10683). */
+static int32_t bucket_of(int64_t distance, int64_t num_buckets)
+{
+    const double longest = 128;
+    int64_t half = num_buckets / 2, exact = half / 2, far = distance < 0 ? -distance : distance;
+    int64_t bucket = far;
+    if (far >= exact) {
+        float steps = logf((float)far / (float)exact) / (float)log(longest / (double)exact) * (float)(half - exact);
+        bucket = exact + (int64_t)steps < half - 1 ? exact + (int64_t)steps : half - 1;
+    }
+    return (int32_t)(bucket + (distance > 0 ? half : 0)); /* of keys behind the query */
+}
+
+/* For the first `queries` tokens of sequences as long as the longest: [heads, queries, keys]. */
+static peft_tensor *relative_bias(const forward *f, int64_t queries)
+{
+    int32_t *buckets = NULL;
+    int64_t keys = 0;
+    if (!f->b->relative) return NULL;
+    for (int64_t s = 0; s < f->batch->num_sequences; s++) {
+        int64_t length = f->batch->starts[s + 1] - f->batch->starts[s];
+        if (length > keys) keys = length;
+    }
+    if (queries == 0) queries = keys;
+    peft_tensor *leaf = peft_integers(f->g, queries * keys, &buckets);
+    for (int64_t i = 0; leaf && i < queries; i++)
+        for (int64_t j = 0; j < keys; j++) buckets[i * keys + j] = bucket_of(j - i, f->b->num_buckets);
+    peft_tensor *x = peft_embedding(f->g, peft_weight_leaf(f->g, f->b->relative), leaf);
+    x = peft_permute(f->g, x, (const int32_t[]){1, 0});
+    return peft_reshape(f->g, x, peft_shape_3(f->b->num_heads, queries, keys));
+}
+
 /* Queries are made of `rows`, which are those of x, or of the batch `read`. */
 static peft_tensor *self_attention(const forward *f, const forward *read, const layer *l, peft_tensor *x,
                                    peft_tensor *rows)
@@ -366,6 +415,7 @@ static peft_tensor *self_attention(const forward *f, const forward *read, const 
         .dropout = f->batch->training ? f->b->attention_dropout : 0,
         .dropout_stream = stream_of(l->query, "attention.dropout"),
         .first_row = read->batch->first_token,
+        .bias = read->bias,
     };
     /* One after another: the order of the nodes is the order in which gradients are summed, and C leaves that of
      * arguments to the compiler. */
@@ -392,10 +442,12 @@ static peft_tensor *encoder_layer(const forward *f, const forward *read, const l
 }
 
 /* `read`: of the last layer. */
-static peft_tensor *all_layers(const forward *f, const forward *read, const peft_model_run *run)
+static peft_tensor *all_layers(forward *f, forward *read, const peft_model_run *run)
 {
     const int64_t last = f->model->num_layers - 1;
     peft_tensor *x = peft_encoder_embeddings(f->g, f->model, run);
+    f->bias = f == read || last > 0 ? relative_bias(f, 0) : NULL;
+    if (f != read) read->bias = relative_bias(f, 1);
     for (int64_t k = 0; k <= last; k++) {
         if (run->checkpoint_layers) peft_graph_checkpoint_begin(f->g);
         x = encoder_layer(f, k == last ? read : f, &f->b->layers[k], x);
@@ -406,7 +458,7 @@ static peft_tensor *all_layers(const forward *f, const forward *read, const peft
 
 peft_tensor *peft_encoder_hidden(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
-    forward f = {g, model, model->config, run->batch};
+    forward f = {g, model, model->config, run->batch, NULL};
     return all_layers(&f, &f, run);
 }
 
@@ -423,8 +475,8 @@ static bool first_tokens_suffice(const encoder *b, const peft_model *model)
 
 peft_tensor *peft_encoder_logits(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
-    forward all = {g, model, model->config, run->batch};
-    forward f = {g, model, model->config, peft_batch_pooled(g, run->batch)};
+    forward all = {g, model, model->config, run->batch, NULL};
+    forward f = {g, model, model->config, peft_batch_pooled(g, run->batch), NULL};
     bool few = first_tokens_suffice(f.b, model);
     peft_tensor *x = all_layers(&all, few ? &f : &all, run), *first = few ? x : first_tokens(&all, x);
     const peft_encoder_head *head = &model->kind->encoder->head;

@@ -5,7 +5,8 @@
  *     x   = layer_norm(x + output(act(intermediate(x))))
  *     y   = classifier(act(dense(first token of x)))
  *
- * with dropout after the first norm, on the attention's probabilities, on both outputs and before the classifier. A
+ * with, in some, a bias to the attention's scores for how far apart two tokens are, which all layers share; and with
+ * dropout after the first norm, on the attention's probabilities, on both outputs and before the classifier. A
  * table says what an architecture calls all this. */
 #ifndef PEFT_MODELS_ENCODER_H
 #define PEFT_MODELS_ENCODER_H
@@ -37,6 +38,7 @@ typedef struct peft_encoder_names {
     const char *layers; /* what stands before a layer's number */
     peft_encoder_modules modules;
     peft_encoder_head head;
+    const char *relative_bias; /* module of the scores' bias by distance; NULL: none */
     bool drops_attention_output;
     bool positions_follow_padding; /* the first token's position is pad_token_id + 1 */
 } peft_encoder_names;

@@ -8,7 +8,8 @@
 #include "io/file.h"
 #include "variants/module_name.h"
 
-static const peft_model_kind *const kinds[] = {&peft_model_bert, &peft_model_roberta, &peft_model_distilbert};
+static const peft_model_kind *const kinds[] = {&peft_model_bert, &peft_model_roberta, &peft_model_distilbert,
+                                               &peft_model_mpnet};
 enum { NUM_KINDS = sizeof kinds / sizeof kinds[0] };
 
 static char *formatted(peft_arena *arena, const char *suffix, const char *format, va_list arguments) PEFT_PRINTF(3, 0);
@@ -171,6 +172,9 @@ void peft_model_close(peft_model *model)
 peft_status peft_model_train(peft_model *model, peft_weight *weight, peft_error *error)
 {
     if (weight->value) return PEFT_OK;
+    if (weight == model->frozen)
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: %s: training of a bias to attention's scores is not offered",
+                         model->dir, weight->name);
     size_t count = (size_t)peft_shape_count(&weight->shape);
     weight->value = malloc(count * sizeof *weight->value);
     weight->gradient = calloc(count, sizeof *weight->gradient);

@@ -41,7 +41,8 @@ struct peft_model {
     const peft_file_tensor **sources; /* where each comes from; NULL: no file has it */
     bool *given;                      /* for those: an adapter brought it */
     int64_t num_weights, num_encoder_weights, weight_capacity;
-    bool incomplete; /* some weight or layer could not be added */
+    const peft_weight *frozen; /* that cannot be trained, or NULL */
+    bool incomplete;           /* some weight or layer could not be added */
     peft_linear_layer *linears;
     int64_t num_linears, linear_capacity;
 };
@@ -63,6 +64,6 @@ bool peft_model_file_has(const peft_model *model, const char *name);
 /* Takes each weight that was described from the files, and draws what they lack of the head. */
 peft_status peft_model_load_weights(peft_model *model, peft_error *error);
 
-extern const peft_model_kind peft_model_bert, peft_model_roberta, peft_model_distilbert;
+extern const peft_model_kind peft_model_bert, peft_model_roberta, peft_model_distilbert, peft_model_mpnet;
 
 #endif

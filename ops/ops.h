@@ -81,9 +81,11 @@ typedef struct peft_attention_options {
     double dropout;              /* of the probabilities, 0: none (not training) */
     uint64_t dropout_stream;     /* ops/rng.h */
     int64_t first_row;           /* position of the first query token in the global batch */
+    peft_tensor *bias; /* added to the scores, or NULL: [heads, queries, keys] of sequences at least as long as
+                          the longest; it gets no gradient */
 } peft_attention_options;
 
-/* y = softmax(scale q k^T) v for each head and sequence; nothing of size length x length is kept.
+/* y = softmax(scale q k^T + bias) v for each head and sequence; nothing of size length x length is kept.
  *   q [Tq, heads * head size], k, v [Tk, key/value heads * head size] -> [Tq, heads * head size]
  *   query_starts, key_starts [S + 1]; key_starts NULL: the same */
 PEFT_API peft_tensor *peft_attention(peft_graph *g, peft_tensor *q, peft_tensor *k, peft_tensor *v,

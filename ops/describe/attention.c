@@ -25,6 +25,16 @@ static bool complete_options(peft_graph *g, const char *op, const peft_tensor *q
            peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: dropout: expected 0 <= p < 1, found %g", op, o->dropout);
 }
 
+static bool check_bias(peft_graph *g, const char *op, const peft_tensor *q, const peft_attention_options *o)
+{
+    const peft_shape *shape = o->bias ? &o->bias->shape : NULL;
+    if (!shape) return true;
+    if (o->bias->dtype == q->dtype && shape->ndim == 3 && shape->size[0] == o->num_heads) return true;
+    char found[PEFT_SHAPE_TEXT];
+    return peft_graph_fail(g, PEFT_ERR_SHAPE, "%s: bias: expected [%d, queries, keys] of q's type, found %s", op,
+                           o->num_heads, peft_shape_text(shape, found));
+}
+
 static bool check_starts(peft_graph *g, const char *op, const peft_tensor *q, const peft_tensor *k,
                          const peft_tensor *query_starts, const peft_tensor *key_starts)
 {
@@ -39,7 +49,9 @@ peft_tensor *peft_attention(peft_graph *g, peft_tensor *q, peft_tensor *k, peft_
     const char *op = "attention";
     if (!peft_check_real(g, op, "q", q) || !peft_check_matrix(g, op, "q", q, PEFT_ANY_SIZE, PEFT_ANY_SIZE)) return NULL;
     peft_attention_options o = *options;
-    if (!complete_options(g, op, q, &o)) return NULL;
+    if (!complete_options(g, op, q, &o) || !check_bias(g, op, q, &o)) return NULL;
+    peft_tensor *bias = o.bias ? peft_stop_gradient(g, o.bias) : NULL;
+    o.bias = NULL; /* it is an input */
     int64_t width = peft_columns(q) / o.num_heads * o.num_key_value_heads;
     if (!peft_check_dtype(g, op, "k", k, q->dtype) || !peft_check_matrix(g, op, "k", k, PEFT_ANY_SIZE, width) ||
         !peft_check_dtype(g, op, "v", v, q->dtype) || !peft_check_matrix(g, op, "v", v, peft_rows(k), width))
@@ -47,8 +59,8 @@ peft_tensor *peft_attention(peft_graph *g, peft_tensor *q, peft_tensor *k, peft_
     if (!key_starts) key_starts = query_starts;
     if (!check_starts(g, op, q, k, query_starts, key_starts)) return NULL;
 
-    peft_tensor *inputs[] = {q, k, v, query_starts, key_starts};
-    peft_node *node = peft_graph_append(g, PEFT_OP_attention, 5, inputs, &o, sizeof o);
+    peft_tensor *inputs[] = {q, k, v, query_starts, key_starts, bias};
+    peft_node *node = peft_graph_append(g, PEFT_OP_attention, 6, inputs, &o, sizeof o);
     peft_tensor *y = peft_node_output(g, node, q->dtype, q->shape);
     peft_node_output(g, node, q->dtype, peft_shape_2(peft_rows(q), o.num_heads));
     return peft_graph_failed(g) ? NULL : y;

@@ -33,10 +33,10 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
     [PEFT_OP_entropy] = {.name = "entropy", .gradient_reads = {PEFT_IN(0)}},
     [PEFT_OP_top_k] = {.name = "top_k"},
     [PEFT_OP_attention] =
-        {.name = "attention", /* q, k, v, query starts, key starts -> y, log-sum-exp */
-         .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1),
-                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1),
-                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_OUT(1)}},
+        {.name = "attention", /* q, k, v, query starts, key starts, bias -> y, log-sum-exp */
+         .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5) | PEFT_OUT(1),
+                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5) | PEFT_OUT(1),
+                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5) | PEFT_OUT(1)}},
     [PEFT_OP_mean_pool] = {.name = "mean_pool", .gradient_reads = {PEFT_IN(1) | PEFT_IN(2)}}, /* x, starts, counts */
     [PEFT_OP_first_pool] = {.name = "first_pool", .gradient_reads = {PEFT_IN(1)}},
     [PEFT_OP_spread] = {.name = "spread", .gradient_reads = {PEFT_IN(1)}},

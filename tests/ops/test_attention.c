@@ -32,6 +32,12 @@ static const layout layouts[] = {
     {371, 371, 8, 4, long_starts, long_starts, {.num_heads = 2, .num_key_value_heads = 1, .mask = PEFT_MASK_CAUSAL}},
     {371, 371, 5, 4, long_starts, long_starts, {.num_heads = 2, .mask = PEFT_MASK_WINDOW, .window = 50}},
 };
+static const layout with_bias[] = {
+    {8, 8, 5, 4, starts, starts, {.num_heads = 3}},
+    {8, 12, 5, 4, starts, more_keys, {.num_heads = 4, .num_key_value_heads = 2, .mask = PEFT_MASK_CAUSAL}},
+    {8, 8, 5, 4, starts, starts, {.num_heads = 2, .dropout = 0.4, .dropout_stream = 5}},
+    {371, 371, 5, 4, long_starts, long_starts, {.num_heads = 2, .mask = PEFT_MASK_WINDOW, .window = 50}},
+};
 static const layout with_dropout[] = {
     {8, 8, 5, 4, starts, starts, {.num_heads = 3, .dropout = 0.4, .dropout_stream = 5}},
     {8, 12, 5, 4, starts, more_keys, {.num_heads = 2, .mask = PEFT_MASK_CAUSAL, .dropout = 0.4}},
@@ -44,13 +50,17 @@ static const layout with_dropout[] = {
      long_starts,
      {.num_heads = 1, .mask = PEFT_MASK_WINDOW, .window = 50, .dropout = 0.1}},
 };
+enum { BIASED_QUERIES = 300, BIASED_KEYS = 301 }; /* as many as the longest sequence, and more */
 enum { NUM_LAYOUTS = sizeof layouts / sizeof *layouts, NUM_DROPOUTS = sizeof with_dropout / sizeof *with_dropout };
 
 static const layout *current; /* of the running test, for building functions */
+static bool biased;           /* by in[5] */
 
 static peft_tensor *attention(peft_graph *g, peft_tensor *const *in)
 {
-    return peft_attention(g, in[0], in[1], in[2], in[3], in[4], &current->options);
+    peft_attention_options options = current->options;
+    if (biased) options.bias = in[5];
+    return peft_attention(g, in[0], in[1], in[2], in[3], in[4], &options);
 }
 
 /* A score of factors in -2 ... 2 that are rounded by 2^-9 of themselves, mostly less and with either sign, is off by
@@ -65,19 +75,31 @@ static int32_t key_heads(const layout *l)
 static op_case case_of(const layout *l)
 {
     int64_t query_width = l->options.num_heads * l->head_size, key_width = key_heads(l) * l->head_size;
+    op_input bias = {.shape = {3, {l->options.num_heads, BIASED_QUERIES, BIASED_KEYS}}, .constant = true};
+    if (!biased) bias.shape.ndim = 0;
     return (op_case){"attention",
                      attention,
                      {{.shape = {2, {l->query_tokens, query_width}}, .low = -2, .high = 2},
                       {.shape = {2, {l->key_tokens, key_width}}, .low = -2, .high = 2},
                       {.shape = {2, {l->key_tokens, key_width}}},
                       {.shape = {1, {l->num_starts}}, .indices = l->query_starts},
-                      {.shape = {1, {l->num_starts}}, .indices = l->key_starts}},
+                      {.shape = {1, {l->num_starts}}, .indices = l->key_starts},
+                      bias},
                      0};
 }
 
 START_TEST(attention_is_right)
 {
     current = &layouts[_i];
+    op_case c = case_of(current);
+    op_check_rounded(&c, BF16_TOLERANCE);
+}
+END_TEST
+
+START_TEST(a_bias_is_added)
+{
+    current = &with_bias[_i];
+    biased = true;
     op_case c = case_of(current);
     op_check_rounded(&c, BF16_TOLERANCE);
 }
@@ -100,7 +122,7 @@ static bool sees(const peft_attention_options *o, int64_t query, int64_t queries
 
 /* One query and one head, as the formula has it. */
 static void naive_row(const layout *l, int32_t s, int64_t query, int32_t head, const double *q, const double *k,
-                      const double *v, double *y)
+                      const double *v, const double *bias, double *y)
 {
     int64_t size = l->head_size, query_row = size * l->options.num_heads, key_row = size * key_heads(l);
     int64_t key_head = head / (l->options.num_heads / key_heads(l));
@@ -113,7 +135,7 @@ static void naive_row(const layout *l, int32_t s, int64_t query, int32_t head, c
         int64_t at = (l->key_starts[s] + key) * key_row + key_head * size;
         double score = 0;
         for (int64_t d = 0; d < size; d++) score += qi[d] * k[at + d];
-        double p = exp(scale * score);
+        double p = exp(scale * score + (bias ? bias[(head * BIASED_QUERIES + query) * BIASED_KEYS + key] : 0));
         total += p;
         for (int64_t d = 0; d < size; d++) y[d] += p * v[at + d];
     }
@@ -128,9 +150,9 @@ static double *noise(int64_t count, uint64_t from)
     return values;
 }
 
-START_TEST(attention_is_what_its_formula_says)
+static void check_formula(const layout *l)
 {
-    const layout *l = current = &layouts[_i];
+    current = l;
     int64_t size = l->head_size, query_row = size * l->options.num_heads, key_row = size * key_heads(l);
     double *q = noise(l->query_tokens * query_row, 0), *k = noise(l->key_tokens * key_row, 100000);
     double *v = noise(l->key_tokens * key_row, 200000);
@@ -143,14 +165,19 @@ START_TEST(attention_is_what_its_formula_says)
                          peft_constant(g, PEFT_F64, peft_shape_2(l->key_tokens, key_row), k, "k"),
                          peft_constant(g, PEFT_F64, peft_shape_2(l->key_tokens, key_row), v, "v"),
                          peft_constant(g, PEFT_I32, peft_shape_1(l->num_starts), l->query_starts, "query_starts"),
-                         peft_constant(g, PEFT_I32, peft_shape_1(l->num_starts), l->key_starts, "key_starts")};
+                         peft_constant(g, PEFT_I32, peft_shape_1(l->num_starts), l->key_starts, "key_starts"),
+                         NULL};
+    double *bias = biased ? noise(l->options.num_heads * BIASED_QUERIES * BIASED_KEYS, 300000) : NULL;
+    if (bias)
+        in[5] =
+            peft_constant(g, PEFT_F64, peft_shape_3(l->options.num_heads, BIASED_QUERIES, BIASED_KEYS), bias, "bias");
     peft_tensor *y = peft_graph_keep(g, attention(g, in));
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
     double expected[16];
     for (int32_t s = 0; s + 1 < l->num_starts; s++)
         for (int64_t query = 0; query < l->query_starts[s + 1] - l->query_starts[s]; query++)
             for (int32_t head = 0; head < l->options.num_heads; head++) {
-                naive_row(l, s, query, head, q, k, v, expected);
+                naive_row(l, s, query, head, q, k, v, bias, expected);
                 const double *found = (const double *)y->data + (l->query_starts[s] + query) * query_row + head * size;
                 for (int64_t d = 0; d < size; d++) ck_assert_double_eq_tol(found[d], expected[d], 1e-13);
             }
@@ -159,6 +186,20 @@ START_TEST(attention_is_what_its_formula_says)
     free(q);
     free(k);
     free(v);
+    free(bias);
+}
+
+START_TEST(attention_is_what_its_formula_says)
+{
+    check_formula(&layouts[_i]);
+}
+END_TEST
+
+START_TEST(a_bias_is_what_the_formula_says)
+{
+    biased = true;
+    if (with_bias[_i].options.dropout > 0) return; /* which the formula does not have */
+    check_formula(&with_bias[_i]);
 }
 END_TEST
 
@@ -351,6 +392,8 @@ TEST_MAIN("attention", tcase_add_loop_test(tc, kept_in_bf16_they_give_the_same_b
           tcase_add_test(tc, contexts_of_another_type_do_not_read_them);
           tcase_add_loop_test(tc, attention_is_right, 0, NUM_LAYOUTS);
           tcase_add_loop_test(tc, attention_is_what_its_formula_says, 0, NUM_LAYOUTS);
+          tcase_add_loop_test(tc, a_bias_is_added, 0, sizeof with_bias / sizeof *with_bias);
+          tcase_add_loop_test(tc, a_bias_is_what_the_formula_says, 0, sizeof with_bias / sizeof *with_bias);
           tcase_add_loop_test(tc, dropout_is_right, 0, NUM_DROPOUTS);
           tcase_add_test(tc, dropout_drops_with_its_probability);
           tcase_add_test(tc, masks_depend_on_the_position_in_the_global_batch_alone);

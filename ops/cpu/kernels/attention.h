@@ -12,7 +12,7 @@
 #include "ops/cpu/kernels/row.h"
 #include "ops/ops.h"
 
-enum { Q, K, V, QUERY_STARTS, KEY_STARTS };
+enum { Q, K, V, QUERY_STARTS, KEY_STARTS, BIAS };
 enum { Y, LOG_SUM_EXP };
 enum { TILE = 64 }; /* queries */
 
@@ -112,6 +112,17 @@ static inline range seen_in_tile(const attention *a, const sequence *s, const ti
     return (range){seen.begin > t->begin ? seen.begin - t->begin : 0, seen.end > t->begin ? seen.end - t->begin : 0};
 }
 
+/* The bias, for scores that are still to be scaled. */
+static inline void add_bias(const peft_node *node, const attention *a, const tile *t, int64_t stride, real *P)
+{
+    const peft_tensor *bias = node->in[BIAS];
+    if (!bias) return;
+    int64_t queries = bias->shape.size[1], keys = bias->shape.size[2];
+    const real *b = (const real *)bias->data + (t->head * queries + t->row) * keys + t->begin;
+    for (int64_t i = 0; i < t->rows; i++)
+        for (int64_t j = 0; j < t->keys; j++) P[i * stride + j] += b[i * keys + j] / a->scale;
+}
+
 static inline void set_unseen(real *x, range seen, int64_t width, real value)
 {
     for (int64_t j = 0; j < seen.begin; j++) x[j] = value;
@@ -204,6 +215,7 @@ static inline void weigh_scores(const peft_node *node, const attention *a, const
                                 real factor[TILE])
 {
     real *z = (real *)node->out[LOG_SUM_EXP]->data + t->first_row, largest[TILE], sum[TILE];
+    add_bias(node, a, t, s->stride, P);
     for (int64_t i = 0; i < t->rows; i++) {
         range seen = seen_in_tile(a, s, t, i);
         factor[i] = seen.begin < seen.end ? 1 : 0;
@@ -232,6 +244,7 @@ static inline void score_gradients(const peft_node *node, const attention *a, co
 {
     const real *z = (const real *)node->out[LOG_SUM_EXP]->data + t->first_row;
     vec sum[TILE] = {{0}};
+    add_bias(node, a, t, s->stride, P);
     for (int64_t i = 0; i < t->rows; i++) set_unseen(P + i * s->stride, seen_in_tile(a, s, t, i), t->width, NOTHING);
     for (int64_t row = 0; row < t->rows; row += 2)
         for (int64_t block = 0; block < t->width; block += MASK_COLUMNS) {
