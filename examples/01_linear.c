@@ -51,7 +51,7 @@ static peft_adapters *make_adapter(void)
 static peft_optimizer *make_optimizer(peft_adapters *adapters)
 {
     peft_error error = {0};
-    const peft_optimizer_parameter all = {adapters->memory, adapters->gradients, adapters->num_trained, 1, 0};
+    const peft_optimizer_parameter all = {adapters->set.memory, adapters->set.gradients, adapters->set.num_trained, 1, 0};
     peft_optimizer *adamw;
     check(peft_optimizer_create(&adamw, NULL, &all, 1, &error), &error);
     return adamw;
@@ -92,7 +92,7 @@ int main(int argc, char **argv)
     float loss = 0;
     for (int step = 0; step < STEPS; step++) {
         double norm;
-        peft_adapters_zero_gradients(adapters);
+        peft_value_set_zero_gradients(&adapters->set);
         loss = forward_and_backward(g, ctx, adapters);
         if (step % 50 == 0) printf("step %3d   loss %.6f\n", step, (double)loss);
         check(peft_optimizer_clip(adamw, 1.0, &norm, &error), &error);

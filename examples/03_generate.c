@@ -68,96 +68,99 @@ static peft_adapters *make_adapters(void)
     return adapters;
 }
 
-/* A matrix [elements, DESCRIPTION] for each tensor of the adapter's list. */
+/* What is trained: a matrix [elements, DESCRIPTION] for each tensor of the adapter. */
 typedef struct generator {
-    peft_adapter_list list;
-    float *matrix[MAX_TENSORS], *gradient[MAX_TENSORS];
-    peft_optimizer_parameter parameters[MAX_TENSORS];
+    peft_adapters *adapters;
+    peft_value_set matrices;               /* matrices.items[k] makes adapters->set.items[k] */
+    float d[TASKS * DESCRIPTION];          /* of the batch, */
+    float x[TOKENS * IN], y[TOKENS * OUT]; /* its tokens, and what its tasks make of them */
 } generator;
 
-static void make_generator(generator *made, peft_adapters *adapters)
+static void open_generator(generator *made, peft_adapters *adapters)
 {
     peft_error error = {0};
-    check(peft_adapters_list(adapters, &made->list, &error), &error);
-    for (int64_t k = 0; k < made->list.count; k++) {
-        const peft_value_spec *spec = &made->list.items[k].value->spec;
-        size_t count = (size_t)peft_shape_count(&spec->shape) * DESCRIPTION;
-        made->matrix[k] = calloc(count, sizeof(float));
-        made->gradient[k] = calloc(count, sizeof(float));
+    peft_value_spec specs[MAX_TENSORS];
+    const peft_value_set *emitted = &adapters->set;
+    for (int64_t k = 0; k < emitted->count; k++) {
+        const peft_value_spec *spec = &emitted->items[k].value->spec;
         /* As a LoRA itself: one side starts at random, the other at zero. */
-        if (spec->start != PEFT_START_ZERO)
-            peft_random_normal(made->matrix[k], count, 0, 0.2, 1, peft_stream(spec->name));
-        made->parameters[k] = (peft_optimizer_parameter){made->matrix[k], made->gradient[k], (int64_t)count, 1, 0};
-        printf("%-20s %lld numbers\n", made->list.items[k].name, (long long)peft_shape_count(&spec->shape));
+        bool zero = spec->start == PEFT_START_ZERO;
+        specs[k] = (peft_value_spec){.name = spec->name,
+                                     .shape = peft_shape_2(peft_shape_count(&spec->shape), DESCRIPTION),
+                                     .start = zero ? PEFT_START_ZERO : PEFT_START_NORMAL,
+                                     .spread = 0.2,
+                                     .role = PEFT_ROLE_OTHER};
+        printf("%-20s %lld numbers\n", emitted->items[k].name, (long long)specs[k].shape.size[0]);
     }
-}
-
-static void free_generator(generator *made)
-{
-    for (int64_t k = 0; k < made->list.count; k++) {
-        free(made->matrix[k]);
-        free(made->gradient[k]);
-    }
-    peft_adapter_list_free(&made->list);
+    made->adapters = adapters;
+    check(peft_value_set_create(&made->matrices, "generator", specs, emitted->count, 1, &error), &error);
 }
 
 /* What the generator makes of the descriptions stands in for the adapter's values: one tensor for each sequence. */
 static void generate(peft_graph *g, const generator *made, const peft_batch *batch)
 {
     peft_tensor *d = peft_batch_vectors(g, batch);
-    for (int64_t k = 0; k < made->list.count; k++) {
-        const peft_adapter_value *value = made->list.items[k].value;
+    for (int64_t k = 0; k < made->matrices.count; k++) {
+        const peft_value *value = made->adapters->set.items[k].value;
         const peft_shape *shape = &value->spec.shape;
-        peft_shape whole = peft_shape_2(peft_shape_count(shape), DESCRIPTION);
-        peft_tensor *H = peft_parameter(g, PEFT_F32, whole, made->matrix[k], made->gradient[k], value->spec.name);
-        peft_tensor *emitted = peft_linear(g, d, H, NULL);
+        peft_tensor *H = peft_value_tensor(g, made->matrices.items[k].value, batch->training);
         peft_shape each = peft_shape_3(batch->num_sequences, shape->size[0], shape->size[1]);
-        peft_graph_bind(g, value, peft_reshape(g, emitted, each));
+        peft_graph_bind(g, value, peft_reshape(g, peft_linear(g, d, H, NULL), each));
     }
 }
 
-static float forward_and_backward(peft_graph *g, peft_context *ctx, const generator *made,
-                                  const peft_adapters *adapters)
+/* The batch of some tasks: what differs from one to the next. */
+static bool fill(void *argument, const peft_examples *examples)
 {
-    peft_error error = {0};
-    const peft_weight weight = {.name = "W", .shape = peft_shape_2(OUT, IN), .data = W};
-    const peft_base_linear base = {&weight, NULL};
-    int32_t starts[TASKS + 1];
+    generator *made = argument;
+    for (int64_t s = 0; s < examples->count; s++) {
+        const size_t task = examples->rows[s];
+        memcpy(made->d + s * DESCRIPTION, descriptions + task * DESCRIPTION, DESCRIPTION * sizeof(float));
+        memcpy(made->x + s * LENGTH * IN, x + task * LENGTH * IN, LENGTH * IN * sizeof(float));
+        memcpy(made->y + s * LENGTH * OUT, target + task * LENGTH * OUT, LENGTH * OUT * sizeof(float));
+    }
+    return true; /* all batches have the same shapes: one graph does for all */
+}
+
+static peft_status describe(void *argument, peft_graph *g, const peft_examples *examples, peft_tensor **loss,
+                            peft_error *error)
+{
+    static const peft_weight weight = {.name = "W", .shape = {2, {OUT, IN}}, .data = W};
+    static const peft_base_linear base = {&weight, NULL};
+    static int32_t starts[TASKS + 1];
+    generator *made = argument;
+    (void)error;
+    fill(made, examples);
     for (int s = 0; s <= TASKS; s++) starts[s] = s * LENGTH;
     const peft_batch batch = {.num_tokens = TOKENS,
                               .num_sequences = TASKS,
                               .starts = starts,
                               .training = true,
-                              .vectors = descriptions,
+                              .vectors = made->d,
                               .vector_size = DESCRIPTION};
-    peft_graph_reset(g);
     generate(g, made, &batch);
-    peft_tensor *input = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, IN), x, "x");
-    peft_tensor *wanted = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, OUT), target, "target");
-    peft_tensor *y = peft_adapter_forward(g, &adapters->layers[0], &base, input, &batch);
-    peft_tensor *loss = peft_mse(g, y, wanted, 0);
-    check(peft_graph_status(g, &error), &error);
-    check(peft_graph_differentiate(g, loss, &error), &error);
-    check(peft_graph_run(g, ctx, &error), &error);
-    return *(const float *)loss->data;
+    peft_tensor *input = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, IN), made->x, "x");
+    peft_tensor *wanted = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, OUT), made->y, "target");
+    peft_tensor *y = peft_adapter_forward(g, &made->adapters->layers[0], &base, input, &batch);
+    *loss = peft_mse(g, y, wanted, examples->normaliser * LENGTH * OUT);
+    return PEFT_OK;
 }
 
 /* The adapter of one description, as an adapter of its own. */
-static void materialize(const generator *made, const float *d, peft_adapters *adapters)
+static void materialize(const generator *made, const float *d)
 {
     peft_error error = {0};
+    const peft_value_set *emitted = &made->adapters->set;
     peft_named_tensor tensors[MAX_TENSORS];
-    float *data[MAX_TENSORS];
-    for (int64_t k = 0; k < made->list.count; k++) {
-        const peft_shape shape = made->list.items[k].value->spec.shape;
-        int64_t count = peft_shape_count(&shape);
-        data[k] = calloc((size_t)count, sizeof(float));
-        for (int64_t i = 0; i < count; i++)
-            for (int c = 0; c < DESCRIPTION; c++) data[k][i] += made->matrix[k][i * DESCRIPTION + c] * d[c];
-        tensors[k] = (peft_named_tensor){made->list.items[k].name, shape, data[k]};
+    float data[MAX_TENSORS][RANK * (IN + OUT)] = {0};
+    for (int64_t k = 0; k < emitted->count; k++) {
+        const peft_value *value = emitted->items[k].value;
+        const float *H = made->matrices.items[k].value->data;
+        for (int64_t i = 0; i < peft_value_count(value); i++)
+            for (int c = 0; c < DESCRIPTION; c++) data[k][i] += H[i * DESCRIPTION + c] * d[c];
+        tensors[k] = (peft_named_tensor){emitted->items[k].name, value->spec.shape, data[k]};
     }
-    check(peft_adapters_set(adapters, tensors, (size_t)made->list.count, &error), &error);
-    for (int64_t k = 0; k < made->list.count; k++) free(data[k]);
+    check(peft_adapters_set(made->adapters, tensors, (size_t)emitted->count, &error), &error);
 }
 
 /* Mean squared difference of the merged weight and the task's, of an update of the size 1. */
@@ -176,38 +179,49 @@ static double error_of_update(const peft_adapters *adapters, const float *d)
     return off / size;
 }
 
+/* Steps of the trainer of `peft train`: its settings, its rates, its checkpoints; only the objective is ours. */
+static void train(generator *made, peft_context *ctx)
+{
+    peft_error error = {0};
+    peft_train_options options;
+    peft_trainer trainer;
+    const peft_value_set *sets[] = {&made->matrices};
+    const peft_objective objective = {.num_examples = TASKS, .describe = describe, .refill = fill, .argument = made};
+    check(peft_options_init(peft_train_option_table, &options, &error), &error);
+    check(peft_options_set_text(peft_train_option_table, &options, "schedule", "constant", &error), &error);
+    options.steps = STEPS;
+    options.batch_size = TASKS;
+    options.learning_rate = 0.01;
+    options.weight_decay = 0;
+    check(peft_trainer_open(&trainer, &options, ctx, sets, 1, &objective, &error), &error);
+    while (trainer.step < trainer.num_steps) {
+        peft_step_record record;
+        check(peft_trainer_step(&trainer, &record, &error), &error);
+        if (record.step % 100 == 0) printf("step %3d   loss %.6f\n", (int)record.step, record.loss);
+    }
+    peft_trainer_close(&trainer);
+    peft_options_free(peft_train_option_table, &options);
+}
+
 int main(int argc, char **argv)
 {
     const char *folder = argc > 1 ? argv[1] : "generated-adapter";
     static const float unseen[DESCRIPTION] = {0.5F, -0.6F, 1};
+    static generator made;
     peft_error error = {0};
     peft_context *ctx;
-    peft_graph *g;
-    generator made;
-    peft_optimizer *adamw;
     make_data();
     peft_adapters *adapters = make_adapters();
-    make_generator(&made, adapters);
-    check(peft_optimizer_create(&adamw, NULL, made.parameters, made.list.count, &error), &error);
+    open_generator(&made, adapters);
     check(peft_context_open(&ctx, NULL, &error), &error);
-    check(peft_graph_create(&g, &error), &error);
-
-    for (int step = 0; step <= STEPS; step++) {
-        for (int64_t k = 0; k < made.list.count; k++)
-            memset(made.gradient[k], 0, (size_t)made.parameters[k].count * sizeof(float));
-        float loss = forward_and_backward(g, ctx, &made, adapters);
-        if (step % 100 == 0) printf("step %3d   loss %.6f\n", step, (double)loss);
-        check(peft_optimizer_step(adamw, 0.01, &error), &error);
-    }
-    materialize(&made, unseen, adapters);
+    train(&made, ctx);
+    materialize(&made, unseen);
     double off = error_of_update(adapters, unseen);
     check(peft_adapter_save(NULL, adapters, NULL, folder, &error), &error);
     printf("unseen     error %.6f of the update\nadapter in %s\n", off, folder);
 
-    free_generator(&made);
-    peft_optimizer_free(adamw);
+    peft_value_set_free(&made.matrices);
     peft_adapters_free(adapters);
-    peft_graph_free(g);
     peft_context_close(ctx);
     return off < 0.05 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -29,6 +29,29 @@ const peft_batch *peft_batch_pooled(peft_graph *g, const peft_batch *batch)
     return pooled;
 }
 
+const peft_batch *peft_batch_sequence(peft_graph *g, const peft_batch *batch, int64_t sequence)
+{
+    int32_t first = batch->starts[sequence], length = batch->starts[sequence + 1] - first;
+    peft_batch *own = peft_arena_take(&g->arena, sizeof *own);
+    const peft_tensor *starts = peft_arange(g, 2, length);
+    if (!own || !starts) {
+        peft_graph_fail(g, PEFT_ERR_MEMORY, "batch: out of memory for sequence %lld", (long long)sequence);
+        return batch;
+    }
+    *own = *batch;
+    own->num_tokens = length;
+    own->num_sequences = 1;
+    own->starts = starts->data;
+    own->first_token += first;
+    own->first_sequence += sequence;
+    if (batch->prompt_lengths) own->prompt_lengths += sequence;
+    if (batch->vectors) own->vectors += sequence * batch->vector_size;
+    if (batch->pooled_from) own->pooled_from = peft_batch_sequence(g, batch->pooled_from, sequence);
+    own->part_of = batch;
+    own->part = sequence;
+    return own;
+}
+
 peft_tensor *peft_batch_prompt_mean(peft_graph *g, const peft_batch *batch, peft_tensor *x)
 {
     peft_tensor *starts = peft_batch_starts(g, batch);
@@ -40,7 +63,9 @@ peft_tensor *peft_batch_prompt_mean(peft_graph *g, const peft_batch *batch, peft
 peft_tensor *peft_batch_vectors(peft_graph *g, const peft_batch *batch)
 {
     if (batch->pooled_from) return peft_batch_vectors(g, batch->pooled_from);
-    peft_tensor *bound = peft_graph_bound(g, &batch->vectors);
+    const peft_batch *whole = batch->part_of ? batch->part_of : batch;
+    peft_tensor *bound = peft_graph_bound(g, &whole->vectors);
+    if (bound && batch->part_of) return peft_slice(g, bound, 0, batch->part, 1);
     if (bound || !batch->vectors) return bound;
     return peft_constant(g, PEFT_F32, peft_shape_2(batch->num_sequences, batch->vector_size), batch->vectors,
                          "vectors");
@@ -53,7 +78,10 @@ void peft_batch_set_embeddings(peft_graph *g, const peft_batch *batch, peft_tens
 
 peft_tensor *peft_batch_embeddings(peft_graph *g, const peft_batch *batch)
 {
-    return peft_graph_bound(g, batch);
+    const peft_batch *whole = batch->part_of;
+    if (!whole) return peft_graph_bound(g, batch);
+    peft_tensor *x = peft_graph_bound(g, whole);
+    return x ? peft_slice(g, x, 0, whole->starts[batch->part], batch->num_tokens) : NULL;
 }
 
 /* A normalised row has mean square 1, and so the length sqrt(columns). */

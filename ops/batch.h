@@ -19,6 +19,8 @@ typedef struct peft_batch {
     const float *vectors;          /* [num_sequences, vector_size]: what the caller knows of each sequence; or NULL */
     int64_t vector_size;
     const struct peft_batch *pooled_from; /* NULL; or the batch of whose sequences these tokens are made */
+    const struct peft_batch *part_of;     /* NULL; or the batch of which this is one sequence, `part` */
+    int64_t part;
 } peft_batch;
 
 /* batch->starts as a leaf of the graph. */
@@ -27,6 +29,9 @@ PEFT_API peft_tensor *peft_batch_starts(peft_graph *g, const peft_batch *batch);
 /* The batch of layers behind a pooling: each sequence has become one token, and is known by what the whole was known
  * by. The graph holds it. */
 PEFT_API const peft_batch *peft_batch_pooled(peft_graph *g, const peft_batch *batch);
+
+/* One of its sequences as a batch by itself, which knows of it what the whole knows. The graph holds it. */
+PEFT_API const peft_batch *peft_batch_sequence(peft_graph *g, const peft_batch *batch, int64_t sequence);
 
 /* The mean of each sequence's prompt: x [num_tokens, columns] -> [num_sequences, columns] */
 PEFT_API peft_tensor *peft_batch_prompt_mean(peft_graph *g, const peft_batch *batch, peft_tensor *x);

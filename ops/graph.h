@@ -52,7 +52,7 @@ static inline int64_t peft_rows(const peft_tensor *t)
 }
 
 /* Of an op, so of tensors that peft_concat puts side by side. */
-enum { PEFT_MAX_INPUTS = 8 };
+enum { PEFT_MAX_INPUTS = 12 };
 
 PEFT_API peft_status peft_graph_create(peft_graph **g, peft_error *error);
 PEFT_API void peft_graph_free(peft_graph *g); /* NULL is allowed */

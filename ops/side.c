@@ -21,7 +21,12 @@ void peft_graph_add_loss(peft_graph *g, const char *where, const char *name, pef
 {
     if (g->totalled) peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: this loss comes after the total was taken", name);
     if (peft_check_given(g, "add_loss", name, loss) && peft_check_vector(g, "add_loss", name, loss, 1))
-        append(g, &g->losses, &(peft_side_value){where, name, loss, weight});
+        append(g, &g->losses, &(peft_side_value){where, name, loss, weight * g->loss_share});
+}
+
+void peft_graph_share_losses(peft_graph *g, double share)
+{
+    g->loss_share = share;
 }
 
 peft_tensor *peft_graph_total_loss(peft_graph *g, peft_tensor *loss, double share)

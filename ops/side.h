@@ -23,6 +23,9 @@ typedef struct peft_side_value {
  * After peft_graph_total_loss it fails the graph. */
 PEFT_API void peft_graph_add_loss(peft_graph *g, const char *where, const char *name, peft_tensor *loss, double weight);
 
+/* Losses that are added from here on count `share` times their weight; 1 after a reset. */
+PEFT_API void peft_graph_share_losses(peft_graph *g, double share);
+
 /* loss [1] + share * sum of weight times added loss: what to differentiate. `share` is the part of the optimiser step's
  * global batch that this graph computes, 1 where it is all of it, so that the added losses of all its parts count once.
  * Call it once, after the whole model. */
@@ -35,7 +38,7 @@ PEFT_API void peft_graph_observe(peft_graph *g, const char *where, const char *n
 PEFT_API const peft_side_value *peft_graph_loss_at(const peft_graph *g, int32_t index);
 PEFT_API const peft_side_value *peft_graph_observation_at(const peft_graph *g, int32_t index);
 
-/* From here on, `tensor` stands in for the leaf that `owner` (a peft_weight, a peft_adapter_value) would give: a tensor
+/* From here on, `tensor` stands in for the leaf that `owner` (a peft_weight, a peft_value) would give: a tensor
  * that a generator emitted, one for each sequence of the batch, or the same numbers in double. */
 PEFT_API void peft_graph_bind(peft_graph *g, const void *owner, peft_tensor *tensor);
 /* The last tensor bound to `owner`, or NULL. */

@@ -124,7 +124,7 @@ static peft_status find_layers(reading *r, peft_error *error)
 
 /* ---- values ---- */
 
-static peft_status check_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status check_value(void *argument, const char *module, peft_value *value, peft_error *error)
 {
     const peft_safetensors *file = argument;
     const peft_value_spec *spec = &value->spec;
@@ -142,7 +142,7 @@ static peft_status check_value(void *argument, const char *module, peft_adapter_
     return PEFT_OK;
 }
 
-static peft_status read_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status read_value(void *argument, const char *module, peft_value *value, peft_error *error)
 {
     const peft_file_tensor *tensor = peft_file_value(argument, module, &value->spec);
     return tensor ? peft_file_tensor_read_f32(tensor, value->data, error) : PEFT_OK;

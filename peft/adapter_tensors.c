@@ -39,7 +39,7 @@ static peft_status add(listing *l, char *key, const peft_adapter_tensor *tensor,
     return PEFT_OK;
 }
 
-static peft_status add_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status add_value(void *argument, const char *module, peft_value *value, peft_error *error)
 {
     if (value->spec.kind == PEFT_VALUE_STATE) return PEFT_OK;
     const char *prefix = *module ? PEFT_MODEL_PREFIX : "base_model.";

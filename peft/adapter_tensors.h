@@ -11,7 +11,7 @@ typedef struct peft_adapter_tensor {
     char *key;
     const char *name, *other_name; /* of a value: the key's end, and what a file that is read may have there instead */
     peft_shape shape;
-    const peft_adapter_value *value; /* one of these two is NULL */
+    const peft_value *value; /* one of these two is NULL */
     peft_weight *weight;
     bool filled; /* of loading: the file has it */
 } peft_adapter_tensor;

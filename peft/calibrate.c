@@ -7,7 +7,7 @@
 #include "ops/ops.h"
 #include "ops/side.h"
 #include "peft/inject.h"
-#include "peft/trainer.h"
+#include "peft/task_objective.h"
 #include "variants/redistribute.h"
 
 /* What is seen of layers `first` ... `end` - 1 in one pass. */
@@ -21,20 +21,31 @@ typedef struct pass {
     double *rows;       /* a batch's inputs of one layer in double */
     int64_t row_capacity;
     peft_graph *g;
-    peft_batch_memory batch;
+    peft_task_objective task; /* what is looked at is its loss, without dropout */
     uint32_t *order;
 } pass;
 
-/* ---- probes ---- */
+/* ---- probes ----
+ *
+ * A probe stands in a layer's place as an adapter would, so that the model hands it the layer's input: of all tokens,
+ * since it is not by_token, and as a product with the layer's own weight, since it has none to give. It has no values,
+ * no options and no files, and is in no registry: of the table of a variant it needs `forward` alone. */
 
-/* The plain layer. Its only value, if it has one, is the place for the weight's gradient; a layer whose turn it is has
- * form 1. */
+/* The pass that the probes of a model are for stands in place of their options. */
+static bool is_watched(const peft_adapter *probe)
+{
+    const pass *p = probe->all->options;
+    int64_t layer = probe - probe->all->layers;
+    return layer >= p->first && layer < p->end;
+}
+
+/* The plain layer, of which the pass sees the inputs or the weight's gradient when it is its turn. */
 static peft_tensor *probe_forward(peft_graph *g, const peft_adapter *probe, const peft_base_linear *base,
                                   peft_tensor *x, const peft_batch *batch)
 {
     (void)batch;
     float *gradient = probe->values[0].gradient;
-    if (!probe->form) return peft_base_forward(g, base, x);
+    if (!is_watched(probe)) return peft_base_forward(g, base, x);
     if (!gradient) {
         peft_graph_observe(g, probe->module, "input", x);
         return peft_base_forward(g, base, x);
@@ -96,7 +107,6 @@ static void place_traces(pass *p)
         peft_adapter *probe = &p->probes->layers[l];
         peft_trace *trace = &p->traces[l - p->first];
         *trace = (peft_trace){0};
-        probe->form = 1;
         if (p->wish->kind == PEFT_TRACE_INPUTS) {
             trace->sum = next;
             trace->moments = next + probe->in_features;
@@ -150,11 +160,10 @@ static peft_status add_observed(pass *p, peft_error *error)
 static peft_status run_batch(pass *p, int64_t first, int64_t size, peft_error *error)
 {
     const peft_calibration *c = p->c;
-    peft_status status = peft_tokens_gather(c->train, p->order + first, size, &p->batch, error);
+    peft_status status = peft_tokens_gather(c->train, p->order + first, size, &p->task.memory, error);
     if (status) return status;
     peft_graph_reset(p->g);
-    const peft_loss_case loss_case = {c->model, &p->batch, c->options, c->regression, num_examples(p)};
-    peft_tensor *loss = peft_training_loss(p->g, &loss_case);
+    peft_tensor *loss = peft_task_loss(p->g, &p->task, (double)num_examples(p));
     status = peft_graph_status(p->g, error);
     if (status == PEFT_OK && p->wish->kind == PEFT_TRACE_GRADIENT) status = peft_graph_differentiate(p->g, loss, error);
     if (status == PEFT_OK) status = peft_graph_run(p->g, p->c->ctx, error);
@@ -186,7 +195,6 @@ static peft_status look(pass *p, size_t *bytes, peft_error *error)
 static void forget(pass *p)
 {
     for (int64_t l = p->first; l < p->end; l++) {
-        p->probes->layers[l].form = 0;
         p->probes->layers[l].values[0].gradient = NULL;
     }
     free(p->memory);
@@ -202,6 +210,8 @@ static peft_status open_pass(pass *p, peft_error *error)
     const peft_calibration *c = p->c;
     p->order = malloc((size_t)c->train->count * sizeof *p->order);
     if (!p->order) return peft_fail(error, PEFT_ERR_MEMORY, "start values: out of memory");
+    p->task = (peft_task_objective){
+        .model = c->model, .options = c->options, .tokens = c->train, .regression = c->regression};
     peft_tokens_order(p->order, c->train->count, (uint64_t)c->options->seed, 0);
     peft_status status = peft_graph_create(&p->g, error);
     if (status == PEFT_OK) peft_graph_set_context(p->g, p->c->ctx);
@@ -211,7 +221,7 @@ static peft_status open_pass(pass *p, peft_error *error)
 static void close_pass(pass *p)
 {
     peft_graph_free(p->g);
-    peft_batch_memory_free(&p->batch);
+    peft_batch_memory_free(&p->task.memory);
     free(p->order);
     free(p->rows);
 }
@@ -248,6 +258,7 @@ static peft_status look_at_all(const peft_calibration *c, const peft_trace_wish 
     peft_status status = make_probes(adapters, &probes, error);
     if (status) return status;
     pass p = {.c = c, .wish = wish, .probes = &probes};
+    probes.options = &p;
     status = open_pass(&p, error);
     if (status == PEFT_OK) status = peft_attach(c->model, &probes, error);
     if (status == PEFT_OK) status = set_layers(&p, adapters, worth, bytes, error);

@@ -32,13 +32,13 @@ static void free_entries(entries *e)
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the entry is written through it */
-static bool add(entries *e, const char *prefix, const peft_trained *item, float *values)
+static bool add(entries *e, const char *prefix, const peft_value_item *item, float *values)
 {
     size_t bytes = strlen(prefix) + strlen(item->name) + 2;
     char *name = malloc(bytes);
     if (!name) return false;
     snprintf(name, bytes, "%s.%s", prefix, item->name);
-    e->list[e->count++] = (entry){name, item->shape, values, strcmp(prefix, "exp_avg_sq") == 0};
+    e->list[e->count++] = (entry){name, item->value->spec.shape, values, strcmp(prefix, "exp_avg_sq") == 0};
     return true;
 }
 
@@ -51,13 +51,13 @@ static peft_status collect(entries *e, peft_trainer *t, float *best, peft_error 
     bool ok = e->list != NULL;
     size_t trained = 0;
     for (int64_t k = 0; ok && k < p->num_items; k++) {
-        const peft_trained *item = &p->items[k];
-        ok = add(e, "parameter", item, item->value);
+        const peft_value_item *item = &p->items[k];
+        ok = add(e, "parameter", item, item->value->data);
         if (ok && best) ok = add(e, "best", item, best);
-        if (best) best += item->count;
-        for (int which = 0; ok && item->gradient && which < 2; which++)
+        if (best) best += peft_value_count(item->value);
+        for (int which = 0; ok && item->value->gradient && which < 2; which++)
             ok = add(e, averages[which], item, peft_optimizer_state(t->optimizer, trained, which));
-        if (item->gradient) trained++;
+        if (item->value->gradient) trained++;
     }
     if (ok) return PEFT_OK;
     free_entries(e);

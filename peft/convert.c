@@ -65,7 +65,7 @@ static peft_status check_possible(const peft_conversion *c, check_function *chec
 
 /* ---- reading ---- */
 
-static peft_status check_finite(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status check_finite(void *argument, const char *module, peft_value *value, peft_error *error)
 {
     const char *folder = argument;
     for (int64_t i = 0; i < peft_shape_count(&value->spec.shape); i++)

@@ -105,23 +105,25 @@ static peft_status write_observed(const writing *w, const peft_observed *item, p
     return write_line(w, line_of(w, item->module, item->name, "observation", values), error);
 }
 
-static peft_status write_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status write_value(const writing *w, const peft_value_item *item, peft_error *error)
 {
     const int64_t few = 256;
-    const writing *w = argument;
-    int64_t count = peft_shape_count(&value->spec.shape);
+    const peft_value *value = item->value;
+    int64_t count = peft_value_count(value);
     if (value->spec.role != PEFT_ROLE_GATE || value->spec.kind != PEFT_VALUE_TRAINED || count > few) return PEFT_OK;
     json_t *values = json_array();
     for (int64_t i = 0; i < count; i++) json_array_append_new(values, json_real((double)value->data[i]));
-    return write_line(w, line_of(w, module, value->spec.name, "value", values), error);
+    return write_line(w, line_of(w, item->module, value->spec.name, "value", values), error);
 }
 
-peft_status peft_observations_write(peft_observations *o, int64_t step, peft_adapters *adapters, peft_error *error)
+peft_status peft_observations_write(peft_observations *o, int64_t step, const peft_parameters *parameters,
+                                    peft_error *error)
 {
-    writing w = {o, step};
+    const writing w = {o, step};
     peft_status status = PEFT_OK;
     for (int64_t k = 0; status == PEFT_OK && k < o->num_items; k++) status = write_observed(&w, &o->items[k], error);
-    if (status == PEFT_OK && adapters) status = peft_adapters_each_value(adapters, write_value, &w, error);
+    for (int64_t k = 0; status == PEFT_OK && k < parameters->num_items; k++)
+        status = write_value(&w, &parameters->items[k], error);
     forget(o);
     return status;
 }

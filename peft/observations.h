@@ -3,7 +3,7 @@
  *     {"step": 40, "module": "bert.encoder.layer.0.attention.self.query", "name": "lora_E", "kind": "value",
  *      "values": [0.12, 0, -0.31]}
  *
- * Of kind "value" are the adapters' own gates and singular values (role PEFT_ROLE_GATE, as far as there are few of
+ * Of kind "value" are gates and singular values that are trained (role PEFT_ROLE_GATE, as far as there are few of
  * them), as they stand after the step; of kind "observation" is what forward functions observed (peft_graph_observe)
  * and the losses they added, the mean over the step's tokens: load of experts, entropy of routers, distance from
  * orthonormal directions. A variant that decides nothing leaves no file.
@@ -12,7 +12,7 @@
 #define PEFT_PEFT_OBSERVATIONS_H
 
 #include "peft/log.h"
-#include "variants/adapter.h"
+#include "peft/parameters.h"
 
 typedef struct peft_observed {
     const char *module, *name; /* as the graph has them */
@@ -40,8 +40,8 @@ bool peft_observations_due(int64_t step, int64_t num_steps);
 peft_status peft_observations_add(peft_observations *observations, const peft_graph *g, double weight,
                                   peft_error *error);
 
-/* Writes the step down and starts anew. `adapters` may be NULL. */
-peft_status peft_observations_write(peft_observations *observations, int64_t step, peft_adapters *adapters,
+/* Writes the step down and starts anew. */
+peft_status peft_observations_write(peft_observations *observations, int64_t step, const peft_parameters *parameters,
                                     peft_error *error);
 
 #endif

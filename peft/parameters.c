@@ -1,68 +1,86 @@
 #include "peft/parameters.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static peft_status add(peft_parameters *p, const char *module, const char *name, const peft_trained *item,
-                       peft_error *error)
+static int compare_names(const void *a, const void *b)
 {
-    peft_trained *items = realloc(p->items, (size_t)(p->num_items + 1) * sizeof *items);
-    if (items) p->items = items;
-    size_t bytes = strlen(module) + strlen(name) + 2;
-    char *full = items ? malloc(bytes) : NULL;
-    if (!full) return peft_fail(error, PEFT_ERR_MEMORY, "parameters: out of memory at %s", name);
-    snprintf(full, bytes, "%s%s%s", module, *module ? "." : "", name);
-    peft_trained *added = &p->items[p->num_items++];
-    *added = *item;
-    added->name = full;
-    added->count = peft_shape_count(&item->shape);
-    if (item->gradient) p->num_trained += added->count;
-    return PEFT_OK;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static peft_status add_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status check_names(const peft_parameters *p, peft_error *error)
 {
-    if (value->spec.kind == PEFT_VALUE_FROZEN) return PEFT_OK;
-    const peft_trained item = {.shape = value->spec.shape,
-                               .value = value->data,
-                               .gradient = value->gradient,
-                               .role = value->spec.role,
-                               .no_decay = value->spec.no_decay,
-                               .learning_rate_factor = value->spec.learning_rate_factor};
-    return add(argument, module, value->spec.name, &item, error);
+    const char **names = calloc((size_t)p->num_items + 1, sizeof *names);
+    if (!names) return peft_fail(error, PEFT_ERR_MEMORY, "parameters: out of memory");
+    for (int64_t k = 0; k < p->num_items; k++) names[k] = p->items[k].name;
+    qsort(names, (size_t)p->num_items, sizeof *names, compare_names);
+    peft_status status = PEFT_OK;
+    for (int64_t k = 1; k < p->num_items && status == PEFT_OK; k++)
+        if (strcmp(names[k - 1], names[k]) == 0)
+            status = peft_fail(error, PEFT_ERR_ARGUMENT, "%s: two trained values have this name", names[k]);
+    free(names);
+    return status;
 }
 
-peft_status peft_parameters_collect(peft_parameters *p, peft_adapters *adapters, peft_model *model, peft_error *error)
+static void add_set(peft_parameters *p, const peft_value_set *set)
 {
-    *p = (peft_parameters){0};
-    peft_status status = adapters ? peft_adapters_each_value(adapters, add_value, p, error) : PEFT_OK;
-    int64_t num_weights = 0;
-    peft_weight *weights = peft_model_weights(model, &num_weights);
-    for (int64_t k = 0; status == PEFT_OK && k < num_weights; k++) {
-        if (!weights[k].value) continue;
-        const peft_trained item = {.shape = weights[k].shape,
-                                   .value = weights[k].value,
-                                   .gradient = weights[k].gradient,
-                                   .role = PEFT_ROLE_OTHER};
-        status = add(p, "", weights[k].name, &item, error);
+    for (int64_t k = 0; k < set->count; k++) {
+        const peft_value *value = set->items[k].value;
+        if (value->spec.kind == PEFT_VALUE_FROZEN) continue;
+        p->items[p->num_items++] = set->items[k];
+        if (value->gradient) p->num_trained += peft_value_count(value);
     }
+}
+
+peft_status peft_parameters_collect(peft_parameters *p, const peft_value_set *const *sets, int64_t num_sets,
+                                    peft_error *error)
+{
+    int64_t most = 0;
+    for (int64_t s = 0; s < num_sets; s++) most += sets[s]->count;
+    *p = (peft_parameters){.items = calloc((size_t)most + 1, sizeof *p->items)};
+    if (!p->items) return peft_fail(error, PEFT_ERR_MEMORY, "parameters: out of memory");
+    for (int64_t s = 0; s < num_sets; s++) add_set(p, sets[s]);
+    peft_status status = check_names(p, error);
+    if (status == PEFT_OK && p->num_trained == 0)
+        status = peft_fail(error, PEFT_ERR_ARGUMENT, "parameters: there is no value to train");
     if (status != PEFT_OK) peft_parameters_free(p);
     return status;
 }
 
 void peft_parameters_free(peft_parameters *p)
 {
-    for (int64_t k = 0; k < p->num_items; k++) free(p->items[k].name);
     free(p->items);
     *p = (peft_parameters){0};
 }
 
-/* The groups of LoRA+ as PEFT forms them: vectors belong to the faster one, whatever they are for. */
-static double learning_rate_factor(const peft_trained *item, double up_ratio)
+/* ---- weights of the model ---- */
+
+peft_status peft_model_values(peft_value_set *set, peft_model *model, peft_error *error)
 {
-    double own = item->learning_rate_factor > 0 ? item->learning_rate_factor : 1;
-    return item->role == PEFT_ROLE_UP || item->shape.ndim == 1 ? own * up_ratio : own;
+    int64_t num_weights;
+    peft_weight *weights = peft_model_weights(model, &num_weights);
+    *set = (peft_value_set){.own = calloc((size_t)num_weights + 1, sizeof *set->own)};
+    peft_status status = set->own ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "parameters: out of memory");
+    for (int64_t k = 0; k < num_weights && status == PEFT_OK; k++) {
+        const peft_weight *weight = &weights[k];
+        if (!weight->value) continue;
+        peft_value *value = &set->own[set->count];
+        *value = (peft_value){.spec = {.name = weight->name, .shape = weight->shape, .role = PEFT_ROLE_OTHER},
+                              .data = weight->value,
+                              .gradient = weight->gradient};
+        status = peft_value_set_add(set, "", value, error);
+    }
+    if (status != PEFT_OK) peft_value_set_free(set);
+    return status;
+}
+
+/* ---- the optimiser ---- */
+
+/* The groups of LoRA+ as PEFT forms them: vectors belong to the faster one, whatever they are for. */
+static double learning_rate_factor(const peft_value_spec *spec, double up_ratio)
+{
+    double own = spec->learning_rate_factor > 0 ? spec->learning_rate_factor : 1;
+    return spec->role == PEFT_ROLE_UP || spec->shape.ndim == 1 ? own * up_ratio : own;
 }
 
 peft_status peft_parameters_optimizer(const peft_parameters *p, peft_context *ctx, double weight_decay, double up_ratio,
@@ -73,11 +91,11 @@ peft_status peft_parameters_optimizer(const peft_parameters *p, peft_context *ct
     if (!list) return peft_fail(error, PEFT_ERR_MEMORY, "optimizer: out of memory");
     size_t count = 0;
     for (int64_t k = 0; k < p->num_items; k++) {
-        const peft_trained *item = &p->items[k];
-        if (item->gradient)
-            list[count++] =
-                (peft_optimizer_parameter){item->value, item->gradient, item->count,
-                                           learning_rate_factor(item, up_ratio), item->no_decay ? 0 : weight_decay};
+        const peft_value *value = p->items[k].value;
+        if (value->gradient)
+            list[count++] = (peft_optimizer_parameter){value->data, value->gradient, peft_value_count(value),
+                                                       learning_rate_factor(&value->spec, up_ratio),
+                                                       value->spec.no_decay ? 0 : weight_decay};
     }
     peft_optimizer_options options = peft_optimizer_defaults();
     options.context = ctx;
@@ -88,25 +106,35 @@ peft_status peft_parameters_optimizer(const peft_parameters *p, peft_context *ct
 
 void peft_parameters_clear_gradients(const peft_parameters *p)
 {
-    for (int64_t k = 0; k < p->num_items; k++)
-        if (p->items[k].gradient) memset(p->items[k].gradient, 0, (size_t)p->items[k].count * sizeof(float));
+    for (int64_t k = 0; k < p->num_items; k++) {
+        const peft_value *value = p->items[k].value;
+        if (value->gradient) memset(value->gradient, 0, (size_t)peft_value_count(value) * sizeof(float));
+    }
 }
+
+/* ---- copies ---- */
 
 int64_t peft_parameters_floats(const peft_parameters *p)
 {
     int64_t floats = 0;
-    for (int64_t k = 0; k < p->num_items; k++) floats += p->items[k].count;
+    for (int64_t k = 0; k < p->num_items; k++) floats += peft_value_count(p->items[k].value);
     return floats;
 }
 
 void peft_parameters_copy_out(const peft_parameters *p, float *values)
 {
-    for (int64_t k = 0; k < p->num_items; values += p->items[k++].count)
-        memcpy(values, p->items[k].value, (size_t)p->items[k].count * sizeof(float));
+    for (int64_t k = 0; k < p->num_items; k++) {
+        const peft_value *value = p->items[k].value;
+        memcpy(values, value->data, (size_t)peft_value_count(value) * sizeof *values);
+        values += peft_value_count(value);
+    }
 }
 
 void peft_parameters_copy_in(const peft_parameters *p, const float *values)
 {
-    for (int64_t k = 0; k < p->num_items; values += p->items[k++].count)
-        memcpy(p->items[k].value, values, (size_t)p->items[k].count * sizeof(float));
+    for (int64_t k = 0; k < p->num_items; k++) {
+        const peft_value *value = p->items[k].value;
+        memcpy(value->data, values, (size_t)peft_value_count(value) * sizeof *values);
+        values += peft_value_count(value);
+    }
 }

@@ -13,6 +13,7 @@
 #define PEFT_PEFT_PEFT_H
 
 #include "io/option.h"
+#include "io/value_set.h"
 #include "models/model.h"
 #include "ops/batch.h"
 #include "ops/context.h"
@@ -33,6 +34,7 @@
 #include "peft/model_folder.h"
 #include "peft/target.h"
 #include "peft/train.h"
+#include "peft/trainer.h"
 #include "variants/adapter.h"
 #include "variants/tensors.h"
 #include "variants/variant.h"

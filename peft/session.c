@@ -237,8 +237,16 @@ static peft_status identify(peft_session *s, peft_error *error)
 
 static peft_status open_trainer(peft_session *s, peft_error *error)
 {
-    return peft_trainer_open(&s->trainer, s->job->train, s->ctx, s->model, s->adapters, s->train, s->corpus.regression,
-                             error);
+    peft_status status = peft_model_values(&s->weights, s->model, error);
+    if (status != PEFT_OK) return status;
+    s->task = (peft_task_objective){
+        .model = s->model, .options = s->job->train, .tokens = s->train, .regression = s->corpus.regression};
+    s->objective = peft_task_objective_of(&s->task);
+    const peft_value_set *sets[2];
+    int64_t num_sets = 0;
+    if (s->adapters) sets[num_sets++] = &s->adapters->set;
+    sets[num_sets++] = &s->weights;
+    return peft_trainer_open(&s->trainer, s->job->train, s->ctx, sets, num_sets, &s->objective, error);
 }
 
 static peft_status open_all(peft_session *s, peft_error *error)
@@ -308,6 +316,8 @@ peft_status peft_session_open_full(peft_session *s, const peft_train_job *job, i
 void peft_session_close(peft_session *s)
 {
     peft_trainer_close(&s->trainer);
+    peft_batch_memory_free(&s->task.memory);
+    peft_value_set_free(&s->weights);
     peft_tokens_free(s->train);
     peft_tokens_free(s->dev);
     peft_tokens_free(s->held_out);

@@ -5,6 +5,7 @@
 #include "peft/inject.h"
 #include "peft/label_names.h"
 #include "peft/train.h"
+#include "peft/task_objective.h"
 #include "peft/trainer.h"
 
 /* What opening it took, one stage after another. */
@@ -27,6 +28,9 @@ typedef struct peft_session {
     peft_model *model;
     peft_adapters *adapters; /* NULL: the head alone is trained */
     peft_context *ctx;
+    peft_value_set weights; /* of the model that are trained themselves: the head, and more */
+    peft_task_objective task;
+    peft_objective objective;
     peft_trainer trainer;
     json_t *fingerprints;     /* of model and data files */
     char *settings;           /* all that the result depends on, as text */

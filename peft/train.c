@@ -11,6 +11,7 @@
 #include "peft/log.h"
 #include "peft/machine.h"
 #include "peft/model_folder.h"
+#include "peft/observations.h"
 #include "peft/run_folder.h"
 #include "peft/run_json.h"
 #include "peft/session.h"
@@ -61,7 +62,7 @@ static peft_status score(run *r, const peft_tokens *tokens, peft_scores *scores,
 {
     const peft_session *s = &r->session;
     const peft_predictor predictor = {.ctx = s->ctx,
-                                      .g = s->trainer.g,
+                                      .g = peft_trainer_graph(&r->session.trainer),
                                       .model = s->model,
                                       .max_tokens = r->max_tokens,
                                       .callback = {report_evaluation, r}};

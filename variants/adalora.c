@@ -11,6 +11,7 @@
 #include "ops/ops.h"
 #include "ops/side.h"
 #include "variants/budget.h"
+#include "variants/by_sequence.h"
 #include "variants/factors.h"
 #include "variants/lora.h"
 #include "variants/orthogonality.h"
@@ -56,6 +57,14 @@ static void add_penalty(peft_graph *g, const peft_adapter *a, peft_tensor *tenso
     peft_graph_add_loss(g, a->module, "orthogonality", both, o->orth_reg_weight / (2 * (double)a->all->num_layers));
 }
 
+/* Of each sequence's adapter, where these have their own. */
+static void add_penalties(peft_graph *g, const peft_adapter *a, peft_tensor *tensor_A, peft_tensor *tensor_B,
+                          const peft_batch *batch)
+{
+    for (int64_t s = 0; s < batch->num_sequences; s++)
+        add_penalty(g, a, peft_entry_of_sequence(g, tensor_A, s), peft_entry_of_sequence(g, tensor_B, s));
+}
+
 static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
                             const peft_batch *batch)
 {
@@ -66,6 +75,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
     peft_tensor *starts = peft_value_starts(g, &a->values[A], batch);
     peft_shape gates = starts ? peft_shape_2(batch->num_sequences, a->rank) : peft_shape_1(a->rank);
     peft_tensor *gate = peft_reshape(g, peft_value_leaf(g, &a->values[E], batch), gates);
+    if (batch->training && starts) add_penalties(g, a, tensor_A, tensor_B, batch);
     if (batch->training && !starts) add_penalty(g, a, tensor_A, tensor_B);
     return peft_low_rank(g, y0, peft_adapter_dropout(g, a, x, batch), tensor_A, tensor_B, gate, starts, a->scaling);
 }
@@ -87,7 +97,7 @@ static peft_status compact(const peft_adapters *all, peft_adapters **smaller, pe
 
 static peft_status to_lora(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
 {
-    const peft_adapter_value *v = a->values;
+    const peft_value *v = a->values;
     return peft_lora_factors_gated(a, a->rank, v[A].data, v[B].data, v[E].data, factors, error);
 }
 
@@ -105,6 +115,7 @@ const peft_variant peft_variant_adalora = {
     .scaling = peft_budget_scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .grouped = true,
     .by_token = true,
     .check_steps = peft_budget_check_steps,
     .after_step = after_step,

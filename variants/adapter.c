@@ -58,8 +58,7 @@ peft_tensor *peft_adapter_forward(peft_graph *g, const peft_adapter *adapter, co
     if (!adapter) return peft_base_forward(g, base, x);
     const peft_variant *variant = adapter->all->variant;
     if (!peft_check_bound(g, adapter, batch)) return NULL;
-    if (variant->one_at_a_time && peft_adapter_differs(g, adapter))
-        return peft_forward_by_sequence(g, adapter, base, x, batch);
+    if (peft_adapter_differs(g, adapter)) return peft_forward_by_sequence(g, adapter, base, x, batch);
     return variant->forward(g, adapter, base, x, batch);
 }
 
@@ -79,17 +78,12 @@ peft_tensor *peft_adapter_weight(peft_graph *g, const peft_adapter *adapter, con
     return drops ? NULL : variant->weight(g, adapter, base, batch);
 }
 
-peft_tensor *peft_value_leaf(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch)
+peft_tensor *peft_value_leaf(peft_graph *g, const peft_value *value, const peft_batch *batch)
 {
-    peft_tensor *bound = peft_graph_bound(g, value);
-    if (bound) return bound;
-    const peft_value_spec *spec = &value->spec;
-    if (batch->training && value->gradient)
-        return peft_parameter(g, PEFT_F32, spec->shape, value->data, value->gradient, spec->name);
-    return peft_constant(g, PEFT_F32, spec->shape, value->data, spec->name);
+    return peft_value_tensor(g, value, batch->training);
 }
 
-peft_tensor *peft_value_starts(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch)
+peft_tensor *peft_value_starts(peft_graph *g, const peft_value *value, const peft_batch *batch)
 {
     const peft_tensor *bound = peft_graph_bound(g, value);
     return bound && bound->shape.ndim > value->spec.shape.ndim ? peft_batch_starts(g, batch) : NULL;
@@ -102,7 +96,15 @@ peft_tensor *peft_adapter_dropout(peft_graph *g, const peft_adapter *adapter, pe
     return peft_dropout(g, x, options->dropout, adapter->dropout_stream, batch->first_token);
 }
 
-/* ---- steps ---- */
+/* ---- values and steps ---- */
+
+peft_status peft_adapters_each_value(peft_adapters *all, peft_value_visit *visit, void *argument, peft_error *error)
+{
+    peft_status status = PEFT_OK;
+    for (int64_t k = 0; k < all->set.count && status == PEFT_OK; k++)
+        status = visit(argument, all->set.items[k].module, all->set.items[k].value, error);
+    return status;
+}
 
 peft_status peft_adapters_check_steps(const peft_adapters *all, int64_t num_steps, peft_error *error)
 {
@@ -125,11 +127,6 @@ peft_status peft_adapters_compact(const peft_adapters *all, peft_adapters **smal
     return all->variant->compact ? all->variant->compact(all, smaller, error) : PEFT_OK;
 }
 
-void peft_adapters_zero_gradients(peft_adapters *all)
-{
-    memset(all->gradients, 0, (size_t)all->num_trained * sizeof *all->gradients);
-}
-
 /* ---- folding in ---- */
 
 peft_status peft_adapter_to_lora(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error)
@@ -149,9 +146,9 @@ peft_status peft_adapter_expert_to_lora(const peft_adapter *adapter, int64_t exp
     if (!variant->expert_to_lora)
         return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: %s has no experts that are LoRAs", adapter->module,
                          variant->name);
-    if (expert < 0 || expert >= adapter->form)
+    if (expert < 0 || expert >= adapter->num_experts)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: expected an expert below %" PRId64 ", found %" PRId64,
-                         adapter->module, adapter->form, expert);
+                         adapter->module, adapter->num_experts, expert);
     return variant->expert_to_lora(adapter, expert, factors, error);
 }
 

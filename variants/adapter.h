@@ -90,15 +90,15 @@ PEFT_API peft_tensor *peft_adapter_weight(peft_graph *g, const peft_adapter *ada
 
 /* For forward functions: a value as it counts in this graph: what is bound to it, else a leaf, which is a parameter
  * while a trained value trains. */
-peft_tensor *peft_value_leaf(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch);
+peft_tensor *peft_value_leaf(peft_graph *g, const peft_value *value, const peft_batch *batch);
 /* The batch's starts where the value is bound to one tensor for each sequence, else NULL. */
-peft_tensor *peft_value_starts(peft_graph *g, const peft_adapter_value *value, const peft_batch *batch);
+peft_tensor *peft_value_starts(peft_graph *g, const peft_value *value, const peft_batch *batch);
 /* x while not training, else with the adapter's dropout. */
 peft_tensor *peft_adapter_dropout(peft_graph *g, const peft_adapter *adapter, peft_tensor *x, const peft_batch *batch);
 
 /* Every value, layers in their order, then those of the model: `visit` gets the owner's module ("" for the model's). A
  * status other than PEFT_OK ends the walk and is returned. */
-typedef peft_status peft_value_visit(void *argument, const char *module, peft_adapter_value *value, peft_error *error);
+typedef peft_status peft_value_visit(void *argument, const char *module, peft_value *value, peft_error *error);
 PEFT_API peft_status peft_adapters_each_value(peft_adapters *all, peft_value_visit *visit, void *argument,
                                               peft_error *error);
 
@@ -114,9 +114,6 @@ PEFT_API void peft_adapters_notes(const peft_adapters *all, peft_note_function *
 /* The adapters as files hold them: *smaller is without what pruning has switched off, has the same outputs, and is the
  * caller's (peft_adapters_free). NULL: all of it is needed. */
 PEFT_API peft_status peft_adapters_compact(const peft_adapters *all, peft_adapters **smaller, peft_error *error);
-
-/* Sets the gradients of all trained values to zero. */
-PEFT_API void peft_adapters_zero_gradients(peft_adapters *all);
 
 /* weight [out, in] and bias [out] (or NULL) with the adapter folded in, in place. PEFT_ERR_UNSUPPORTED where the
  * update depends on the input. */

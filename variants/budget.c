@@ -96,7 +96,7 @@ static int64_t budget_at(const schedule *s, int64_t step, int64_t start, int64_t
 /* ---- scores ---- */
 
 /* (1) */
-static void update_averages(const peft_budget_options *o, const peft_adapter_value *value, float *sensitivity,
+static void update_averages(const peft_budget_options *o, const peft_value *value, float *sensitivity,
                             float *uncertainty)
 {
     const float beta1 = (float)o->beta1, beta2 = (float)o->beta2;
@@ -114,14 +114,14 @@ static void update_scores(const peft_budget_values *v, peft_adapters *all)
     for (int64_t l = 0; l < all->num_layers; l++) {
         peft_adapter *a = &all->layers[l];
         for (int i = 0; i < 3; i++) {
-            const peft_adapter_value *state = &a->values[v->state + 2 * i];
+            const peft_value *state = &a->values[v->state + 2 * i];
             update_averages(all->options, &a->values[scored[i]], state[0].data, state[1].data);
         }
     }
 }
 
 /* Mean of Ia Ua over `count` elements from `first` on, `stride` apart. */
-static double mean_score(const peft_adapter_value *averages, int64_t first, int64_t stride, int64_t count)
+static double mean_score(const peft_value *averages, int64_t first, int64_t stride, int64_t count)
 {
     double sum = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -134,7 +134,7 @@ static double mean_score(const peft_adapter_value *averages, int64_t first, int6
 /* (2) */
 static double score_of(const peft_budget_values *v, const peft_adapter *a, int64_t j)
 {
-    const peft_adapter_value *state = a->values + v->state;
+    const peft_value *state = a->values + v->state;
     int64_t row = a->values[v->rows].spec.shape.size[1], column = a->values[v->columns].spec.shape.size[0];
     return mean_score(state + OF_E, j, 1, 1) + mean_score(state + OF_ROWS, j * row, 1, row) +
            mean_score(state + OF_COLUMNS, j, a->rank, column);

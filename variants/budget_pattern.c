@@ -133,7 +133,7 @@ static bool is_pruned(const peft_budget_values *v, const peft_adapters *all)
 }
 
 /* Along the dimension that has become smaller, which is that of the directions, only those that are kept. */
-static void copy_kept(const peft_adapter_value *from, peft_adapter_value *to, const float *kept)
+static void copy_kept(const peft_value *from, peft_value *to, const float *kept)
 {
     const peft_shape *all = &from->spec.shape, *left = &to->spec.shape;
     int32_t d = 0;

@@ -4,7 +4,7 @@
 #include "ops/side.h"
 
 /* The tensor with an entry for each sequence that a value is bound to, or NULL. */
-static peft_tensor *bound_by_sequence(peft_graph *g, const peft_adapter_value *value)
+static peft_tensor *bound_by_sequence(peft_graph *g, const peft_value *value)
 {
     peft_tensor *bound = peft_graph_bound(g, value);
     return bound && bound->shape.ndim > value->spec.shape.ndim ? bound : NULL;
@@ -19,34 +19,17 @@ static peft_shape for_each_sequence(const peft_shape *shape, int64_t sequences)
     return each;
 }
 
-static bool check_value(peft_graph *g, const char *module, const peft_adapter_value *value, const peft_batch *batch)
+static bool check_value(peft_graph *g, const char *module, const peft_value *value, const peft_batch *batch)
 {
     const peft_value_spec *spec = &value->spec;
     const peft_tensor *bound = peft_graph_bound(g, value);
     char expected[PEFT_SHAPE_TEXT], each[PEFT_SHAPE_TEXT], found[PEFT_SHAPE_TEXT];
     if (!bound || peft_shape_equal(&bound->shape, &spec->shape)) return true;
-    const char *dot = *module ? "." : "";
-    peft_shape_text(&spec->shape, expected);
-    peft_shape_text(&bound->shape, found);
-    if (spec->shared || spec->scope == PEFT_SCOPE_MODEL || spec->shape.ndim == PEFT_MAX_DIMS)
-        return peft_graph_fail(g, PEFT_ERR_UNSUPPORTED, "%s%s%s: expected %s, shared by all sequences, found %s",
-                               module, dot, spec->name, expected, found);
     const peft_shape shape = for_each_sequence(&spec->shape, batch->num_sequences);
     if (peft_shape_equal(&bound->shape, &shape)) return true;
-    return peft_graph_fail(g, PEFT_ERR_SHAPE, "%s%s%s: expected %s, or for each sequence %s, found %s", module, dot,
-                           spec->name, expected, peft_shape_text(&shape, each), found);
-}
-
-/* The low-rank product has all factors for each sequence or none. */
-static bool check_all_differ(peft_graph *g, const peft_adapter *a)
-{
-    for (int32_t v = 0; v < a->num_values; v++) {
-        const peft_value_spec *spec = &a->values[v].spec;
-        if (spec->kind == PEFT_VALUE_TRAINED && !spec->shared && !bound_by_sequence(g, &a->values[v]))
-            return peft_graph_fail(g, PEFT_ERR_UNSUPPORTED, "%s.%s: expected one for each sequence, as others have it",
-                                   a->module, spec->name);
-    }
-    return true;
+    return peft_graph_fail(g, PEFT_ERR_SHAPE, "%s%s%s: expected %s, or for each sequence %s, found %s", module,
+                           *module ? "." : "", spec->name, peft_shape_text(&spec->shape, expected),
+                           peft_shape_text(&shape, each), peft_shape_text(&bound->shape, found));
 }
 
 bool peft_check_bound(peft_graph *g, const peft_adapter *a, const peft_batch *batch)
@@ -56,38 +39,44 @@ bool peft_check_bound(peft_graph *g, const peft_adapter *a, const peft_batch *ba
         if (!check_value(g, a->module, &a->values[v], batch)) return false;
     for (int32_t v = 0; v < all->num_values; v++)
         if (!check_value(g, "", &all->values[v], batch)) return false;
-    return all->variant->one_at_a_time || !peft_adapter_differs(g, a) || check_all_differ(g, a);
+    return true;
+}
+
+/* ---- the values that a layer reads: its own, then those of the model ---- */
+
+static const peft_value *value_at(const peft_adapter *a, int32_t index)
+{
+    if (index < a->num_values) return &a->values[index];
+    return index - a->num_values < a->all->num_values ? &a->all->values[index - a->num_values] : NULL;
+}
+
+bool peft_adapter_differs(peft_graph *g, const peft_adapter *a)
+{
+    const peft_value *value;
+    for (int32_t v = 0; (value = value_at(a, v)); v++)
+        if (bound_by_sequence(g, value)) return true;
+    return false;
+}
+
+/* Grouped products have all factors for each sequence or none. */
+static bool all_differ(peft_graph *g, const peft_adapter *a)
+{
+    const peft_value *value;
+    for (int32_t v = 0; (value = value_at(a, v)); v++)
+        if (value->spec.kind != PEFT_VALUE_STATE && !bound_by_sequence(g, value)) return false;
+    return true;
 }
 
 /* ---- one sequence after another ---- */
 
-bool peft_adapter_differs(peft_graph *g, const peft_adapter *a)
-{
-    for (int32_t v = 0; v < a->num_values; v++)
-        if (bound_by_sequence(g, &a->values[v])) return true;
-    return false;
-}
+enum { MAX_READ = 2 * PEFT_MAX_VALUES };
 
-static void bind_sequence(peft_graph *g, const peft_adapter *a, peft_tensor *const *all, int64_t sequence)
+peft_tensor *peft_entry_of_sequence(peft_graph *g, peft_tensor *all, int64_t sequence)
 {
-    for (int32_t v = 0; v < a->num_values; v++) {
-        if (!all[v]) continue;
-        peft_tensor *own = peft_slice(g, all[v], 0, sequence, 1);
-        peft_graph_bind(g, &a->values[v], peft_reshape(g, own, a->values[v].spec.shape));
-    }
-}
-
-static peft_tensor *forward_sequence(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
-                                     const peft_batch *batch, int64_t sequence)
-{
-    int32_t first = batch->starts[sequence], length = batch->starts[sequence + 1] - first;
-    peft_batch own = *batch;
-    own.num_tokens = length;
-    own.num_sequences = 1;
-    own.starts = NULL; /* what takes one adapter at a time has no use for it */
-    own.first_token += first;
-    own.first_sequence += sequence;
-    return a->all->variant->forward(g, a, base, peft_slice(g, x, 0, first, length), &own);
+    peft_shape shape = {0};
+    if (!all) return NULL;
+    for (int32_t d = 1; d < all->shape.ndim; d++) shape.size[shape.ndim++] = all->shape.size[d];
+    return peft_reshape(g, peft_slice(g, all, 0, sequence, 1), shape);
 }
 
 /* Adds a part at the end of those that one concat takes; the first of them holds all before. */
@@ -100,17 +89,33 @@ static void add_part(peft_graph *g, peft_tensor *parts[PEFT_MAX_INPUTS], int32_t
     parts[(*count)++] = part;
 }
 
+peft_tensor *peft_rows_by_sequence(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
+                                   const peft_batch *batch, int32_t first, peft_describe_rows *describe)
+{
+    peft_tensor *whole[MAX_READ] = {0}, *parts[PEFT_MAX_INPUTS];
+    const peft_value *value;
+    int32_t count = 0;
+    for (int32_t v = first; (value = value_at(a, v)); v++) whole[v] = bound_by_sequence(g, value);
+    for (int64_t s = 0; s < batch->num_sequences; s++) {
+        for (int32_t v = 0; (value = value_at(a, v)); v++)
+            if (whole[v]) peft_graph_bind(g, value, peft_entry_of_sequence(g, whole[v], s));
+        const peft_batch *own = peft_batch_sequence(g, batch, s);
+        peft_tensor *rows = peft_slice(g, x, 0, batch->starts[s], own->num_tokens);
+        add_part(g, parts, &count, describe(g, a, base, rows, own));
+    }
+    for (int32_t v = 0; (value = value_at(a, v)); v++)
+        if (whole[v]) peft_graph_bind(g, value, whole[v]);
+    return peft_concat(g, 0, parts, count);
+}
+
 peft_tensor *peft_forward_by_sequence(peft_graph *g, const peft_adapter *a, const peft_base_linear *base,
                                       peft_tensor *x, const peft_batch *batch)
 {
-    peft_tensor *all[PEFT_MAX_VALUES] = {0}, *parts[PEFT_MAX_INPUTS];
-    int32_t count = 0;
-    for (int32_t v = 0; v < a->num_values; v++) all[v] = bound_by_sequence(g, &a->values[v]);
-    for (int64_t s = 0; s < batch->num_sequences; s++) {
-        bind_sequence(g, a, all, s);
-        add_part(g, parts, &count, forward_sequence(g, a, base, x, batch, s));
-    }
-    for (int32_t v = 0; v < a->num_values; v++)
-        if (all[v]) peft_graph_bind(g, &a->values[v], all[v]);
-    return peft_concat(g, 0, parts, count);
+    const peft_variant *variant = a->all->variant;
+    bool grouped = variant->grouped && all_differ(g, a);
+    peft_graph_share_losses(g, 1 / (double)batch->num_sequences);
+    peft_tensor *y = grouped ? variant->forward(g, a, base, x, batch)
+                             : peft_rows_by_sequence(g, a, base, x, batch, 0, variant->forward);
+    peft_graph_share_losses(g, 1);
+    return y;
 }

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "variants/adapter.h"
 #include "variants/module_name.h"
 #include "variants/pattern.h"
-#include "variants/values.h"
 
 typedef struct creation {
     peft_adapters *all;
@@ -171,12 +171,38 @@ static peft_status add_layers(creation *c, int64_t count, peft_error *error)
     return status;
 }
 
-static void add_model_values(peft_adapters *all)
+static void set_model_values(peft_adapters *all)
 {
     peft_value_spec specs[PEFT_MAX_VALUES] = {0};
     if (!all->variant->model_values) return;
     all->num_values = all->variant->model_values(all, specs);
     for (int32_t v = 0; v < all->num_values; v++) all->values[v].spec = specs[v];
+}
+
+/* ---- the value set ---- */
+
+static peft_status check_steps(void *owner, int64_t num_steps, peft_error *error)
+{
+    return peft_adapters_check_steps(owner, num_steps, error);
+}
+
+static peft_status after_step(void *owner, const peft_training_step *step, peft_error *error)
+{
+    return peft_adapters_after_step(owner, step, error);
+}
+
+static peft_status list_values(peft_adapters *all, peft_error *error)
+{
+    peft_status status = PEFT_OK;
+    all->set = (peft_value_set){.check_steps = check_steps, .after_step = after_step, .owner = all};
+    for (int64_t l = 0; l < all->num_layers; l++) {
+        peft_adapter *a = &all->layers[l];
+        for (int32_t v = 0; v < a->num_values && status == PEFT_OK; v++)
+            status = peft_value_set_add(&all->set, a->module, &a->values[v], error);
+    }
+    for (int32_t v = 0; v < all->num_values && status == PEFT_OK; v++)
+        status = peft_value_set_add(&all->set, "", &all->values[v], error);
+    return status;
 }
 
 peft_status peft_adapters_describe(peft_adapters **adapters, const peft_variant *variant, const void *options,
@@ -191,20 +217,21 @@ peft_status peft_adapters_describe(peft_adapters **adapters, const peft_variant 
     peft_status status = copy_options(all, options, error);
     if (status == PEFT_OK)
         status = add_layers(&(creation){.all = all, .layers = layers, .shapes = shapes}, num_layers, error);
+    if (status == PEFT_OK) set_model_values(all);
+    if (status == PEFT_OK) status = list_values(all, error);
     if (status != PEFT_OK) {
         peft_adapters_free(all);
         return status;
     }
-    add_model_values(all);
     *adapters = all;
     return PEFT_OK;
 }
 
 peft_status peft_adapters_allocate(peft_adapters *all, uint64_t seed, peft_error *error)
 {
-    peft_status status = peft_values_allocate(all, error);
+    peft_status status = peft_value_set_allocate(&all->set, error);
     if (status) return status;
-    peft_values_draw(all, seed);
+    peft_value_set_draw(&all->set, seed);
     if (all->variant->draw_model) all->variant->draw_model(all);
     return PEFT_OK;
 }
@@ -227,7 +254,6 @@ void peft_adapters_free(peft_adapters *all)
     if (all->options) peft_options_free(all->variant->options, all->options);
     free(all->options);
     free(all->layers);
-    free(all->memory);
-    free(all->gradients);
+    peft_value_set_free(&all->set);
     free(all);
 }

@@ -62,7 +62,8 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
     peft_lora_layer_values(a, specs);
     specs[MAGNITUDE] = (peft_value_spec){.name = "lora_magnitude_vector",
                                          .other_name = "lora_magnitude_vector.weight",
-                                         .shape = peft_shape_1(a->out_features)};
+                                         .shape = peft_shape_1(a->out_features),
+                                         .role = PEFT_ROLE_OTHER};
     specs[SQUARES] =
         (peft_value_spec){.name = "squares_of_base", .shape = peft_shape_1(a->out_features), .kind = PEFT_VALUE_STATE};
     return VALUES;
@@ -191,7 +192,6 @@ const peft_variant peft_variant_dora = {
     .scaling = scaling,
     .layer_values = layer_values,
     .forward = forward,
-    .one_at_a_time = true,
     .by_token = true,
     .init = init,
     .trace_wish = peft_lora_trace_wish,

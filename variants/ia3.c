@@ -24,7 +24,6 @@ typedef struct ia3_options {
 } ia3_options;
 
 enum { L, VALUES };
-enum { SCALES_OUTPUT, SCALES_INPUT }; /* a layer's form */
 
 /* The second layers of the feed-forward blocks of the usual models, as PEFT has them, and DistilBERT's and
  * ModernBERT's, which it lacks. An expression, because PEFT wants a list to be part of the list of targets. */
@@ -72,7 +71,7 @@ static peft_status arrange_by_end(peft_adapters *all, const char *end, peft_erro
     bool found = false;
     for (int64_t i = 0; i < all->num_layers; i++)
         if (ends_with(all->layers[i].module, end)) {
-            all->layers[i].form = SCALES_INPUT;
+            all->layers[i].scales_input = true;
             found = true;
         }
     const peft_names modules = {&all->layers->module, (size_t)all->num_layers, sizeof *all->layers};
@@ -86,7 +85,7 @@ static peft_status arrange_by_expression(peft_adapters *all, const char *express
     for (int64_t i = 0; i < all->num_layers && status == PEFT_OK; i++) {
         bool matches = false;
         status = peft_pattern_match(pattern, all->layers[i].module, &matches, error);
-        all->layers[i].form = matches ? SCALES_INPUT : SCALES_OUTPUT;
+        all->layers[i].scales_input = matches;
     }
     peft_pattern_free(pattern);
     return status == PEFT_OK ? PEFT_OK : peft_fail_in(error, status, "feedforward_modules");
@@ -150,7 +149,7 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
     specs[L] = (peft_value_spec){
         .name = "ia3_l",
-        .shape = a->form == SCALES_INPUT ? peft_shape_2(1, a->in_features) : peft_shape_2(a->out_features, 1),
+        .shape = a->scales_input ? peft_shape_2(1, a->in_features) : peft_shape_2(a->out_features, 1),
         .start = PEFT_START_ONE,
         .role = PEFT_ROLE_GATE,
     };
@@ -161,7 +160,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
                             const peft_batch *batch)
 {
     peft_tensor *l = peft_value_leaf(g, &a->values[L], batch);
-    if (a->form == SCALES_INPUT)
+    if (a->scales_input)
         return peft_base_forward(g, base, peft_mul(g, x, peft_reshape(g, l, peft_shape_1(a->in_features))));
     return peft_mul(g, peft_base_forward(g, base, x), peft_reshape(g, l, peft_shape_1(a->out_features)));
 }
@@ -169,7 +168,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
 static peft_status merge(const peft_adapter *a, float *weight, float *bias, peft_error *error)
 {
     (void)error;
-    bool input = a->form == SCALES_INPUT;
+    bool input = a->scales_input;
     const float *l = a->values[L].data;
     for (int64_t o = 0; o < a->out_features; o++)
         for (int64_t i = 0; i < a->in_features; i++) weight[o * a->in_features + i] *= l[input ? i : o];
@@ -193,7 +192,6 @@ const peft_variant peft_variant_ia3 = {
     .scaling = scaling,
     .layer_values = layer_values,
     .forward = forward,
-    .one_at_a_time = true,
     .by_token = true,
     .merge = merge,
 };

@@ -21,13 +21,10 @@ int32_t peft_intuition_layer_values(const peft_adapter *a, const peft_intuition_
                                     peft_value_spec *specs)
 {
     const peft_intuition_options *o = a->all->options;
-    specs[ROUTER] = (peft_value_spec){
-        .name = names->router, .shape = peft_shape_2(n, a->in_features), .role = PEFT_ROLE_ROUTER, .shared = true};
-    const peft_value_spec scalar = {.shape = peft_shape_1(1),
-                                    .role = PEFT_ROLE_OTHER,
-                                    .no_decay = true,
-                                    .learning_rate_factor = o->scalar_rate,
-                                    .shared = true};
+    specs[ROUTER] =
+        (peft_value_spec){.name = names->router, .shape = peft_shape_2(n, a->in_features), .role = PEFT_ROLE_ROUTER};
+    const peft_value_spec scalar = {
+        .shape = peft_shape_1(1), .role = PEFT_ROLE_OTHER, .no_decay = true, .learning_rate_factor = o->scalar_rate};
     specs[OMEGA] = specs[MAIN] = scalar;
     specs[OMEGA].name = names->omega;
     specs[MAIN].name = names->main;
@@ -53,7 +50,6 @@ int32_t peft_intuition_model_values(const peft_adapters *all, const peft_intuiti
     specs[CENTROIDS] = (peft_value_spec){
         .name = names->centroids,
         .shape = peft_shape_2(n, size),
-        .scope = PEFT_SCOPE_MODEL,
         .kind = strcmp(o->centroids, "trained") == 0 ? PEFT_VALUE_TRAINED : PEFT_VALUE_FROZEN,
         .start = PEFT_START_NORMAL,
         .spread = 1 / sqrt((double)size),
@@ -71,7 +67,7 @@ int64_t peft_intuition_fit_size(const peft_adapters *all)
 peft_status peft_intuition_fit(peft_adapters *all, const float *vectors, int64_t count, uint64_t seed,
                                peft_error *error)
 {
-    const peft_adapter_value *centroids = &all->values[CENTROIDS];
+    const peft_value *centroids = &all->values[CENTROIDS];
     const int64_t *size = centroids->spec.shape.size;
     return peft_kmeans(vectors, count, size[1], size[0], seed, centroids->data, error);
 }
@@ -96,13 +92,15 @@ static peft_tensor *vectors(peft_graph *g, const peft_adapters *all, const peft_
                            size, found);
 }
 
-/* c [S, n], the same for all layers: described once in a graph. */
+/* c [S, n], the same for all layers of a batch: the last one is described once. */
 static peft_tensor *nearness(peft_graph *g, const peft_adapters *all, const peft_batch *batch)
 {
+    const void *of_batch = &batch->vector_size; /* any address in it that is nobody else's owner */
     peft_tensor *c = peft_graph_bound(g, all);
-    if (c) return c;
+    if (c && c == peft_graph_bound(g, of_batch)) return c;
     c = peft_linear(g, vectors(g, all, batch), peft_value_leaf(g, &all->values[CENTROIDS], batch), NULL);
     peft_graph_bind(g, all, c);
+    peft_graph_bind(g, of_batch, c);
     return c;
 }
 
@@ -111,7 +109,7 @@ static peft_tensor *sigmoid(peft_graph *g, peft_tensor *w, double steepness)
     return peft_activation(g, peft_scale(g, w, steepness), PEFT_ACTIVATION_sigmoid);
 }
 
-peft_tensor *peft_intuition_gate(peft_graph *g, const peft_adapter *a, const peft_adapter_value *values, peft_tensor *x,
+peft_tensor *peft_intuition_gate(peft_graph *g, const peft_adapter *a, const peft_value *values, peft_tensor *x,
                                  const peft_batch *batch)
 {
     const peft_intuition_options *o = a->all->options;

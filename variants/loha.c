@@ -114,7 +114,6 @@ const peft_variant peft_variant_loha = {
     .scaling = peft_lycoris_scaling,
     .layer_values = layer_values,
     .forward = forward,
-    .one_at_a_time = true,
     .by_token = true,
     .to_lora = to_lora,
 };

@@ -227,7 +227,6 @@ const peft_variant peft_variant_lokr = {
     .scaling = peft_lycoris_scaling,
     .layer_values = layer_values,
     .forward = forward,
-    .one_at_a_time = true,
     .by_token = true,
     .to_lora = to_lora,
 };

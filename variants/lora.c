@@ -4,7 +4,7 @@
  *
  * A [r, in], B [out, r]. B starts at zero, so the adapted layer starts as the base layer. The paper draws A from a
  * Gaussian; the authors' program and Hugging Face draw it as torch.nn.Linear does, U(-1/sqrt(in), 1/sqrt(in)), which
- * is the default here. Other starts take B A from W (peft_lora_start.h): then the layer is
+ * is the default here. Other starts take B A from W (lora_start.h): then the layer is
  *
  *     y = W x + b - s B0 A0 x + s B A x
  *
@@ -111,6 +111,7 @@ const peft_variant peft_variant_lora = {
     .scaling = scaling,
     .layer_values = peft_lora_layer_values,
     .forward = peft_lora_forward,
+    .grouped = true,
     .by_token = true,
     .weight = peft_lora_weight,
     .init = peft_lora_init,

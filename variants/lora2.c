@@ -24,6 +24,7 @@
 #include "ops/ops.h"
 #include "ops/side.h"
 #include "variants/budget.h"
+#include "variants/by_sequence.h"
 #include "variants/factors.h"
 #include "variants/orthogonality.h"
 
@@ -71,7 +72,7 @@ static peft_status init(peft_adapter *a, const peft_base_linear *base, uint64_t 
     (void)seed;
     (void)error;
     for (int v = A2; v <= B2 && strcmp(o->init, "orthonormal") == 0; v++) {
-        const peft_adapter_value *value = &a->values[v];
+        const peft_value *value = &a->values[v];
         if (v != E) peft_orthonormalize(value->data, value->spec.shape.size[0], value->spec.shape.size[1]);
     }
     return PEFT_OK;
@@ -129,6 +130,23 @@ static void add_penalty(peft_graph *g, const peft_adapter *a, const planes *p)
         add_terms(g, a, recommended, sizeof recommended / sizeof *recommended);
 }
 
+/* Those of one sequence's adapter. */
+static planes planes_of_sequence(peft_graph *g, const planes *p, int64_t s)
+{
+    return (planes){peft_entry_of_sequence(g, p->A2, s), peft_entry_of_sequence(g, p->A1, s),
+                    peft_entry_of_sequence(g, p->E, s),  peft_entry_of_sequence(g, p->B1, s),
+                    peft_entry_of_sequence(g, p->B2, s), peft_entry_of_sequence(g, p->A, s),
+                    peft_entry_of_sequence(g, p->B, s)};
+}
+
+static void add_penalties(peft_graph *g, const peft_adapter *a, const planes *p, const peft_batch *batch)
+{
+    for (int64_t s = 0; s < batch->num_sequences; s++) {
+        const planes own = planes_of_sequence(g, p, s);
+        add_penalty(g, a, &own);
+    }
+}
+
 static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
                             const peft_batch *batch)
 {
@@ -137,6 +155,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
     planes p = describe_planes(g, a, batch);
     peft_tensor *starts = peft_value_starts(g, &a->values[A2], batch);
     peft_shape gates = starts ? peft_shape_2(batch->num_sequences, a->rank) : peft_shape_1(a->rank);
+    if (batch->training && starts) add_penalties(g, a, &p, batch);
     if (batch->training && !starts) add_penalty(g, a, &p);
     return peft_low_rank(g, y0, peft_adapter_dropout(g, a, x, batch), p.A, p.B, peft_reshape(g, p.E, gates), starts,
                          a->scaling);
@@ -169,7 +188,7 @@ static float *make_product(const peft_adapter *a, const float *left, const float
 /* Rank r: A = A1 A2, B = B2 B1, gate E. */
 static peft_status to_lora_of_r(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
 {
-    const peft_adapter_value *v = a->values;
+    const peft_value *v = a->values;
     int64_t r = a->rank, k = k_of(a);
     float *A = make_product(a, v[A1].data, v[A2].data, r, k, a->in_features, error);
     float *B = make_product(a, v[B2].data, v[B1].data, a->out_features, k, r, error);
@@ -183,7 +202,7 @@ static peft_status to_lora_of_r(const peft_adapter *a, peft_lora_factors *factor
 /* Rank k: A = A2, B = B2 (B1 diag(E) A1). */
 static peft_status to_lora_of_k(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
 {
-    const peft_adapter_value *v = a->values;
+    const peft_value *v = a->values;
     int64_t r = a->rank, k = k_of(a);
     float *scaled = malloc((size_t)(r * k + 1) * sizeof *scaled);
     if (!scaled) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory for its factors", a->module);
@@ -284,6 +303,7 @@ const peft_variant peft_variant_lora2 = {
     .scaling = peft_budget_scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .grouped = true,
     .by_token = true,
     .init = init,
     .check_steps = peft_budget_check_steps,

@@ -1,4 +1,4 @@
-/* variants/lora_rest.c - training beside what is left of the weight, W - s B0 A0 (peft_lora_start.h). */
+/* variants/lora_rest.c - training beside what is left of the weight, W - s B0 A0 (lora_start.h). */
 #include <string.h>
 
 #include "ops/ops.h"
@@ -14,7 +14,7 @@ int32_t peft_lora_rest_values(peft_value_spec *specs)
     return PEFT_LORA_B0 + 1;
 }
 
-static void copy(const peft_adapter_value *from, const peft_adapter_value *to)
+static void copy(const peft_value *from, const peft_value *to)
 {
     memcpy(to->data, from->data, (size_t)peft_shape_count(&from->spec.shape) * sizeof(float));
 }

@@ -19,7 +19,6 @@
 #include "ops/linear_algebra.h"
 #include "ops/rng.h"
 #include "variants/lora.h"
-#include "variants/values.h"
 
 void peft_lora_start_row(const peft_lora_start_case *x, int64_t j, double factor, const double *row)
 {

@@ -6,7 +6,7 @@
  * 2407.05000)
  *
  * C is the mean of x x^T over the inputs x, in units of its mean diagonal, and a hundredth of the unit matrix. The last
- * two are subtracted from W, as those of peft_lora_start.c. */
+ * two are subtracted from W, as those of lora_start.c. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

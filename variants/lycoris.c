@@ -1,7 +1,6 @@
 #include "variants/lycoris.h"
 
 #include "ops/ops.h"
-#include "variants/values.h"
 
 const char *const peft_lycoris_absent_fields[] = {"bias", NULL};
 

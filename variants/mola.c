@@ -134,7 +134,8 @@ static peft_status arrange(peft_adapters *all, peft_error *error)
                       "allocation: %" PRId64 " numbers for %" PRId64 " layers of the model; list at most one for each",
                       a.count, num_places);
     for (int64_t i = 0; i < all->num_layers; i++)
-        all->layers[i].form = a.experts[place_of(all->layers[i].module, depths, num_depths) * a.count / num_places];
+        all->layers[i].num_experts =
+            a.experts[place_of(all->layers[i].module, depths, num_depths) * a.count / num_places];
     free(depths);
     return status;
 }
@@ -161,5 +162,6 @@ const peft_variant peft_variant_mola = {
     .scaling = peft_molora_scaling,
     .layer_values = layer_values,
     .forward = peft_molora_forward,
+    .grouped = true,
     .expert_to_lora = peft_molora_expert_to_lora,
 };

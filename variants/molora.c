@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "ops/ops.h"
+#include "variants/by_sequence.h"
 #include "variants/factors.h"
 
 static const peft_option option_table[] = {
@@ -29,12 +30,12 @@ int32_t peft_molora_layer_values_from(const peft_adapter *a, peft_molora_start s
 {
     const peft_router_spec router = {"molora_router.weight", "molora_router.bias", start.start, start.spread};
     specs[PEFT_MOLORA_A] = (peft_value_spec){.name = "molora_A",
-                                             .shape = peft_shape_3(a->form, a->rank, a->in_features),
+                                             .shape = peft_shape_3(a->num_experts, a->rank, a->in_features),
                                              .start = start.start,
                                              .spread = start.spread,
                                              .role = PEFT_ROLE_DOWN};
     specs[PEFT_MOLORA_B] = (peft_value_spec){
-        .name = "molora_B", .shape = peft_shape_3(a->form, a->out_features, a->rank), .role = PEFT_ROLE_UP};
+        .name = "molora_B", .shape = peft_shape_3(a->num_experts, a->out_features, a->rank), .role = PEFT_ROLE_UP};
     return PEFT_MOLORA_ROUTER + peft_router_values(a, &router, specs + PEFT_MOLORA_ROUTER);
 }
 
@@ -46,7 +47,7 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
 /* [E, r, in] -> [E r, in], or for each sequence */
 static peft_tensor *side_by_side_A(peft_graph *g, const peft_adapter *a, peft_tensor *A)
 {
-    int64_t rows = a->form * a->rank;
+    int64_t rows = a->num_experts * a->rank;
     bool per_sequence = A && A->shape.ndim == 4;
     return peft_reshape(
         g, A, per_sequence ? peft_shape_3(A->shape.size[0], rows, a->in_features) : peft_shape_2(rows, a->in_features));
@@ -56,7 +57,7 @@ static peft_tensor *side_by_side_A(peft_graph *g, const peft_adapter *a, peft_te
 static peft_tensor *side_by_side_B(peft_graph *g, const peft_adapter *a, peft_tensor *B)
 {
     static const int32_t experts_inside[] = {1, 0, 2}, experts_inside_each[] = {0, 2, 1, 3};
-    int64_t columns = a->form * a->rank;
+    int64_t columns = a->num_experts * a->rank;
     bool per_sequence = B && B->shape.ndim == 4;
     B = peft_permute(g, B, per_sequence ? experts_inside_each : experts_inside);
     return peft_reshape(g, B,
@@ -64,14 +65,23 @@ static peft_tensor *side_by_side_B(peft_graph *g, const peft_adapter *a, peft_te
                                      : peft_shape_2(a->out_features, columns));
 }
 
+static peft_tensor *gate_of(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
+                            const peft_batch *batch)
+{
+    (void)base;
+    return peft_router_gate(g, a, &a->values[PEFT_MOLORA_ROUTER], x, batch);
+}
+
+/* The experts' products are grouped; routers that differ by sequence look at one after another. */
 peft_tensor *peft_molora_forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
                                  const peft_batch *batch)
 {
     peft_tensor *A = side_by_side_A(g, a, peft_value_leaf(g, &a->values[PEFT_MOLORA_A], batch));
     peft_tensor *B = side_by_side_B(g, a, peft_value_leaf(g, &a->values[PEFT_MOLORA_B], batch));
-    peft_tensor *gate = peft_router_gate(g, a, &a->values[PEFT_MOLORA_ROUTER], x, batch);
-    peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
     peft_tensor *starts = peft_value_starts(g, &a->values[PEFT_MOLORA_A], batch);
+    peft_tensor *gate = starts ? peft_rows_by_sequence(g, a, base, x, batch, PEFT_MOLORA_ROUTER, gate_of)
+                               : gate_of(g, a, base, x, batch);
+    peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
     return peft_low_rank(g, peft_base_forward(g, base, x), dropped, A, B, gate, starts, a->scaling);
 }
 
@@ -100,5 +110,6 @@ const peft_variant peft_variant_molora = {
     .scaling = peft_molora_scaling,
     .layer_values = layer_values,
     .forward = peft_molora_forward,
+    .grouped = true,
     .expert_to_lora = peft_molora_expert_to_lora,
 };

@@ -17,6 +17,7 @@
 
 #include "ops/ops.h"
 #include "ops/side.h"
+#include "variants/by_sequence.h"
 #include "variants/intuition.h"
 
 typedef struct mor1e_options {
@@ -79,7 +80,6 @@ static void linear_specs(const char *weight, const char *bias, int64_t out, int6
     specs[0] = (peft_value_spec){weight, peft_shape_2(out, in), .start = PEFT_START_UNIFORM, .spread = bound};
     specs[1] = (peft_value_spec){bias, peft_shape_1(out), .start = PEFT_START_UNIFORM, .spread = bound};
     specs[0].role = specs[1].role = PEFT_ROLE_GATE;
-    specs[0].shared = specs[1].shared = true;
 }
 
 static int32_t sequence_gate_values(const peft_adapter *a, peft_value_spec *specs)
@@ -87,13 +87,9 @@ static int32_t sequence_gate_values(const peft_adapter *a, peft_value_spec *spec
     const mor1e_options *o = a->all->options;
     int64_t m = o->gate_size;
     linear_specs("mor1e_gate.fc1.weight", "mor1e_gate.fc1.bias", m, a->in_features, specs + FC1);
-    specs[LN] = (peft_value_spec){.name = "mor1e_gate.ln.weight",
-                                  .shape = peft_shape_1(m),
-                                  .start = PEFT_START_ONE,
-                                  .role = PEFT_ROLE_GATE,
-                                  .shared = true};
-    specs[LN_BIAS] = (peft_value_spec){
-        .name = "mor1e_gate.ln.bias", .shape = peft_shape_1(m), .role = PEFT_ROLE_GATE, .shared = true};
+    specs[LN] = (peft_value_spec){
+        .name = "mor1e_gate.ln.weight", .shape = peft_shape_1(m), .start = PEFT_START_ONE, .role = PEFT_ROLE_GATE};
+    specs[LN_BIAS] = (peft_value_spec){.name = "mor1e_gate.ln.bias", .shape = peft_shape_1(m), .role = PEFT_ROLE_GATE};
     linear_specs("mor1e_gate.fc2.weight", "mor1e_gate.fc2.bias", m, m, specs + FC2);
     linear_specs("mor1e_gate.proj.weight", "mor1e_gate.proj.bias", o->num_experts, m, specs + PROJ);
     return SEQUENCE_GATE_VALUES;
@@ -133,7 +129,7 @@ static double scaling(const peft_adapter *a)
 
 /* ---- the method ---- */
 
-static peft_tensor *linear(peft_graph *g, const peft_adapter_value *values, peft_tensor *x, const peft_batch *batch)
+static peft_tensor *linear(peft_graph *g, const peft_value *values, peft_tensor *x, const peft_batch *batch)
 {
     return peft_linear(g, x, peft_value_leaf(g, &values[0], batch), peft_value_leaf(g, &values[1], batch));
 }
@@ -142,7 +138,7 @@ static peft_tensor *linear(peft_graph *g, const peft_adapter_value *values, peft
 static peft_tensor *sequence_gate(peft_graph *g, const peft_adapter *a, peft_tensor *x, const peft_batch *batch)
 {
     const double eps = 1e-5;
-    const peft_adapter_value *v = &a->values[GATE];
+    const peft_value *v = &a->values[GATE];
     peft_tensor *z1 = linear(g, v + FC1, peft_batch_prompt_mean(g, batch, x), batch);
     peft_tensor *z2 = peft_layer_norm(g, peft_activation(g, z1, PEFT_ACTIVATION_gelu),
                                       peft_value_leaf(g, &v[LN], batch), peft_value_leaf(g, &v[LN_BIAS], batch), eps);
@@ -152,14 +148,22 @@ static peft_tensor *sequence_gate(peft_graph *g, const peft_adapter *a, peft_ten
     return gate;
 }
 
+/* [T, n], or with the gate of sequences [S, n] */
+static peft_tensor *gate_of(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
+                            const peft_batch *batch)
+{
+    (void)base;
+    return by_sequence(a->all) ? sequence_gate(g, a, x, batch) : peft_intuition_gate(g, a, &a->values[GATE], x, batch);
+}
+
 static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_base_linear *base, peft_tensor *x,
                             const peft_batch *batch)
 {
-    bool sequence = by_sequence(a->all);
     peft_tensor *leaf_A = peft_value_leaf(g, &a->values[A], batch), *leaf_B = peft_value_leaf(g, &a->values[B], batch);
+    peft_tensor *own = peft_value_starts(g, &a->values[A], batch); /* NULL: one adapter for all */
     peft_tensor *gate =
-        sequence ? sequence_gate(g, a, x, batch) : peft_intuition_gate(g, a, &a->values[GATE], x, batch);
-    peft_tensor *starts = sequence ? peft_batch_starts(g, batch) : peft_value_starts(g, &a->values[A], batch);
+        own ? peft_rows_by_sequence(g, a, base, x, batch, GATE, gate_of) : gate_of(g, a, base, x, batch);
+    peft_tensor *starts = by_sequence(a->all) ? peft_batch_starts(g, batch) : own;
     peft_tensor *dropped = peft_adapter_dropout(g, a, x, batch);
     return peft_low_rank(g, peft_base_forward(g, base, x), dropped, leaf_A, leaf_B, gate, starts, a->scaling);
 }
@@ -180,4 +184,5 @@ const peft_variant peft_variant_mor1e = {
     .fit = peft_intuition_fit,
     .fit_size = peft_intuition_fit_size,
     .forward = forward,
+    .grouped = true,
 };

@@ -23,10 +23,9 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
     static const peft_router_spec router = {"mov_router.weight", "mov_router.bias", PEFT_START_NORMAL, 0.02};
     specs[L] = (peft_value_spec){.name = "mov_l",
-                                 .shape = peft_shape_2(a->form, a->out_features),
+                                 .shape = peft_shape_2(a->num_experts, a->out_features),
                                  .start = PEFT_START_ONE,
-                                 .role = PEFT_ROLE_GATE,
-                                 .shared = true};
+                                 .role = PEFT_ROLE_GATE};
     return ROUTER + peft_router_values(a, &router, specs + ROUTER);
 }
 

@@ -31,7 +31,7 @@ static void free_factors(peft_lora_factors *factors)
 static peft_status add_layer(conversion *c, const peft_adapter *a, peft_error *error)
 {
     peft_lora_factors factors;
-    bool lacks_it = a->all->variant->expert_to_lora && c->expert >= a->form;
+    bool lacks_it = a->all->variant->expert_to_lora && c->expert >= a->num_experts;
     if (lacks_it) return PEFT_OK;
     peft_status status = c->expert == WHOLE_UPDATE ? peft_adapter_to_lora(a, &factors, error)
                                                    : peft_adapter_expert_to_lora(a, c->expert, &factors, error);
@@ -173,7 +173,7 @@ int64_t peft_adapters_num_experts(const peft_adapters *all)
 {
     int64_t most = 0;
     for (int64_t i = 0; i < all->num_layers && all->variant->expert_to_lora; i++)
-        if (all->layers[i].form > most) most = all->layers[i].form;
+        if (all->layers[i].num_experts > most) most = all->layers[i].num_experts;
     return most;
 }
 

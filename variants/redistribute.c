@@ -101,7 +101,7 @@ static peft_status choose(const peft_adapters *wide, const double *worth, int64_
 }
 
 /* The first of each dimension, as many as `to` has; both have two dimensions or one. */
-static void copy_first(const peft_adapter_value *from, peft_adapter_value *to)
+static void copy_first(const peft_value *from, peft_value *to)
 {
     const peft_shape *wide = &from->spec.shape, *narrow = &to->spec.shape;
     int64_t columns = narrow->size[narrow->ndim - 1], stride = wide->size[wide->ndim - 1];

@@ -37,7 +37,7 @@ peft_status peft_router_arrange(peft_adapters *all, peft_error *error)
     if (o->top_k > o->num_experts)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "top_k: expected at most num_experts, %" PRId64 ", found %" PRId64,
                          o->num_experts, o->top_k);
-    for (int64_t i = 0; i < all->num_layers; i++) all->layers[i].form = o->num_experts;
+    for (int64_t i = 0; i < all->num_layers; i++) all->layers[i].num_experts = o->num_experts;
     return PEFT_OK;
 }
 
@@ -45,14 +45,13 @@ int32_t peft_router_values(const peft_adapter *a, const peft_router_spec *router
 {
     const peft_router_options *o = a->all->options;
     specs[WEIGHT] = (peft_value_spec){.name = router->weight,
-                                      .shape = peft_shape_2(a->form, a->in_features),
+                                      .shape = peft_shape_2(a->num_experts, a->in_features),
                                       .start = router->start,
                                       .spread = router->spread,
-                                      .role = PEFT_ROLE_ROUTER,
-                                      .shared = true};
+                                      .role = PEFT_ROLE_ROUTER};
     if (!o->router_bias) return 1;
-    specs[BIAS] = (peft_value_spec){
-        .name = router->bias, .shape = peft_shape_1(a->form), .role = PEFT_ROLE_ROUTER, .shared = true};
+    specs[BIAS] =
+        (peft_value_spec){.name = router->bias, .shape = peft_shape_1(a->num_experts), .role = PEFT_ROLE_ROUTER};
     return 2;
 }
 
@@ -67,7 +66,7 @@ typedef struct routing {
     peft_tensor *picked; /* [T, E], 1 or 0; NULL: all count */
 } routing;
 
-static peft_tensor *scores(peft_graph *g, const peft_adapter *a, const peft_adapter_value *values, peft_tensor *x,
+static peft_tensor *scores(peft_graph *g, const peft_adapter *a, const peft_value *values, peft_tensor *x,
                            const peft_batch *batch)
 {
     const peft_router_options *o = a->all->options;
@@ -80,7 +79,7 @@ static peft_tensor *scores(peft_graph *g, const peft_adapter *a, const peft_adap
 static routing route(peft_graph *g, const peft_adapter *a, peft_tensor *z)
 {
     const peft_router_options *o = a->all->options;
-    routing r = {.g = g, .adapter = a, .options = o, .experts = a->form, .k = o->top_k, .z = z};
+    routing r = {.g = g, .adapter = a, .options = o, .experts = a->num_experts, .k = o->top_k, .z = z};
     if (r.k == 0 || r.k > r.experts) r.k = r.experts;
     r.p = peft_softmax(g, z);
     if (r.k < r.experts) r.picked = peft_top_k(g, z, r.k, 1, 0);
@@ -133,7 +132,7 @@ static void observe(const routing *r)
     peft_graph_observe(g, module, "router_entropy", peft_mean(g, peft_entropy(g, r->p), PEFT_ALL_DIMS));
 }
 
-peft_tensor *peft_router_gate(peft_graph *g, const peft_adapter *a, const peft_adapter_value *values, peft_tensor *x,
+peft_tensor *peft_router_gate(peft_graph *g, const peft_adapter *a, const peft_value *values, peft_tensor *x,
                               const peft_batch *batch)
 {
     routing r = route(g, a, scores(g, a, values, x, batch));

@@ -93,7 +93,7 @@ extern const char *const peft_router_balance_losses[]; /* none, entropy, switch 
     }
 
 /* A variant's check and arrange: refuses options that leave a router without a gradient, and gives every layer
- * `num_experts` experts as its form. */
+ * `num_experts` experts. */
 peft_status peft_router_check(const void *options, peft_error *error);
 peft_status peft_router_arrange(peft_adapters *all, peft_error *error);
 
@@ -104,14 +104,13 @@ typedef struct peft_router_spec {
     double spread;
 } peft_router_spec;
 
-/* Writes the specs of the router's values, weight and maybe bias, and returns their number. The layer's form is the
- * number of its experts. */
+/* Writes the specs of the router's values, weight and maybe bias, and returns their number. */
 int32_t peft_router_values(const peft_adapter *adapter, const peft_router_spec *router, peft_value_spec *specs);
 
 /* The gate [T, E] for x [T, in]; `values` are the layer's of the specs above. While training it adds the losses, and
  * observes "load", each expert's share of the picks (of p, where all count) [E], and "router_entropy" [1], the mean
  * over tokens of the entropy of p. */
-peft_tensor *peft_router_gate(peft_graph *g, const peft_adapter *adapter, const peft_adapter_value *values,
-                              peft_tensor *x, const peft_batch *batch);
+peft_tensor *peft_router_gate(peft_graph *g, const peft_adapter *adapter, const peft_value *values, peft_tensor *x,
+                              const peft_batch *batch);
 
 #endif

@@ -27,6 +27,7 @@ const peft_variant peft_variant_rslora = {
     .scaling = scaling,
     .layer_values = peft_lora_layer_values,
     .forward = peft_lora_forward,
+    .grouped = true,
     .by_token = true,
     .weight = peft_lora_weight,
     .init = peft_lora_init,

@@ -118,7 +118,7 @@ static peft_tensor *forward(peft_graph *g, const peft_adapter *a, const peft_bas
     peft_tensor *tensor_B = peft_value_leaf(g, &a->values[B], batch);
     peft_tensor *gate = peft_value_leaf(g, &a->values[GATE], batch);
     peft_tensor *starts = peft_value_starts(g, &a->values[A], batch);
-    if (batch->training && !starts) add_l1(g, a, gate);
+    if (batch->training) add_l1(g, a, gate);
     return peft_low_rank(g, peft_base_forward(g, base, x), peft_adapter_dropout(g, a, x, batch), tensor_A, tensor_B,
                          gate, starts, a->scaling);
 }
@@ -130,7 +130,7 @@ static double scaling(const peft_adapter *a)
 
 static peft_status to_lora(const peft_adapter *a, peft_lora_factors *factors, peft_error *error)
 {
-    const peft_adapter_value *v = a->values;
+    const peft_value *v = a->values;
     return peft_lora_factors_gated(a, a->rank, v[A].data, v[B].data, v[GATE].data, factors, error);
 }
 
@@ -206,6 +206,7 @@ const peft_variant peft_variant_sora = {
     .scaling = scaling,
     .layer_values = layer_values,
     .forward = forward,
+    .grouped = true,
     .by_token = true,
     .after_step = after_step,
     .to_lora = to_lora,

@@ -2,61 +2,15 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ops/nearest.h"
 
-/* ---- the list ---- */
-
-static char *join(const char *module, const char *value)
+static bool is_emitted(const peft_value_item *item)
 {
-    size_t bytes = strlen(module) + strlen(value) + 2;
-    char *name = malloc(bytes);
-    if (name) snprintf(name, bytes, "%s%s%s", module, *module ? "." : "", value);
-    return name;
+    return item->value->spec.kind != PEFT_VALUE_STATE;
 }
-
-static peft_status count_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
-{
-    int64_t *count = argument;
-    (void)module;
-    (void)error;
-    *count += value->spec.kind != PEFT_VALUE_STATE;
-    return PEFT_OK;
-}
-
-static peft_status add_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
-{
-    peft_adapter_list *list = argument;
-    if (value->spec.kind == PEFT_VALUE_STATE) return PEFT_OK;
-    char *name = join(module, value->spec.name);
-    if (!name) return peft_fail(error, PEFT_ERR_MEMORY, "%s.%s: out of memory", module, value->spec.name);
-    list->items[list->count++] = (peft_adapter_item){name, module, value};
-    return PEFT_OK;
-}
-
-peft_status peft_adapters_list(peft_adapters *all, peft_adapter_list *list, peft_error *error)
-{
-    int64_t count = 0;
-    *list = (peft_adapter_list){0};
-    peft_adapters_each_value(all, count_value, &count, NULL);
-    list->items = calloc((size_t)count + 1, sizeof *list->items);
-    peft_status status = list->items ? peft_adapters_each_value(all, add_value, list, error)
-                                     : peft_fail(error, PEFT_ERR_MEMORY, "adapters: out of memory for their list");
-    if (status != PEFT_OK) peft_adapter_list_free(list);
-    return status;
-}
-
-void peft_adapter_list_free(peft_adapter_list *list)
-{
-    for (int64_t i = 0; i < list->count; i++) free(list->items[i].name);
-    free(list->items);
-    *list = (peft_adapter_list){0};
-}
-
-/* ---- setting ---- */
 
 static peft_status check_tensor(const peft_named_tensor *tensor, const peft_shape *shape, peft_error *error)
 {
@@ -71,39 +25,39 @@ static peft_status check_tensor(const peft_named_tensor *tensor, const peft_shap
     return PEFT_OK;
 }
 
-/* sources[i] becomes the tensor of list->items[i]. */
-static peft_status match(const peft_adapter_list *list, const peft_named_tensor *tensors, size_t count,
+/* sources[i] becomes the tensor of set->items[i]. */
+static peft_status match(const peft_value_set *set, const peft_named_tensor *tensors, size_t count,
                          const peft_named_tensor **sources, peft_error *error)
 {
-    const peft_names names = {&list->items->name, (size_t)list->count, sizeof *list->items};
+    const peft_names names = {&set->items->name, (size_t)set->count, sizeof *set->items};
+    int64_t expected = 0;
     for (size_t k = 0; k < count; k++) {
         size_t place = peft_names_find(&names, tensors[k].name);
-        if (place == names.count) return peft_fail_unknown(error, PEFT_ERR_ARGUMENT, "tensor", tensors[k].name, &names);
+        if (place == names.count || !is_emitted(&set->items[place]))
+            return peft_fail_unknown(error, PEFT_ERR_ARGUMENT, "tensor", tensors[k].name, &names);
         if (sources[place]) return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: this tensor comes twice", tensors[k].name);
-        peft_status status = check_tensor(&tensors[k], &list->items[place].value->spec.shape, error);
+        peft_status status = check_tensor(&tensors[k], &set->items[place].value->spec.shape, error);
         if (status) return status;
         sources[place] = &tensors[k];
     }
-    for (int64_t i = 0; i < list->count; i++)
-        if (!sources[i])
+    for (int64_t i = 0; i < set->count; i++) expected += is_emitted(&set->items[i]);
+    for (int64_t i = 0; i < set->count; i++)
+        if (is_emitted(&set->items[i]) && !sources[i])
             return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: this tensor is missing; expected %" PRId64 ", found %zu",
-                             list->items[i].name, list->count, count);
+                             set->items[i].name, expected, count);
     return PEFT_OK;
 }
 
 peft_status peft_adapters_set(peft_adapters *all, const peft_named_tensor *tensors, size_t count, peft_error *error)
 {
-    peft_adapter_list list;
-    peft_status status = peft_adapters_list(all, &list, error);
-    if (status) return status;
-    const peft_named_tensor **sources = calloc((size_t)list.count + 1, sizeof *sources);
-    status = sources ? match(&list, tensors, count, sources, error)
-                     : peft_fail(error, PEFT_ERR_MEMORY, "adapters: out of memory for their list");
-    for (int64_t i = 0; i < list.count && status == PEFT_OK; i++)
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): each has matched */
-        memcpy(list.items[i].value->data, sources[i]->data,
-               (size_t)peft_shape_count(&sources[i]->shape) * sizeof(float));
+    const peft_value_set *set = &all->set;
+    const peft_named_tensor **sources = calloc((size_t)set->count + 1, sizeof *sources);
+    if (!sources) return peft_fail(error, PEFT_ERR_MEMORY, "adapters: out of memory for the list of their tensors");
+    peft_status status = match(set, tensors, count, sources, error);
+    for (int64_t i = 0; i < set->count && status == PEFT_OK; i++)
+        if (sources[i])
+            memcpy(set->items[i].value->data, sources[i]->data,
+                   (size_t)peft_shape_count(&sources[i]->shape) * sizeof(float));
     free(sources);
-    peft_adapter_list_free(&list);
     return status;
 }

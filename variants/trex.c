@@ -44,10 +44,8 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
                                  .shape = peft_shape_2(o->r1, a->in_features),
                                  .start = PEFT_START_UNIFORM,
                                  .spread = 1 / sqrt((double)a->in_features),
-                                 .role = PEFT_ROLE_DOWN,
-                                 .shared = true};
-    specs[B] = (peft_value_spec){
-        .name = "trex_B", .shape = peft_shape_2(a->out_features, o->r2), .role = PEFT_ROLE_UP, .shared = true};
+                                 .role = PEFT_ROLE_DOWN};
+    specs[B] = (peft_value_spec){.name = "trex_B", .shape = peft_shape_2(a->out_features, o->r2), .role = PEFT_ROLE_UP};
     return GATE + peft_intuition_layer_values(a, &names, num_experts(a->all), specs + GATE);
 }
 

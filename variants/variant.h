@@ -7,6 +7,7 @@
 #define PEFT_VARIANTS_VARIANT_H
 
 #include "io/option.h"
+#include "io/value_set.h"
 #include "ops/batch.h"
 #include "ops/weight.h"
 
@@ -85,50 +86,7 @@ typedef struct peft_common_options {
     PEFT_RANK_OPTION_ROWS(rank_text, alpha_text), PEFT_PATTERN_OPTION_ROWS
 /* clang-format on */
 
-/* Of one tensor: a layer's own, or one for all layers (VeRA's projections, MoR1E's centroids). */
-typedef enum peft_scope { PEFT_SCOPE_LAYER, PEFT_SCOPE_MODEL } peft_scope;
-
-/* trained; frozen but saved with the adapter; or state of a schedule (scores, averages), saved in checkpoints only */
-typedef enum peft_value_kind { PEFT_VALUE_TRAINED, PEFT_VALUE_FROZEN, PEFT_VALUE_STATE } peft_value_kind;
-
-/* Start values: `spread` is the constant, the bound of the uniform, the standard deviation of the normal
- * distribution. */
-typedef enum peft_start {
-    PEFT_START_ZERO,
-    PEFT_START_ONE,
-    PEFT_START_CONSTANT,
-    PEFT_START_UNIFORM,
-    PEFT_START_NORMAL
-} peft_start;
-
-/* What a tensor is for, to those who treat all variants alike: LoRA+ trains the up side faster, a generator learns that
- * what starts at zero may stay small. */
-typedef enum peft_role { PEFT_ROLE_DOWN, PEFT_ROLE_UP, PEFT_ROLE_GATE, PEFT_ROLE_ROUTER, PEFT_ROLE_OTHER } peft_role;
-
-typedef struct peft_value_spec {
-    const char *name; /* in files, behind the module's name: "lora_A.weight" */
-    peft_shape shape;
-    peft_scope scope;
-    peft_value_kind kind;
-    peft_start start;
-    double spread;
-    peft_role role;
-    const char *other_name;      /* optional: also taken when a file is read */
-    bool no_decay;               /* weight decay leaves it alone */
-    double learning_rate_factor; /* of the run's learning rate; 0: 1 */
-    bool shared;                 /* by all sequences of a batch: no graph takes one for each. Those of the model are */
-} peft_value_spec;
-
-enum { PEFT_MAX_VALUES = 16 }; /* of one layer, and of the model */
-
-/* One tensor of an adapter. In a graph another tensor may stand in for it (peft_graph_bind in ops/side.h, with the
- * value's address as owner): one that a generator emitted, or with a leading dimension [S, ...] one for each sequence
- * of the batch unless it is shared; most methods want that of all of a layer's trained values together. */
-typedef struct peft_adapter_value {
-    peft_value_spec spec;
-    float *data;
-    float *gradient; /* NULL unless trained */
-} peft_adapter_value;
+enum { PEFT_MAX_VALUES = 16 }; /* of one layer, and of those for all layers */
 
 struct peft_adapter {
     const peft_adapters *all;
@@ -136,9 +94,10 @@ struct peft_adapter {
     int64_t in_features, out_features;
     int64_t rank;
     double alpha, scaling; /* after the patterns; scaling as the variant says */
-    int64_t form;          /* a number of the variant's own, set by `arrange`; else 0 */
+    int64_t num_experts;   /* set by `arrange` of a mixture; else 0 */
+    bool scales_input;     /* set by `arrange` of IA3: the vector acts before W, not behind it */
     int32_t num_values;
-    peft_adapter_value values[PEFT_MAX_VALUES];
+    peft_value values[PEFT_MAX_VALUES];
     uint64_t dropout_stream;
 };
 
@@ -149,17 +108,9 @@ struct peft_adapters {
     int64_t num_layers;
     bool from_file; /* their layers are those of a file: names in the options that match none are no error */
     int32_t num_values;
-    peft_adapter_value values[PEFT_MAX_VALUES]; /* of scope model */
-    int64_t num_trained;                        /* floats in all trained values */
-    float *memory;    /* what the values lie in: trained ones first, in the order of peft_adapters_each_value */
-    float *gradients; /* of the trained ones, at the same places: [num_trained] */
+    peft_value values[PEFT_MAX_VALUES]; /* one for all layers: VeRA's projections, MoR1E's centroids */
+    peft_value_set set;                 /* all values: of the layers in their order, then those for all layers */
 };
-
-/* Where training stands; steps count from 1 when they are done. */
-typedef struct peft_training_step {
-    int64_t step, num_steps;
-    double learning_rate;
-} peft_training_step;
 
 /* What start values may ask about the layers at work on training data (peft/calibrate.h), and what was seen of one. */
 typedef enum peft_trace_kind { PEFT_TRACE_NOTHING, PEFT_TRACE_INPUTS, PEFT_TRACE_GRADIENT } peft_trace_kind;
@@ -239,9 +190,8 @@ struct peft_variant {
     /* Optional: the rank of a layer, where rank and rank_pattern do not say it. */
     peft_status (*layer_rank)(const peft_adapters *all, const char *module, int64_t *rank, peft_error *error);
 
-    /* Optional: called when all layers are known by name, sizes, rank and alpha, before their values are. Sets the
-     * layers' `form` where they differ (which end a vector scales, how many experts there are), and refuses settings
-     * that name layers in vain. */
+    /* Optional: called when all layers are known by name, sizes, rank and alpha, before their values are. Sets
+     * what the layers differ in (num_experts, scales_input), and refuses settings that name layers in vain. */
     peft_status (*arrange)(peft_adapters *all, peft_error *error);
 
     /* Optional: what is worth knowing about these adapters before they are trained, each in one sentence. */
@@ -250,7 +200,7 @@ struct peft_variant {
     /* The factor of the update, from the layer's rank and alpha. */
     double (*scaling)(const peft_adapter *adapter);
 
-    /* The tensors of one layer, from its sizes, rank, form and options: writes at most PEFT_MAX_VALUES specs and
+    /* The tensors of one layer, from what is set of it and its options: writes at most PEFT_MAX_VALUES specs and
      * returns their number. A function of these alone. */
     int32_t (*layer_values)(const peft_adapter *adapter, peft_value_spec *specs);
     /* Optional: those of the model, which may depend on all adapted layers. */
@@ -267,9 +217,10 @@ struct peft_variant {
      * losses and observations to the graph (ops/side.h). */
     peft_tensor *(*forward)(peft_graph *g, const peft_adapter *adapter, const peft_base_linear *base, peft_tensor *x,
                             const peft_batch *batch);
-    /* It takes one adapter for all tokens, and does not look at the batch's starts: where sequences have adapters of
-     * their own it is called for each. */
-    bool one_at_a_time;
+    /* It also takes all of a layer's values for each sequence (peft_value_starts), as grouped products, with the sum
+     * over the sequences of what each adds to the loss. Where it does not, it is called for one sequence after another
+     * if these have adapters of their own. */
+    bool grouped;
     /* A token's output depends on its own input alone, and no loss or observation is made of tokens: the model may
      * leave out those whose output nobody reads. */
     bool by_token;
@@ -304,7 +255,7 @@ struct peft_variant {
      * from these unless `merge` is given. */
     peft_status (*to_lora)(const peft_adapter *adapter, peft_lora_factors *factors, peft_error *error);
 
-    /* Optional: one expert of a mixture as plain LoRA factors; which of them there are is the layer's `form`. */
+    /* Optional: one expert of a mixture as plain LoRA factors; a layer has num_experts of them. */
     peft_status (*expert_to_lora)(const peft_adapter *adapter, int64_t expert, peft_lora_factors *factors,
                                   peft_error *error);
 

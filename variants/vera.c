@@ -86,9 +86,9 @@ static int32_t model_values(const peft_adapters *all, peft_value_spec *specs)
     }
     peft_value_kind kind = options->save_projection ? PEFT_VALUE_FROZEN : PEFT_VALUE_STATE;
     specs[A] =
-        (peft_value_spec){.name = "vera_A", .shape = peft_shape_2(rank, in), .scope = PEFT_SCOPE_MODEL, .kind = kind};
+        (peft_value_spec){.name = "vera_A", .shape = peft_shape_2(rank, in), .kind = kind, .role = PEFT_ROLE_DOWN};
     specs[B] =
-        (peft_value_spec){.name = "vera_B", .shape = peft_shape_2(out, rank), .scope = PEFT_SCOPE_MODEL, .kind = kind};
+        (peft_value_spec){.name = "vera_B", .shape = peft_shape_2(out, rank), .kind = kind, .role = PEFT_ROLE_UP};
     return MODEL_VALUES;
 }
 
@@ -130,7 +130,7 @@ static peft_status to_lora(const peft_adapter *a, peft_lora_factors *factors, pe
     peft_status status = peft_lora_factors_allocate(a, a->rank, factors, error);
     if (status) return status;
     const float *lambda_b = a->values[LAMBDA_B].data, *lambda_d = a->values[LAMBDA_D].data;
-    const peft_adapter_value *shared_A = &a->all->values[A], *shared_B = &a->all->values[B];
+    const peft_value *shared_A = &a->all->values[A], *shared_B = &a->all->values[B];
     for (int64_t r = 0; r < a->rank; r++)
         for (int64_t i = 0; i < a->in_features; i++)
             factors->A[r * a->in_features + i] = lambda_d[r] * shared_A->data[r * shared_A->spec.shape.size[1] + i];
@@ -154,7 +154,6 @@ const peft_variant peft_variant_vera = {
     .model_values = model_values,
     .draw_model = draw_model,
     .forward = forward,
-    .one_at_a_time = true,
     .by_token = true,
     .to_lora = to_lora,
 };

@@ -9,6 +9,7 @@ peft_status peft_graph_create(peft_graph **g, peft_error *error)
     *g = calloc(1, sizeof **g);
     if (!*g) return peft_fail(error, PEFT_ERR_MEMORY, "graph: out of memory");
     (*g)->segment = -1;
+    (*g)->loss_share = 1;
     (*g)->least_recalled_rows = INT64_MAX;
     return PEFT_OK;
 }
@@ -35,6 +36,7 @@ void peft_graph_reset(peft_graph *g)
     g->segment = -1;
     g->losses.count = g->observations.count = g->num_bindings = 0;
     g->differentiated = g->planned = g->totalled = false;
+    g->loss_share = 1;
 }
 
 void peft_graph_set_context(peft_graph *g, const peft_context *ctx)

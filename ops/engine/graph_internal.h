@@ -73,6 +73,7 @@ struct peft_graph {
     peft_binding *bindings;
     int32_t num_bindings, binding_capacity;
     bool totalled;               /* the total loss was taken */
+    double loss_share;           /* of losses that are added now */
     bool unchained;              /* every step is a chain of its own: for tests */
     bool keeps_bf16;             /* see peft_graph_keep_bf16 */
     int64_t least_recalled_rows; /* results of fewer rows are kept as they are (ops/engine/recall.h) */

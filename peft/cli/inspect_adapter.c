@@ -74,7 +74,7 @@ static peft_status add_module(json_t *modules, const peft_adapter *a, peft_error
     json_t *tensors = json_array();
     int64_t parameters = 0;
     for (int32_t k = 0; k < a->num_values; k++) {
-        const peft_adapter_value *v = &a->values[k];
+        const peft_value *v = &a->values[k];
         if (v->spec.kind == PEFT_VALUE_STATE) continue;
         json_array_append_new(tensors, tensor_json(v->spec.name, &v->spec.shape, v->data));
         parameters += peft_shape_count(&v->spec.shape);

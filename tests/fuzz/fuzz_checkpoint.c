@@ -6,6 +6,7 @@
 
 #include "peft/config.h"
 #include "peft/inject.h"
+#include "peft/task_objective.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/fuzz_base.h"
 
@@ -21,6 +22,9 @@ static void open_trainer(void)
     static peft_tokens tokens;
     static peft_train_options options;
     static const char *const names[] = {"query"};
+    static peft_task_objective task;
+    static peft_objective objective;
+    static peft_value_set weights;
     peft_context *ctx;
     peft_model *model;
     peft_adapters *adapters;
@@ -44,7 +48,11 @@ static void open_trainer(void)
     FUZZ_CHECK(!peft_inject(model, config.variant, config.options, &config.targets, 0, &adapters, NULL, &error));
     FUZZ_CHECK(!peft_options_init(peft_train_option_table, &options, &error));
     options.batch_size = 2;
-    FUZZ_CHECK(!peft_trainer_open(&trainer, &options, ctx, model, adapters, &tokens, false, &error));
+    FUZZ_CHECK(!peft_model_values(&weights, model, &error));
+    task = (peft_task_objective){.model = model, .options = &options, .tokens = &tokens};
+    objective = peft_task_objective_of(&task);
+    const peft_value_set *sets[] = {&adapters->set, &weights};
+    FUZZ_CHECK(!peft_trainer_open(&trainer, &options, ctx, sets, 2, &objective, &error));
     peft_adapter_config_free(&config);
 }
 
@@ -55,15 +63,15 @@ static void check_state(const peft_progress_state *state)
     FUZZ_CHECK(state->evaluations_since_best >= 0 && state->tokens >= 0);
     FUZZ_CHECK(isfinite(state->best_score) && isfinite(state->seconds));
     for (int64_t k = 0; k < trainer.parameters.num_items; k++)
-        for (int64_t i = 0; i < trainer.parameters.items[k].count; i++)
-            FUZZ_CHECK(isfinite(trainer.parameters.items[k].value[i]));
+        for (int64_t i = 0; i < peft_value_count(trainer.parameters.items[k].value); i++)
+            FUZZ_CHECK(isfinite(trainer.parameters.items[k].value->data[i]));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char settings[] = "{}";
     static float best[1024];
-    if (!trainer.model) open_trainer();
+    if (!trainer.objective) open_trainer();
     FUZZ_CHECK(peft_parameters_floats(&trainer.parameters) <= 1024);
     fuzz_bytes parts[2];
     fuzz_split(data, size, parts, 2);

@@ -144,16 +144,16 @@ START_TEST(every_variant_is_read_as_it_was_written)
     ck_assert(!peft_adapter_config_init(&config, variant, &error));
     ck_assert_msg(!peft_inject(model, variant, config.options, &config.targets, 3, &adapters, NULL, &error), "%s",
                   error.message);
-    for (int64_t i = 0; i < adapters->num_trained; i++) adapters->memory[i] += 0.01F * (float)(i % 89);
+    for (int64_t i = 0; i < adapters->set.num_trained; i++) adapters->set.memory[i] += 0.01F * (float)(i % 89);
     ck_assert(!peft_adapter_save(model, adapters, NULL, scratch("first"), &error));
-    float *values = malloc((size_t)adapters->num_trained * sizeof *values);
-    memcpy(values, adapters->memory, (size_t)adapters->num_trained * sizeof *values);
+    float *values = malloc((size_t)adapters->set.num_trained * sizeof *values);
+    memcpy(values, adapters->set.memory, (size_t)adapters->set.num_trained * sizeof *values);
     unload(adapters);
     peft_adapter_config_free(&config);
 
     adapters = load(scratch("first"));
     ck_assert_ptr_eq(adapters->variant, variant);
-    ck_assert_mem_eq(adapters->memory, values, (size_t)adapters->num_trained * sizeof *values);
+    ck_assert_mem_eq(adapters->set.memory, values, (size_t)adapters->set.num_trained * sizeof *values);
     ck_assert(!peft_adapter_save(model, adapters, NULL, scratch("second"), &error));
     check_same_bytes(scratch("first/adapter_model.safetensors"), scratch("second/adapter_model.safetensors"));
     check_same_bytes(scratch("first/adapter_config.json"), scratch("second/adapter_config.json"));
@@ -721,7 +721,7 @@ START_TEST(a_failed_save_leaves_the_old_files)
     peft_adapters *adapters = load(golden("rslora"));
     ck_assert(!peft_adapter_save(model, adapters, NULL, scratch("kept"), &error));
     ck_assert(!peft_make_directories(scratch("kept/.peft-new-adapter_config.json.tmp/x"), &error));
-    adapters->memory[0] += 1;
+    adapters->set.memory[0] += 1;
     ck_assert_int_ne(peft_adapter_save(model, adapters, NULL, scratch("kept"), &error), PEFT_OK);
     unload(adapters);
     adapters = load(golden("rslora"));

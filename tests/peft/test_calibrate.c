@@ -222,7 +222,7 @@ START_TEST(the_model_starts_as_it_is)
 }
 END_TEST
 
-static peft_status append_values(void *argument, const char *module, peft_adapter_value *value, peft_error *failure)
+static peft_status append_values(void *argument, const char *module, peft_value *value, peft_error *failure)
 {
     FILE *file = argument;
     (void)module;
@@ -275,7 +275,7 @@ START_TEST(files_are_right_on_the_unchanged_model)
     peft_target_options targets = {.target_modules = json_string(all_six), .bias = (char[]){"none"}};
     json_t *config;
     begin(&(request){"lora", starts[_i], all_six, NULL, NULL, EXAMPLES, 0, 1});
-    for (int64_t i = 0; i < adapters->num_trained; i++) adapters->memory[i] += 0.1F * (float)(i % 7 - 3);
+    for (int64_t i = 0; i < adapters->set.num_trained; i++) adapters->set.memory[i] += 0.1F * (float)(i % 7 - 3);
     tiny_logits(model, before);
     save_and_load(scratch("run"), &targets);
     tiny_logits(model, after);
@@ -322,7 +322,7 @@ START_TEST(a_layer_that_gets_no_rank_is_left_out)
     begin(&(request){"lora", "eva", "all-linear", NULL, NULL, 1, 0, 1});
     ck_assert_int_eq(adapters->num_layers, 12);
     ck_assert_ptr_null(peft_adapters_find(adapters, "bert.pooler.dense"));
-    for (int64_t i = 0; i < adapters->num_trained; i++) adapters->memory[i] += 0.1F * (float)(i % 7 - 3);
+    for (int64_t i = 0; i < adapters->set.num_trained; i++) adapters->set.memory[i] += 0.1F * (float)(i % 7 - 3);
     tiny_logits(model, before);
     save_and_load(scratch("run"), &targets);
     ck_assert_int_eq(adapters->num_layers, 12);

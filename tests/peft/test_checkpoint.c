@@ -7,8 +7,10 @@
 #include "io/safetensors.h"
 #include "peft/adapter_folder.h"
 #include "peft/inject.h"
+#include "peft/task_objective.h"
 #include "tests/io/scratch.h"
 #include "tests/peft/tiny_bert.h"
+#include "tests/peft/trained.h"
 #include "tests/support/failing_alloc.h"
 
 enum { EXAMPLES = 32, LENGTH = 6, STEPS = 4 };
@@ -19,6 +21,9 @@ static peft_adapters *adapters;
 static peft_adapter_config config;
 static peft_train_options options;
 static peft_trainer t;
+static trained of_model;
+static peft_task_objective task;
+static peft_objective objective;
 static int64_t offsets[EXAMPLES + 1];
 static int32_t ids[EXAMPLES * LENGTH], types[EXAMPLES * LENGTH];
 static int32_t classes[EXAMPLES];
@@ -42,7 +47,10 @@ static void open_trainer(void)
     ck_assert(!peft_options_init(peft_train_option_table, &options, &error));
     options.batch_size = 8;
     options.steps = STEPS;
-    ck_assert(!peft_trainer_open(&t, &options, ctx, model, adapters, &tokens, false, &error));
+    trained_open(&of_model, adapters, model);
+    task = (peft_task_objective){.model = model, .options = &options, .tokens = &tokens};
+    objective = peft_task_objective_of(&task);
+    ck_assert(!peft_trainer_open(&t, &options, ctx, of_model.sets, of_model.num_sets, &objective, &error));
 }
 
 static void setup(void)
@@ -58,6 +66,8 @@ static void setup(void)
 static void teardown(void)
 {
     peft_trainer_close(&t);
+    peft_batch_memory_free(&task.memory);
+    trained_close(&of_model);
     peft_context_close(ctx);
     peft_model_close(model);
     peft_adapters_free(adapters);
@@ -122,12 +132,12 @@ START_TEST(what_is_saved_is_loaded)
 {
     const char *path = save();
     peft_progress_state state = {0};
-    float before = t.parameters.items[0].value[0];
-    t.parameters.items[0].value[0] = 7;
+    float before = t.parameters.items[0].value->data[0];
+    t.parameters.items[0].value->data[0] = 7;
     t.step = 0;
     ck_assert_msg(!peft_checkpoint_load(path, &t, &state, settings, &error), "%s", error.message);
     ck_assert_int_eq(t.step, 2);
-    ck_assert(t.parameters.items[0].value[0] == before);
+    ck_assert(t.parameters.items[0].value->data[0] == before);
     ck_assert_double_eq(state.best_score, 0.25);
     ck_assert_double_eq(state.seconds, 1.5);
     ck_assert_int_eq(state.tokens, 96);
@@ -170,11 +180,11 @@ START_TEST(what_cannot_be_is_refused_by_its_name_and_nothing_is_taken_over)
 {
     const change *c = &damages[_i];
     rewrite(save(), c);
-    float before = t.parameters.items[0].value[0];
+    float before = t.parameters.items[0].value->data[0];
     ck_assert_int_eq(load(scratch("changed.safetensors")), PEFT_ERR_FORMAT);
     ck_assert_msg(strstr(error.message, c->key ? c->key : c->tensor), "%s", error.message);
     ck_assert_int_eq(t.step, 2);
-    ck_assert(t.parameters.items[0].value[0] == before);
+    ck_assert(t.parameters.items[0].value->data[0] == before);
 }
 END_TEST
 
@@ -193,11 +203,11 @@ START_TEST(what_is_not_finite_is_not_saved)
 {
     const char *path = save();
     const peft_progress_state state = {0};
-    t.parameters.items[0].value[0] = NAN;
+    t.parameters.items[0].value->data[0] = NAN;
     ck_assert_int_eq(peft_checkpoint_save(path, &t, &state, settings, &error), PEFT_ERR_NUMERIC);
     ck_assert_msg(strstr(error.message, t.parameters.items[0].name), "%s", error.message);
     ck_assert_int_eq(load(path), PEFT_OK);
-    ck_assert(isfinite(t.parameters.items[0].value[0]));
+    ck_assert(isfinite(t.parameters.items[0].value->data[0]));
 }
 END_TEST
 

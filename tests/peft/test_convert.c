@@ -99,7 +99,7 @@ static peft_model *open_new(const char *variant, const char *bias, peft_adapters
     ck_assert(!peft_options_init(v->options, options, &error));
     ck_assert_msg(!peft_inject(model, v, options, &(peft_target_options){.bias = bias_copy}, 1, adapters, NULL, &error),
                   "%s", error.message);
-    for (int64_t i = 0; i < (*adapters)->num_trained; i++) (*adapters)->memory[i] += 0.1F * (float)(i % 7 - 3);
+    for (int64_t i = 0; i < (*adapters)->set.num_trained; i++) (*adapters)->set.memory[i] += 0.1F * (float)(i % 7 - 3);
     peft_options_free(v->options, options);
     free(options);
     return model;
@@ -198,7 +198,7 @@ static void check_expert(const peft_adapter_contents *mixture, int64_t e, const 
     ck_assert_msg(!peft_adapter_read(&lora, folder, NULL, NULL, &error), "%s", error.message);
     for (int64_t i = 0; i < mixture->adapters->num_layers; i++) {
         const peft_adapter *of = &mixture->adapters->layers[i], *a = peft_adapters_find(lora.adapters, of->module);
-        ck_assert_int_eq(a != NULL, e < of->form);
+        ck_assert_int_eq(a != NULL, e < of->num_experts);
         for (int v = 0; a && v < 2; v++) {
             int64_t count = peft_shape_count(&a->values[v].spec.shape);
             ck_assert_mem_eq(a->values[v].data, of->values[v].data + e * count, (size_t)count * sizeof(float));

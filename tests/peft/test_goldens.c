@@ -12,6 +12,7 @@
 #include "peft/adapter_folder.h"
 #include "peft/merge.h"
 #include "peft/parameters.h"
+#include "tests/peft/trained.h"
 #include "tests/support/main.h"
 
 static const double TOLERANCE = 1e-5;
@@ -79,7 +80,7 @@ static void check_equal(const golden *x, const char *name, const float *found)
 }
 
 /* The golden's name of a trained tensor's gradient. */
-static void gradient_name(char name[MAX_NAME], const peft_trained *item)
+static void gradient_name(char name[MAX_NAME], const peft_value_item *item)
 {
     const char *head = strstr(item->name, "classifier."); /* pre_classifier, too */
     size_t module = strcspn(item->name, ".");
@@ -158,15 +159,15 @@ START_TEST(logits_loss_and_gradients_are_those_of_peft)
         if (peft_safetensors_find(x.file, "base.logits")) run_model(&x, model, ctx, false, "base");
         snprintf(name, sizeof name, "%s/adapter", adapters_of[_i]);
         peft_adapters *adapters = load_adapter(model, name);
-        peft_parameters parameters;
-        ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
+        trained t;
+        trained_open(&t, adapters, model);
         run_model(&x, model, ctx, true, "out");
-        for (int64_t p = 0; p < parameters.num_items; p++) {
-            if (!parameters.items[p].gradient) continue; /* state of a schedule */
-            gradient_name(name, &parameters.items[p]);
-            check_equal(&x, name, parameters.items[p].gradient);
+        for (int64_t p = 0; p < t.parameters.num_items; p++) {
+            if (!t.parameters.items[p].value->gradient) continue; /* state of a schedule */
+            gradient_name(name, &t.parameters.items[p]);
+            check_equal(&x, name, t.parameters.items[p].value->gradient);
         }
-        peft_parameters_free(&parameters);
+        trained_close(&t);
         peft_adapters_free(adapters);
         peft_model_close(model);
         peft_context_close(ctx);
@@ -279,12 +280,12 @@ START_TEST(thirty_steps_have_the_losses_of_torch)
     json_t *inputs = load_document("train/lora.json"), *document = load_document(trainings[_i].path);
     peft_model *model = open_model("train");
     peft_adapters *adapters = load_adapter(model, "train/lora-start");
-    peft_parameters parameters;
+    trained t;
     peft_optimizer *optimizer;
     peft_context *ctx;
-    ck_assert(!peft_parameters_collect(&parameters, adapters, model, &error));
+    trained_open(&t, adapters, model);
     ck_assert(!peft_context_open(&ctx, NULL, &error));
-    ck_assert(!peft_parameters_optimizer(&parameters, ctx, trainings[_i].weight_decay, trainings[_i].up_ratio,
+    ck_assert(!peft_parameters_optimizer(&t.parameters, ctx, trainings[_i].weight_decay, trainings[_i].up_ratio,
                                          &optimizer, &error));
     static golden x;
     int32_t labels[64];
@@ -292,7 +293,7 @@ START_TEST(thirty_steps_have_the_losses_of_torch)
         double rate = peak_rate * peft_schedule_factor(PEFT_SCHEDULE_LINEAR, step, WARMUP, STEPS), norm;
         ck_assert_double_eq_tol(rate, number_at(inputs, "lr", (size_t)step), 1e-17);
         fill_step(inputs, step, &x, labels);
-        peft_parameters_clear_gradients(&parameters);
+        peft_parameters_clear_gradients(&t.parameters);
         double loss = train_step(&x, labels, model, ctx, optimizer, rate, &norm);
         double expected = number_at(document, "loss", (size_t)step);
         ck_assert_msg(fabs(loss - expected) <= loss_tolerance, "%s: step %lld: loss: expected %.9g, found %.9g",
@@ -300,7 +301,7 @@ START_TEST(thirty_steps_have_the_losses_of_torch)
         ck_assert_double_eq_tol(norm, number_at(document, "grad_norm_before_clip", (size_t)step), 1e-3);
     }
     peft_optimizer_free(optimizer);
-    peft_parameters_free(&parameters);
+    trained_close(&t);
     peft_adapters_free(adapters);
     peft_model_close(model);
     peft_context_close(ctx);

@@ -12,6 +12,7 @@
 #include "peft/inject.h"
 #include "peft/parameters.h"
 #include "tests/io/scratch.h"
+#include "tests/peft/trained.h"
 #include "tests/support/main.h"
 #include "variants/variant.h"
 
@@ -95,15 +96,16 @@ static float noise(int64_t k)
 }
 
 /* values += step * direction, for one trained tensor */
-static void move(const peft_trained *item, double step)
+static void move(const peft_value_item *item, double step)
 {
-    for (int64_t k = 0; k < item->count; k++) item->value[k] += (float)(step * (double)noise(k));
+    for (int64_t k = 0; k < peft_value_count(item->value); k++)
+        item->value->data[k] += (float)(step * (double)noise(k));
 }
 
 typedef struct trained_model {
     peft_model *model;
     peft_adapters *adapters;
-    peft_parameters parameters;
+    trained trained;
     peft_context *ctx;
     example x;
 } trained_model;
@@ -120,7 +122,7 @@ static void open_all(trained_model *t, double dropout, bool all_weights, const c
     peft_status status = all_weights ? peft_train_all_weights(t->model, &error)
                                      : peft_adapter_load(t->model, folder, NULL, &t->adapters, NULL, &error);
     ck_assert_msg(!status, "%s", error.message);
-    ck_assert(!peft_parameters_collect(&t->parameters, t->adapters, t->model, &error));
+    trained_open(&t->trained, t->adapters, t->model);
     ck_assert_msg(!peft_context_open(&t->ctx, &options, &error), "%s", error.message);
     ck_assert(!peft_model_pack(t->model, t->ctx, PEFT_PACK_BOTH, &error));
     peft_context_set_step(t->ctx, 3);
@@ -129,7 +131,7 @@ static void open_all(trained_model *t, double dropout, bool all_weights, const c
 
 static void close_all(trained_model *t)
 {
-    peft_parameters_free(&t->parameters);
+    trained_close(&t->trained);
     peft_adapters_free(t->adapters);
     peft_model_close(t->model);
     peft_context_close(t->ctx);
@@ -145,7 +147,7 @@ static double loss_at(trained_model *t)
 static const double dropouts[] = {0, 0.1, 0.4};
 
 /* The derivative of the loss along a random direction of one tensor. */
-static double slope(trained_model *t, const peft_trained *item, double step)
+static double slope(trained_model *t, const peft_value_item *item, double step)
 {
     move(item, step);
     double above = loss_at(t);
@@ -155,10 +157,11 @@ static double slope(trained_model *t, const peft_trained *item, double step)
     return (above - below) / (2 * step);
 }
 
-static double slope_of_gradient(const peft_trained *item)
+static double slope_of_gradient(const peft_value_item *item)
 {
     double sum = 0;
-    for (int64_t k = 0; k < item->count; k++) sum += (double)item->gradient[k] * (double)noise(k);
+    for (int64_t k = 0; k < peft_value_count(item->value); k++)
+        sum += (double)item->value->gradient[k] * (double)noise(k);
     return sum;
 }
 
@@ -172,8 +175,8 @@ START_TEST(gradients_are_central_differences)
         trained_model t;
         open_all(&t, dropouts[_i / 2], _i % 2, peft_backend_name(b));
         part(&t.x, 0, SEQUENCES, t.model, t.ctx, true, false);
-        for (int64_t p = 0; p < t.parameters.num_items; p++) {
-            const peft_trained *item = &t.parameters.items[p];
+        for (int64_t p = 0; p < t.trained.parameters.num_items; p++) {
+            const peft_value_item *item = &t.trained.parameters.items[p];
             double expected = slope_of_gradient(item), found = slope(&t, item, step);
             ck_assert_msg(fabs(found - expected) <= tolerance * fmax(1, fabs(expected)),
                           "%s: %s: expected %.9g, found %.9g", peft_backend_name(b), item->name, expected, found);
@@ -186,13 +189,13 @@ END_TEST
 static float *gradients(const trained_model *t, int64_t *count)
 {
     int64_t at = 0;
-    *count = t->parameters.num_trained;
+    *count = t->trained.parameters.num_trained;
     float *all = malloc((size_t)*count * sizeof *all);
     ck_assert(all != NULL);
-    for (int64_t p = 0; p < t->parameters.num_items; p++) {
-        const peft_trained *item = &t->parameters.items[p];
-        memcpy(all + at, item->gradient, (size_t)item->count * sizeof *all);
-        at += item->count;
+    for (int64_t p = 0; p < t->trained.parameters.num_items; p++) {
+        const peft_value_item *item = &t->trained.parameters.items[p];
+        memcpy(all + at, item->value->gradient, (size_t)peft_value_count(item->value) * sizeof *all);
+        at += peft_value_count(item->value);
     }
     ck_assert_int_eq(at, *count);
     return all;
@@ -217,12 +220,12 @@ START_TEST(masks_do_not_depend_on_how_a_step_is_computed)
     double whole = part(&t.x, 0, SEQUENCES, t.model, t.ctx, true, false);
     float *expected = gradients(&t, &count);
 
-    peft_parameters_clear_gradients(&t.parameters);
+    peft_parameters_clear_gradients(&t.trained.parameters);
     ck_assert_double_eq(part(&t.x, 0, SEQUENCES, t.model, t.ctx, true, true), whole);
     float *again = gradients(&t, &count);
     ck_assert_mem_eq(expected, again, (size_t)count * sizeof *again);
 
-    peft_parameters_clear_gradients(&t.parameters);
+    peft_parameters_clear_gradients(&t.trained.parameters);
     double cut =
         part(&t.x, 0, 1, t.model, t.ctx, true, false) + part(&t.x, 1, SEQUENCES - 1, t.model, t.ctx, true, true);
     ck_assert_double_eq_tol(cut, whole, tolerance);
@@ -244,7 +247,7 @@ static float *gradients_as(trained_model *t, const peft_variant *variant, bool c
     int64_t count;
     const peft_variant *own = t->adapters->variant;
     t->adapters->variant = variant;
-    peft_parameters_clear_gradients(&t->parameters);
+    peft_parameters_clear_gradients(&t->trained.parameters);
     *loss = part(&t->x, 0, SEQUENCES, t->model, t->ctx, true, checkpoint);
     t->adapters->variant = own;
     return gradients(t, &count);
@@ -268,7 +271,7 @@ START_TEST(tokens_that_nobody_reads_change_no_gradient)
     for (int k = 0; k < 2; k++) {
         float *found = gradients_as(&t, others[k], _i, &loss_found);
         ck_assert_double_eq_tol(loss_found, loss, tolerance);
-        check_same(found, all, t.parameters.num_trained, tolerance);
+        check_same(found, all, t.trained.parameters.num_trained, tolerance);
         free(found);
     }
     free(all);

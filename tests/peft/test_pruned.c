@@ -58,7 +58,7 @@ static void make(const char *variant_name)
     ck_assert_msg(!peft_inject(model, variant, config.options, &config.targets, 3, &adapters, NULL, &error), "%s",
                   error.message);
     peft_adapter_config_free(&config);
-    for (int64_t i = 0; i < adapters->num_trained; i++) adapters->memory[i] += 0.1F * (float)(i % 7 - 3);
+    for (int64_t i = 0; i < adapters->set.num_trained; i++) adapters->set.memory[i] += 0.1F * (float)(i % 7 - 3);
 }
 
 static void compute_logits(float *logits)
@@ -83,7 +83,7 @@ static void prune(void)
     const char *const E = strcmp(adapters->variant->name, "lora2") ? "lora_E" : "lora2_E";
     for (int64_t l = 0; l < 2; l++)
         for (int32_t v = 0; v < adapters->layers[l].num_values; v++) {
-            const peft_adapter_value *value = &adapters->layers[l].values[v];
+            const peft_value *value = &adapters->layers[l].values[v];
             if (strcmp(value->spec.name, E) != 0 && strcmp(value->spec.name, "kept") != 0) continue;
             value->data[0] = value->data[2] = 0;
             if (l == 0) value->data[1] = value->data[3] = 0;
@@ -190,17 +190,17 @@ static void rename_tensors(const char *path)
 START_TEST(the_authors_names_are_read)
 {
     make("lora2");
-    size_t bytes = (size_t)adapters->num_trained * sizeof(float);
+    size_t bytes = (size_t)adapters->set.num_trained * sizeof(float);
     float *values = malloc(bytes);
-    memcpy(values, adapters->memory, bytes);
+    memcpy(values, adapters->set.memory, bytes);
     save(scratch("authors"));
     unload();
     rename_tensors(scratch("authors/adapter_model.safetensors"));
     load(scratch("authors"));
-    ck_assert_mem_eq(adapters->memory, values, bytes);
+    ck_assert_mem_eq(adapters->set.memory, values, bytes);
     peft_adapter_contents alone;
     ck_assert_msg(!peft_adapter_read(&alone, scratch("authors"), NULL, NULL, &error), "%s", error.message);
-    ck_assert_int_eq(alone.adapters->num_trained, adapters->num_trained);
+    ck_assert_int_eq(alone.adapters->set.num_trained, adapters->set.num_trained);
     ck_assert_uint_eq(alone.num_others, 2);
     peft_adapter_contents_free(&alone);
     free(values);

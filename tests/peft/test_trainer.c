@@ -5,7 +5,9 @@
 #include "peft/adapter_folder.h"
 #include "peft/evaluate.h"
 #include "peft/inject.h"
+#include "peft/task_objective.h"
 #include "tests/peft/tiny_bert.h"
+#include "tests/peft/trained.h"
 #include "tests/support/main.h"
 
 enum { EXAMPLES = 640, BATCH = 64, SHORTEST = 14, LENGTHS = 5, MOST = EXAMPLES * (SHORTEST + LENGTHS) };
@@ -54,7 +56,11 @@ START_TEST(no_batch_takes_more_than_planned)
     ck_assert(!peft_options_init(peft_train_option_table, &options, &error));
     options.batch_size = BATCH;
     options.epochs = 1;
-    ck_assert_msg(!peft_trainer_open(&t, &options, ctx, model, adapters, &x.tokens, false, &error), "%s",
+    trained of_model;
+    trained_open(&of_model, adapters, model);
+    peft_task_objective task = {.model = model, .options = &options, .tokens = &x.tokens};
+    const peft_objective objective = peft_task_objective_of(&task);
+    ck_assert_msg(!peft_trainer_open(&t, &options, ctx, of_model.sets, of_model.num_sets, &objective, &error), "%s",
                   error.message);
 
     size_t planned;
@@ -71,6 +77,8 @@ START_TEST(no_batch_takes_more_than_planned)
     ck_assert_uint_eq(peft_context_bytes(ctx), planned);
 
     peft_trainer_close(&t);
+    peft_batch_memory_free(&task.memory);
+    trained_close(&of_model);
     peft_context_close(ctx);
     peft_model_close(model);
     peft_adapters_free(adapters);

@@ -109,14 +109,14 @@ void layer_close(adapted_layer *l)
     free(l->vectors);
 }
 
-static peft_status shake(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status shake(void *argument, const char *module, peft_value *value, peft_error *error)
 {
     const adapted_layer *l = argument;
     (void)module;
     (void)error;
     if (!value->gradient) return PEFT_OK;
     double factor = value->spec.learning_rate_factor > 0 ? value->spec.learning_rate_factor : 1;
-    uint64_t first = 77 + (uint64_t)(value->data - l->all->memory);
+    uint64_t first = 77 + (uint64_t)(value->data - l->all->set.memory);
     for (int64_t i = 0; i < peft_shape_count(&value->spec.shape); i++)
         value->data[i] += (float)(0.5 * factor * op_noise(first + (uint64_t)i));
     return PEFT_OK;
@@ -214,7 +214,7 @@ typedef struct doubles {
 
 int64_t layer_num_coordinates(const adapted_layer *l)
 {
-    return l->all->num_trained + l->sizes.tokens * l->sizes.in_features;
+    return l->all->set.num_trained + l->sizes.tokens * l->sizes.in_features;
 }
 
 static double *widen(const float *from, int64_t count, double *to)
@@ -244,7 +244,7 @@ static peft_tensor *as_parameter(doubles *d, peft_shape shape)
 }
 
 /* Trained values stand in the row in the order of the walk, as they do in the memory of the adapters. */
-static peft_status bind_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status bind_value(void *argument, const char *module, peft_value *value, peft_error *error)
 {
     doubles *d = argument;
     (void)module;
@@ -262,8 +262,8 @@ static void fill_row(doubles *d, int64_t index, double step)
     d->row = malloc(bytes);
     d->gradient = calloc(1, bytes);
     ck_assert(d->row && d->gradient);
-    widen(l->all->memory, l->all->num_trained, d->row);
-    widen(l->x, l->sizes.tokens * l->sizes.in_features, d->row + l->all->num_trained);
+    widen(l->all->set.memory, l->all->set.num_trained, d->row);
+    widen(l->x, l->sizes.tokens * l->sizes.in_features, d->row + l->all->set.num_trained);
     if (index >= 0) d->row[index] += step;
 }
 

@@ -10,7 +10,7 @@ typedef struct listing {
     int64_t floats; /* of all values */
 } listing;
 
-static peft_status add_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status add_value(void *argument, const char *module, peft_value *value, peft_error *error)
 {
     const double weight_decay = 0.01;
     listing *l = argument;
@@ -59,7 +59,7 @@ static void compute_gradients(layer_training *t, int64_t step)
     peft_tensor *y = layer_forward(g, l);
     peft_tensor *target = peft_constant(g, PEFT_F32, peft_shape_2(s->tokens, s->out_features), l->target, "target");
     peft_tensor *loss = peft_graph_total_loss(g, peft_mse(g, y, target, 0), 1);
-    peft_adapters_zero_gradients(l->all);
+    peft_value_set_zero_gradients(&l->all->set);
     ck_assert_msg(!peft_graph_status(g, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_differentiate(g, loss, &error) && !peft_graph_run(g, ctx, &error), "%s", error.message);
     peft_graph_free(g);
@@ -87,7 +87,7 @@ void training_resume(layer_training *t, const layer_training *other)
 {
     peft_optimizer_parameter list[2 * PEFT_MAX_VALUES];
     listing l = list_values(t, list);
-    memcpy(t->layer.all->memory, other->layer.all->memory, bytes_of_values(t));
+    memcpy(t->layer.all->set.memory, other->layer.all->set.memory, bytes_of_values(t));
     for (size_t p = 0; p < l.count; p++)
         for (int which = 0; which < 2; which++)
             memcpy(peft_optimizer_state(t->optimizer, p, which), peft_optimizer_state(other->optimizer, p, which),
@@ -97,5 +97,5 @@ void training_resume(layer_training *t, const layer_training *other)
 
 bool training_same(const layer_training *a, const layer_training *b)
 {
-    return memcmp(a->layer.all->memory, b->layer.all->memory, bytes_of_values(a)) == 0;
+    return memcmp(a->layer.all->set.memory, b->layer.all->set.memory, bytes_of_values(a)) == 0;
 }

@@ -154,7 +154,7 @@ END_TEST
 START_TEST(sensitivity_and_uncertainty_are_averaged)
 {
     open_two("beta1=0.5;beta2=0.5;tfinal=1;tinit=3");
-    const peft_adapter_value *a = &all->layers[0].values[A];
+    const peft_value *a = &all->layers[0].values[A];
     const float *sensitivity = value_of(0, STATE + 2), *uncertainty = value_of(0, STATE + 3);
     a->data[7] = -2;
     a->gradient[7] = 3;
@@ -184,7 +184,7 @@ START_TEST(masks_are_those_of_peft)
     for (int64_t t = 1; t <= 12; t++) {
         for (int64_t l = 0; l < 2; l++)
             for (int64_t v = 0; v < 3; v++) {
-                const peft_adapter_value *value = &all->layers[l].values[order[v]];
+                const peft_value *value = &all->layers[l].values[order[v]];
                 for (int64_t k = 0; k < peft_shape_count(&value->spec.shape); k++) {
                     value->data[k] = number(t, l * 6 + v * 2, k);
                     value->gradient[k] = number(t, l * 6 + v * 2 + 1, k);
@@ -253,8 +253,8 @@ START_TEST(the_penalty_is_a_mean_over_matrices)
     adapted_layer with, without;
     layer_open(&with, peft_variant_find("adalora"), sizes, "orth_reg_weight=0.5");
     layer_open(&without, peft_variant_find("adalora"), sizes, "orth_reg_weight=0");
-    memset(with.all->memory, 0, (size_t)with.all->num_trained * sizeof(float));
-    memset(without.all->memory, 0, (size_t)without.all->num_trained * sizeof(float));
+    memset(with.all->set.memory, 0, (size_t)with.all->set.num_trained * sizeof(float));
+    memset(without.all->set.memory, 0, (size_t)without.all->set.num_trained * sizeof(float));
     double difference = layer_loss_at(&with, -1, 0) - layer_loss_at(&without, -1, 0);
     ck_assert_double_eq_tol(difference, 0.5 * sqrt(4), 1e-12); /* |0 - I| of both matrices */
     layer_close(&with);

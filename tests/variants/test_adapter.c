@@ -23,9 +23,11 @@ static double one(const peft_adapter *a)
 static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
 {
     peft_shape rows = peft_shape_1(a->out_features);
-    specs[SCALE] = (peft_value_spec){.name = "toy_scale", .shape = rows, .start = PEFT_START_ONE};
+    specs[SCALE] =
+        (peft_value_spec){.name = "toy_scale", .shape = rows, .start = PEFT_START_ONE, .role = PEFT_ROLE_GATE};
     specs[STEPS] = (peft_value_spec){.name = "steps", .shape = peft_shape_1(1), .kind = PEFT_VALUE_STATE};
-    specs[NORM] = (peft_value_spec){.name = "toy_norm", .shape = rows, .kind = PEFT_VALUE_FROZEN};
+    specs[NORM] =
+        (peft_value_spec){.name = "toy_norm", .shape = rows, .kind = PEFT_VALUE_FROZEN, .role = PEFT_ROLE_OTHER};
     return LAYER_VALUES;
 }
 
@@ -36,7 +38,7 @@ static int32_t model_values(const peft_adapters *all, peft_value_spec *specs)
     for (int64_t i = 0; i < all->num_layers; i++)
         if (all->layers[i].out_features > widest) widest = all->layers[i].out_features;
     specs[CENTRE] = (peft_value_spec){
-        .name = "toy_centre", .shape = peft_shape_1(widest), .scope = PEFT_SCOPE_MODEL, .start = PEFT_START_ONE};
+        .name = "toy_centre", .shape = peft_shape_1(widest), .start = PEFT_START_ONE, .role = PEFT_ROLE_OTHER};
     return 1;
 }
 
@@ -129,10 +131,10 @@ static void teardown(void)
 
 START_TEST(values_have_scope_and_kind)
 {
-    ck_assert_int_eq(all->num_trained, 2 + 3 + 3);
+    ck_assert_int_eq(all->set.num_trained, 2 + 3 + 3);
     ck_assert_int_eq(all->num_values, 1);
     ck_assert_int_eq(all->values[CENTRE].spec.shape.size[0], 3);
-    ck_assert_ptr_eq(all->values[CENTRE].data, all->memory + 5);
+    ck_assert_ptr_eq(all->values[CENTRE].data, all->set.memory + 5);
     ck_assert_ptr_null(longer->values[STEPS].gradient);
     ck_assert_ptr_null(longer->values[NORM].gradient);
     ck_assert_int_eq(longer->rank, 8);
@@ -183,7 +185,7 @@ START_TEST(losses_and_observations_reach_the_caller)
     ck_assert_ptr_null(peft_graph_observation_at(g, 1));
     /* d/d centre of 0.25 (scale - centre)^2; only the second row differs */
     ck_assert(all->values[CENTRE].gradient[1] == -0.5F && all->values[CENTRE].gradient[0] == 0);
-    peft_adapters_zero_gradients(all);
+    peft_value_set_zero_gradients(&all->set);
     ck_assert(all->values[CENTRE].gradient[1] == 0);
 
     peft_graph_reset(g);
@@ -212,7 +214,7 @@ START_TEST(bound_tensors_stand_in_until_reset)
 {
     peft_graph *g;
     static const float other[] = {3, 3, 3};
-    const peft_adapter_value *value = &longer->values[SCALE];
+    const peft_value *value = &longer->values[SCALE];
     ck_assert(!peft_graph_create(&g, &error));
     peft_tensor *bound = peft_constant(g, PEFT_F32, peft_shape_1(3), other, "other");
     ck_assert_ptr_eq(peft_value_leaf(g, value, &batch)->data, value->data);

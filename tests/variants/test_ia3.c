@@ -123,7 +123,7 @@ START_TEST(a_list_is_kept_as_an_expression)
     const char *expression = json_string_value(json_object_get(fields, "feedforward_modules"));
     ck_assert_str_eq(expression, ".*(ate\\.dense|self\\.key)");
     ck_assert(!create(expression, &again, NULL));
-    for (int k = 0; k < NUM_LAYERS; k++) ck_assert_int_eq(all->layers[k].form, again->layers[k].form);
+    for (int k = 0; k < NUM_LAYERS; k++) ck_assert_int_eq(all->layers[k].scales_input, again->layers[k].scales_input);
     json_decref(fields);
     peft_adapters_free(all);
     peft_adapters_free(again);

@@ -78,7 +78,7 @@ static double *multiplied_out(const peft_adapter *a, const char *name, int64_t *
 {
     int32_t v = 0;
     while (strncmp(a->values[v].spec.name, name, strlen(name)) != 0) v++;
-    const peft_adapter_value *x = &a->values[v], *z = &a->values[v + 1];
+    const peft_value *x = &a->values[v], *z = &a->values[v + 1];
     bool product = strstr(x->spec.name, "_a") != NULL;
     *rows = x->spec.shape.size[0];
     *columns = (product ? z : x)->spec.shape.size[1];
@@ -142,7 +142,7 @@ START_TEST(either_matrix_may_start_at_zero)
     layer_open(&l, peft_variant_find("lokr"), sizes_of(16, 64, 3), inits[_i]);
     int zero = _i == 0 ? 0 : 3; /* lokr_w1_a or lokr_w2_b */
     for (int v = 0; v < 4; v++) {
-        const peft_adapter_value *value = &l.adapter->values[v];
+        const peft_value *value = &l.adapter->values[v];
         double largest = largest_value(value->data, peft_shape_count(&value->spec.shape));
         double bound = 1 / sqrt((double)value->spec.shape.size[1]);
         ck_assert_int_eq(largest == 0, v == zero);

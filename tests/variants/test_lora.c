@@ -52,7 +52,7 @@ START_TEST(it_has_r_times_in_plus_out_parameters)
 {
     adapted_layer l;
     open_lora(&l, wide, NULL);
-    ck_assert_int_eq(l.all->num_trained, 16 * (400 + 300));
+    ck_assert_int_eq(l.all->set.num_trained, 16 * (400 + 300));
     ck_assert_double_eq(l.adapter->scaling, 1);
     layer_close(&l);
 }

@@ -68,8 +68,8 @@ START_TEST(identical_inner_planes_are_adalora_to_the_bit)
     ck_assert_mem_eq(y, expected, OUTPUTS * sizeof(float));
     double *gradient = layer_gradient(&l), *of_ada = layer_gradient(&ada);
     for (int v = 0; v < 3; v++) {
-        const double *mine = gradient + (data_of(&l, of_adalora[v]) - l.all->memory);
-        const double *other = of_ada + (data_of(&ada, v) - ada.all->memory);
+        const double *mine = gradient + (data_of(&l, of_adalora[v]) - l.all->set.memory);
+        const double *other = of_ada + (data_of(&ada, v) - ada.all->set.memory);
         for (int64_t k = 0; k < count_of(&ada, v); k++) ck_assert(mine[k] == other[k]);
     }
     free(y);
@@ -111,7 +111,7 @@ START_TEST(only_E_has_a_gradient_in_the_first_step)
     double *gradient = layer_gradient(&l);
     for (int v = A2; v <= B2; v++)
         for (int64_t k = 0; k < count_of(&l, v); k++)
-            ck_assert_msg((gradient[data_of(&l, v) - l.all->memory + k] != 0) == (v == E), "%s",
+            ck_assert_msg((gradient[data_of(&l, v) - l.all->set.memory + k] != 0) == (v == E), "%s",
                           l.adapter->values[v].spec.name);
     free(gradient);
     layer_close(&l);
@@ -155,7 +155,7 @@ START_TEST(the_penalty_is_a_mean_of_its_terms)
 {
     adapted_layer l;
     open_lora2(&l, zero_penalties[_i].text);
-    memset(l.all->memory, 0, (size_t)l.all->num_trained * sizeof(float));
+    memset(l.all->set.memory, 0, (size_t)l.all->set.num_trained * sizeof(float));
     double with = layer_loss_at(&l, -1, 0);
     ((peft_budget_options *)l.all->options)->orth_reg_weight = 0;
     ck_assert_double_eq_tol(with - layer_loss_at(&l, -1, 0), zero_penalties[_i].penalty, 1e-12);

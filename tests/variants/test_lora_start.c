@@ -317,7 +317,7 @@ START_TEST(a_frozen_A_does_not_move)
     const peft_adapter *a = t.layer.adapter, *other = free_to_move.layer.adapter;
     const size_t A_bytes = 8 * 40 * sizeof(float), B_bytes = 8 * 30 * sizeof(float);
     ck_assert_ptr_null(a->values[PEFT_LORA_A].gradient);
-    ck_assert_int_eq(t.layer.all->num_trained, 8 * 30);
+    ck_assert_int_eq(t.layer.all->set.num_trained, 8 * 30);
     training_run(&t, 1, 1, STEPS);
     training_run(&free_to_move, 1, 1, STEPS); /* with B = 0, A has no gradient yet */
     ck_assert_mem_eq(a->values[PEFT_LORA_B].gradient, other->values[PEFT_LORA_B].gradient, B_bytes);

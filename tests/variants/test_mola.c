@@ -10,7 +10,7 @@ enum { MAX_LAYERS = 16 };
 
 static const layer_case sizes = {.in_features = 7, .out_features = 5, .rank = 2, .tokens = 11, .alpha = 3};
 
-static int64_t bytes_of(const peft_adapter_value *value)
+static int64_t bytes_of(const peft_value *value)
 {
     return peft_shape_count(&value->spec.shape) * (int64_t)sizeof(float);
 }
@@ -114,7 +114,7 @@ START_TEST(experts_are_spread_over_the_layers)
     peft_error error = {0};
     ck_assert_msg(!create(rules[_i].allocation, rules[_i].depths, &all, &error), "%s", error.message);
     for (int64_t k = 0; k < all->num_layers; k++) {
-        ck_assert_int_eq(all->layers[k].form, rules[_i].experts[k]);
+        ck_assert_int_eq(all->layers[k].num_experts, rules[_i].experts[k]);
         ck_assert_int_eq(all->layers[k].values[A].spec.shape.size[0], rules[_i].experts[k]);
         ck_assert_int_eq(all->layers[k].values[ROUTER].spec.shape.size[0], rules[_i].experts[k]);
     }

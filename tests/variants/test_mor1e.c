@@ -318,10 +318,10 @@ START_TEST(scalars_learn_at_their_own_rate)
     ck_assert_double_eq(l.adapter->values[OMEGA].spec.learning_rate_factor, 0.25);
     ck_assert_double_eq(l.adapter->values[MAIN].spec.learning_rate_factor, 0.25);
     ck_assert(l.adapter->values[MAIN].spec.no_decay);
-    ck_assert_int_eq(l.all->num_trained, EXPERTS * (IN + OUT) + EXPERTS * IN + 2 + EXPERTS * IN);
+    ck_assert_int_eq(l.all->set.num_trained, EXPERTS * (IN + OUT) + EXPERTS * IN + 2 + EXPERTS * IN);
     layer_close(&l);
     open_mor1e(&l, by_sequence);
-    ck_assert_int_eq(l.all->num_trained,
+    ck_assert_int_eq(l.all->set.num_trained,
                      EXPERTS * (IN + OUT) + UNITS * (IN + 1) + UNITS * (UNITS + 1) + 2 * UNITS + EXPERTS * (UNITS + 1));
     layer_close(&l);
 }

@@ -48,7 +48,7 @@ static void check_is_ia3(const char *options)
     adapted_layer l, ia3;
     open_mov(&l, options);
     layer_open(&ia3, peft_variant_find("ia3"), sizes, "feedforward_modules=[]");
-    int64_t experts = l.adapter->form;
+    int64_t experts = l.adapter->num_experts;
     for (int64_t e = 1; e < experts; e++)
         memcpy(l.adapter->values[L].data + e * OUT, l.adapter->values[L].data, OUT * sizeof(float));
     memcpy(ia3.adapter->values[0].data, l.adapter->values[L].data, OUT * sizeof(float));

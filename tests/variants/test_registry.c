@@ -186,197 +186,7 @@ START_TEST(twice_the_alpha_is_twice_the_update)
 }
 END_TEST
 
-/* ---- an adapter for each sequence ---- */
-
-static bool may_differ(const peft_adapter_value *value)
-{
-    return value->gradient && !value->spec.shared;
-}
-
-static bool some_may_differ(const peft_adapter *a)
-{
-    bool found = false;
-    for (int32_t v = 0; v < a->num_values; v++) found |= may_differ(&a->values[v]);
-    return found;
-}
-
-static peft_shape shape_of_both(const peft_adapter_value *value)
-{
-    peft_shape shape = value->spec.shape;
-    for (int32_t d = shape.ndim++; d > 0; d--) shape.size[d] = shape.size[d - 1];
-    shape.size[0] = LAYER_SEQUENCES;
-    return shape;
-}
-
-/* Binds each of the layer's values that may differ to those of two snapshots, one for each sequence. What they are
- * bound to is in `data` and its gradient in `gradients`, both [2 num_trained], a value's at twice its place in the
- * memory of the adapters. */
-static void bind_both(peft_graph *g, const adapted_layer *l, float *const snapshots[LAYER_SEQUENCES], float *data,
-                      float *gradients)
-{
-    for (int32_t v = 0; v < l->adapter->num_values; v++) {
-        const peft_adapter_value *value = &l->adapter->values[v];
-        if (!may_differ(value)) continue;
-        int64_t count = peft_shape_count(&value->spec.shape), at = value->data - l->all->memory;
-        for (int s = 0; s < LAYER_SEQUENCES; s++)
-            memcpy(data + 2 * at + s * count, snapshots[s] + at, (size_t)count * sizeof *data);
-        peft_graph_bind(g, value,
-                        peft_parameter(g, PEFT_F32, shape_of_both(value), data + 2 * at, gradients + 2 * at, "both"));
-    }
-}
-
-static peft_status share_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
-{
-    const float *const *memories = argument; /* to take from, and that of the adapters */
-    (void)module;
-    (void)error;
-    bool shared = value->gradient && (value->spec.shared || value->spec.scope == PEFT_SCOPE_MODEL);
-    if (shared)
-        memcpy(value->data, memories[0] + (value->data - memories[1]),
-               (size_t)peft_shape_count(&value->spec.shape) * sizeof(float));
-    return PEFT_OK;
-}
-
-typedef struct two_adapters {
-    adapted_layer layer;
-    float *snapshots[LAYER_SEQUENCES], *data, *gradients;
-    peft_graph *g;
-    peft_context *ctx;
-} two_adapters;
-
-/* Two sets of values that agree in what is shared. False: the case has one sequence, or all is shared. */
-static bool open_two(two_adapters *t, int i)
-{
-    adapted_layer *l = &t->layer;
-    *t = (two_adapters){0};
-    layer_open(l, variant_of(i), *case_of(i), NULL);
-    if (l->batch.num_sequences < LAYER_SEQUENCES || !some_may_differ(l->adapter)) {
-        layer_close(l);
-        return false;
-    }
-    size_t bytes = (size_t)l->all->num_trained * sizeof(float);
-    for (int s = 0; s < LAYER_SEQUENCES; s++) {
-        layer_shake(l);
-        if (s > 0)
-            peft_adapters_each_value(l->all, share_value, (const float *[]){t->snapshots[0], l->all->memory}, NULL);
-        t->snapshots[s] = memcpy(malloc(bytes), l->all->memory, bytes);
-    }
-    t->data = calloc(LAYER_SEQUENCES, bytes);
-    t->gradients = calloc(LAYER_SEQUENCES, bytes);
-    ck_assert(t->data && t->gradients);
-    ck_assert(!peft_graph_create(&t->g, NULL) && !peft_context_open(&t->ctx, NULL, NULL));
-    return true;
-}
-
-static void close_two(two_adapters *t)
-{
-    peft_graph_free(t->g);
-    peft_context_close(t->ctx);
-    for (int s = 0; s < LAYER_SEQUENCES; s++) free(t->snapshots[s]);
-    free(t->data);
-    free(t->gradients);
-    layer_close(&t->layer);
-}
-
-static float *output_with(const adapted_layer *l, const float *snapshot)
-{
-    memcpy(l->all->memory, snapshot, (size_t)l->all->num_trained * sizeof(float));
-    return layer_output(l, 1);
-}
-
-START_TEST(each_sequence_may_have_its_own_adapter)
-{
-    two_adapters t;
-    peft_error error = {0};
-    if (!open_two(&t, _i)) return;
-    adapted_layer *l = &t.layer;
-    float *first = output_with(l, t.snapshots[0]), *second = output_with(l, t.snapshots[1]);
-    bind_both(t.g, l, t.snapshots, t.data, t.gradients);
-    ck_assert_ptr_null(peft_adapter_weight(t.g, l->adapter, &l->base, &l->batch));
-    peft_tensor *y = peft_graph_keep(t.g, layer_forward(t.g, l));
-    ck_assert_msg(!peft_graph_run(t.g, t.ctx, &error), "%s: %s", variant_of(_i)->name, error.message);
-    int64_t split = l->starts[1] * l->sizes.out_features;
-    check_close(variant_of(_i)->name, "the first sequence", y->data, first, split);
-    check_close(variant_of(_i)->name, "the second sequence", (float *)y->data + split, second + split,
-                outputs_of(l) - split);
-    free(first);
-    free(second);
-    close_two(&t);
-}
-END_TEST
-
-static void run_backward(two_adapters *t)
-{
-    peft_error error = {0};
-    peft_shape outputs = peft_shape_2(t->layer.sizes.tokens, t->layer.sizes.out_features);
-    peft_tensor *y = layer_forward(t->g, &t->layer);
-    peft_tensor *loss = peft_mse(t->g, y, peft_constant(t->g, PEFT_F32, outputs, t->layer.target, "target"), 0);
-    ck_assert_msg(!peft_graph_status(t->g, &error) && !peft_graph_differentiate(t->g, loss, &error) &&
-                      !peft_graph_run(t->g, t->ctx, &error),
-                  "%s: %s", t->layer.all->variant->name, error.message);
-    peft_graph_reset(t->g);
-}
-
-/* Where all sequences have the same values, the sum of their gradients is that of one adapter for all. */
-START_TEST(gradients_reach_the_adapter_of_each_sequence)
-{
-    two_adapters t;
-    if (!open_two(&t, _i)) return;
-    const peft_adapters *all = t.layer.all;
-    float *const alike[] = {t.snapshots[1], t.snapshots[1]};
-    memcpy(all->memory, t.snapshots[1], (size_t)all->num_trained * sizeof(float));
-    peft_adapters_zero_gradients(t.layer.all);
-    run_backward(&t);
-    bind_both(t.g, &t.layer, alike, t.data, t.gradients);
-    run_backward(&t);
-    for (int32_t v = 0; v < t.layer.adapter->num_values; v++) {
-        const peft_adapter_value *value = &t.layer.adapter->values[v];
-        if (!may_differ(value)) continue;
-        int64_t count = peft_shape_count(&value->spec.shape);
-        float *both = t.gradients + 2 * (value->data - all->memory);
-        ck_assert_double_gt(largest_value(both, count), 0);
-        for (int64_t i = 0; i < count; i++) both[i] += both[count + i];
-        check_close(all->variant->name, value->spec.name, both, value->gradient, count);
-    }
-    close_two(&t);
-}
-END_TEST
-
-/* Fails with the name of what does not fit: one entry too many, and one for each sequence where it is shared. */
-static void check_refused(const adapted_layer *l, const peft_adapter_value *value, peft_shape shape, peft_status wanted)
-{
-    peft_graph *g;
-    peft_error error = {0};
-    float *data = calloc((size_t)peft_shape_count(&shape) + 1, sizeof *data);
-    ck_assert(data && !peft_graph_create(&g, NULL));
-    peft_graph_bind(g, value, peft_constant(g, PEFT_F32, shape, data, "bound"));
-    layer_forward(g, l);
-    ck_assert_msg(peft_graph_status(g, &error) == wanted, "%s: %s: %s", l->all->variant->name, value->spec.name,
-                  error.message);
-    ck_assert_msg(strstr(error.message, value->spec.name) != NULL, "%s", error.message);
-    peft_graph_free(g);
-    free(data);
-}
-
-static void check_value_refusals(const adapted_layer *l, const peft_adapter_value *value, bool model)
-{
-    bool shared = value->spec.shared || model;
-    peft_shape longer = shape_of_both(value);
-    longer.size[0]++;
-    check_refused(l, value, longer, shared ? PEFT_ERR_UNSUPPORTED : PEFT_ERR_SHAPE);
-    if (shared) check_refused(l, value, shape_of_both(value), PEFT_ERR_UNSUPPORTED);
-}
-
-START_TEST(what_does_not_fit_cannot_be_bound)
-{
-    adapted_layer l;
-    layer_open(&l, variant_of(_i), *case_of(_i), NULL);
-    for (int32_t v = 0; v < l.adapter->num_values && l.batch.num_sequences == LAYER_SEQUENCES; v++)
-        check_value_refusals(&l, &l.adapter->values[v], false);
-    for (int32_t v = 0; v < l.all->num_values; v++) check_value_refusals(&l, &l.all->values[v], true);
-    layer_close(&l);
-}
-END_TEST
+/* ---- batches and threads ---- */
 
 /* Of first tokens, computed with all tokens and alone; and the losses that the adapter adds. */
 static double first_outputs(const adapted_layer *l, bool alone, float *y)
@@ -475,7 +285,7 @@ typedef struct tally {
     int64_t trained;
 } tally;
 
-static peft_status count_value(void *argument, const char *module, peft_adapter_value *value, peft_error *error)
+static peft_status count_value(void *argument, const char *module, peft_value *value, peft_error *error)
 {
     tally *t = argument;
     (void)module;
@@ -494,9 +304,9 @@ START_TEST(trained_values_lie_in_one_row)
 {
     adapted_layer l;
     layer_open(&l, variant_of(_i), *case_of(_i), NULL);
-    tally t = {.next = l.all->memory};
+    tally t = {.next = l.all->set.memory};
     ck_assert(!peft_adapters_each_value(l.all, count_value, &t, NULL));
-    ck_assert_int_eq(t.trained, l.all->num_trained);
+    ck_assert_int_eq(t.trained, l.all->set.num_trained);
     ck_assert_int_gt(t.trained, 0);
     layer_close(&l);
 }
@@ -608,9 +418,6 @@ TEST_MAIN("registry", int n = num_variants(); int pairs = n * NUM_CASES;
           tcase_add_loop_test(tc, the_weight_gives_the_adapted_output, 0, pairs);
           tcase_add_loop_test(tc, the_exported_lora_gives_the_same_output, 0, pairs);
           tcase_add_loop_test(tc, twice_the_alpha_is_twice_the_update, 0, pairs);
-          tcase_add_loop_test(tc, each_sequence_may_have_its_own_adapter, 0, pairs);
-          tcase_add_loop_test(tc, gradients_reach_the_adapter_of_each_sequence, 0, pairs);
-          tcase_add_loop_test(tc, what_does_not_fit_cannot_be_bound, 0, pairs);
           tcase_add_loop_test(tc, tokens_that_nobody_reads_can_be_left_out, 0, pairs);
           tcase_add_loop_test(tc, the_number_of_threads_changes_no_bit, 0, pairs);
           tcase_add_loop_test(tc, a_resumed_training_ends_in_the_same_bits, 0, pairs);

@@ -161,7 +161,7 @@ START_TEST(the_mean_size_of_the_gates_may_be_a_loss)
     memcpy(with.adapter->values[GATE].data, gates, sizeof gates);
     ck_assert_double_eq_tol(layer_loss_at(&with, -1, 0) - layer_loss_at(&l, -1, 0), 0.5 * 3.5 / 4, 1e-12);
     double *gradient = layer_gradient(&with), *without = layer_gradient(&l);
-    const int64_t first = l.all->num_trained - 4;
+    const int64_t first = l.all->set.num_trained - 4;
     static const double signs[] = {1, -1, 0, 1};
     for (int j = 0; j < 4; j++)
         ck_assert_double_eq_tol(gradient[first + j] - without[first + j], 0.5 / 4 * signs[j], 1e-12);

@@ -14,15 +14,15 @@ enum { MAX_TENSORS = 2 * PEFT_MAX_VALUES };
 static const layer_case sizes = {.in_features = 7, .out_features = 5, .rank = 3, .tokens = 11, .alpha = 2.5};
 
 static peft_error error;
-static adapted_layer source, target; /* of one variant; the source's values were moved */
-static peft_adapter_list list;       /* of the source */
-static peft_named_tensor tensors[MAX_TENSORS];
+static adapted_layer source, target;           /* of one variant; the source's values were moved */
+static peft_named_tensor tensors[MAX_TENSORS]; /* of the source, last one first */
+static size_t count;
 
 static int num_variants(void)
 {
-    int count = 0;
-    while (peft_variant_at((size_t)count)) count++;
-    return count;
+    int variants = 0;
+    while (peft_variant_at((size_t)variants)) variants++;
+    return variants;
 }
 
 static void open_both(const peft_variant *variant)
@@ -30,33 +30,35 @@ static void open_both(const peft_variant *variant)
     layer_open(&source, variant, sizes, NULL);
     layer_open(&target, variant, sizes, NULL);
     layer_shake(&source);
-    ck_assert_msg(!peft_adapters_list(source.all, &list, &error), "%s", error.message);
-    ck_assert_int_le(list.count, MAX_TENSORS);
-    for (int64_t i = 0; i < list.count; i++) /* in another order */
-        tensors[list.count - 1 - i] =
-            (peft_named_tensor){list.items[i].name, list.items[i].value->spec.shape, list.items[i].value->data};
+    const peft_value_set *set = &source.all->set;
+    count = 0;
+    for (int64_t i = set->count; i-- > 0;) {
+        const peft_value *value = set->items[i].value;
+        if (value->spec.kind == PEFT_VALUE_STATE) continue;
+        ck_assert_uint_lt(count, MAX_TENSORS);
+        tensors[count++] = (peft_named_tensor){set->items[i].name, value->spec.shape, value->data};
+    }
 }
 
 static void close_both(void)
 {
-    peft_adapter_list_free(&list);
     layer_close(&source);
     layer_close(&target);
 }
 
 static size_t memory_bytes(const peft_adapters *all)
 {
-    return (size_t)all->num_trained * sizeof(float);
+    return (size_t)all->set.num_trained * sizeof(float);
 }
 
 START_TEST(set_tensors_make_the_same_adapter_in_place)
 {
     open_both(peft_variant_at((size_t)_i));
-    const float *memory = target.all->memory, *first = target.adapter->values[0].data;
-    ck_assert_msg(!peft_adapters_set(target.all, tensors, (size_t)list.count, &error), "%s", error.message);
+    const float *memory = target.all->set.memory, *first = target.adapter->values[0].data;
+    ck_assert_msg(!peft_adapters_set(target.all, tensors, count, &error), "%s", error.message);
     float *expected = layer_output(&source, 1), *found = layer_output(&target, 1);
     ck_assert_mem_eq(found, expected, (size_t)(sizes.tokens * sizes.out_features) * sizeof(float));
-    ck_assert_ptr_eq(target.all->memory, memory);
+    ck_assert_ptr_eq(target.all->set.memory, memory);
     ck_assert_ptr_eq(target.adapter->values[0].data, first);
     free(expected);
     free(found);
@@ -64,34 +66,33 @@ START_TEST(set_tensors_make_the_same_adapter_in_place)
 }
 END_TEST
 
-START_TEST(the_list_has_what_is_trained_and_names_it)
+START_TEST(the_set_names_each_value_by_its_module)
 {
     open_both(peft_variant_at((size_t)_i));
-    int64_t trained = 0;
-    for (int64_t i = 0; i < list.count; i++) {
-        const peft_adapter_item *item = &list.items[i];
-        const char *value = item->value->spec.name;
+    const peft_value_set *set = &source.all->set;
+    for (int64_t i = 0; i < set->count; i++) {
+        const peft_value_item *item = &set->items[i];
+        bool of_layer = i < source.adapter->num_values;
         size_t length = strlen(item->module);
-        ck_assert_str_eq(item->module, item->value->spec.scope == PEFT_SCOPE_MODEL ? "" : source.adapter->module);
+        ck_assert_str_eq(item->module, of_layer ? source.adapter->module : "");
         ck_assert(strncmp(item->name, item->module, length) == 0);
-        ck_assert_str_eq(item->name + length + (length > 0), value);
-        ck_assert_int_ne(item->value->spec.kind, PEFT_VALUE_STATE);
-        if (item->value->gradient) trained += peft_shape_count(&item->value->spec.shape);
+        ck_assert_str_eq(item->name + length + (length > 0), item->value->spec.name);
+        ck_assert_ptr_eq(peft_value_set_find(set, item->name), item->value);
     }
-    ck_assert_int_eq(trained, source.all->num_trained);
+    ck_assert_ptr_null(peft_value_set_find(set, "another"));
     close_both();
 }
 END_TEST
 
 /* ---- refusals ---- */
 
-static void refuses(size_t count, peft_status status, const char *message, const char *name)
+static void refuses(size_t given, peft_status status, const char *message, const char *name)
 {
     size_t bytes = memory_bytes(target.all);
-    float *before = memcpy(malloc(bytes), target.all->memory, bytes);
-    ck_assert_int_eq(peft_adapters_set(target.all, tensors, count, &error), status);
+    float *before = memcpy(malloc(bytes), target.all->set.memory, bytes);
+    ck_assert_int_eq(peft_adapters_set(target.all, tensors, given, &error), status);
     ck_assert_msg(strstr(error.message, message) && strstr(error.message, name), "%s", error.message);
-    ck_assert_mem_eq(target.all->memory, before, bytes);
+    ck_assert_mem_eq(target.all->set.memory, before, bytes);
     free(before);
 }
 
@@ -99,7 +100,7 @@ START_TEST(what_does_not_fit_is_refused_by_name_and_changes_nothing)
 {
     char other[128];
     open_both(peft_variant_at((size_t)_i));
-    size_t count = (size_t)list.count, last = count - 1;
+    size_t last = count - 1;
     const peft_named_tensor right = tensors[last];
     int64_t elements = peft_shape_count(&right.shape);
     float *broken = memcpy(malloc((size_t)elements * sizeof *broken), right.data, (size_t)elements * sizeof *broken);
@@ -128,16 +129,17 @@ START_TEST(every_failing_allocation_is_reported)
     bool failed = true;
     for (int64_t call = 0; failed; call++) {
         fail_allocation(call);
-        peft_status status = peft_adapters_set(target.all, tensors, (size_t)list.count, NULL);
+        peft_status status = peft_adapters_set(target.all, tensors, count, NULL);
         failed = allocation_failed();
         ck_assert_int_eq(status, failed ? PEFT_ERR_MEMORY : PEFT_OK);
-        ck_assert_int_eq(memcmp(source.all->memory, target.all->memory, memory_bytes(source.all)) == 0, !failed);
+        ck_assert_int_eq(memcmp(source.all->set.memory, target.all->set.memory, memory_bytes(source.all)) == 0,
+                         !failed);
     }
     close_both();
 }
 END_TEST
 
 TEST_MAIN("tensors", int n = num_variants(); tcase_add_loop_test(tc, set_tensors_make_the_same_adapter_in_place, 0, n);
-          tcase_add_loop_test(tc, the_list_has_what_is_trained_and_names_it, 0, n);
+          tcase_add_loop_test(tc, the_set_names_each_value_by_its_module, 0, n);
           tcase_add_loop_test(tc, what_does_not_fit_is_refused_by_name_and_changes_nothing, 0, n);
           tcase_add_test(tc, every_failing_allocation_is_reported))

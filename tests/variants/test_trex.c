@@ -92,7 +92,7 @@ START_TEST(r1_plus_r2_vectors_make_their_product_of_experts)
 {
     adapted_layer l;
     layer_open(&l, peft_variant_find("trex"), sizes, NULL);
-    ck_assert_int_eq(l.all->num_trained, 4 * IN + 8 * OUT + 32 * IN + 2 + 32 * IN);
+    ck_assert_int_eq(l.all->set.num_trained, 4 * IN + 8 * OUT + 32 * IN + 2 + 32 * IN);
     layer_close(&l);
 }
 END_TEST

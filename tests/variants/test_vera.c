@@ -49,7 +49,7 @@ START_TEST(projections_are_saved_or_kept_to_oneself)
         size_t bytes = (size_t)peft_shape_count(&saved->values[v].spec.shape) * sizeof(float);
         ck_assert_mem_eq(saved->values[v].data, own->values[v].data, bytes);
     }
-    ck_assert_int_eq(saved->num_trained, 5 + 3 + 8 + 3);
+    ck_assert_int_eq(saved->set.num_trained, 5 + 3 + 8 + 3);
     peft_adapters_free(saved);
     peft_adapters_free(own);
 }
