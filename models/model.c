@@ -215,9 +215,14 @@ peft_status peft_model_pack(peft_model *model, peft_context *ctx, peft_packing p
     for (int64_t k = 0; k < model->num_linears && status == PEFT_OK; k++) {
         peft_weight *weight = weight_of(model, &model->linears[k]);
         status = peft_weight_pack(weight, ctx, packing, error);
-        if (weight->packed) peft_weights_release(model->file);
+        if (weight->packed) peft_model_release_files(model);
     }
     return status;
+}
+
+void peft_model_release_files(const peft_model *model)
+{
+    if (model->file) peft_weights_release(model->file);
 }
 
 size_t peft_model_packed_bytes(const peft_model *model)

@@ -91,6 +91,8 @@ PEFT_API peft_status peft_model_train(peft_model *model, peft_weight *weight, pe
  * context. */
 PEFT_API peft_status peft_model_pack(peft_model *model, peft_context *ctx, peft_packing packing, peft_error *error);
 PEFT_API size_t peft_model_packed_bytes(const peft_model *model);
+/* After weights were read in passing: lets go of the memory of the mapped files, too. */
+PEFT_API void peft_model_release_files(const peft_model *model);
 
 /* The tokens of a batch. */
 typedef struct peft_model_input {

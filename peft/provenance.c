@@ -12,12 +12,18 @@
 
 /* ---- writing ---- */
 
-static json_t *describe(const peft_linear_layer *layer)
+/* A run or a merge may be at its largest: no more of the model's files is in memory than one weight. */
+static void describe_weight(const peft_model *model, const peft_weight *weight, double descriptor[PEFT_DESCRIPTOR_SIZE])
+{
+    peft_weight_describe(peft_weight_values(weight), peft_shape_count(&weight->shape), descriptor);
+    peft_model_release_files(model);
+}
+
+static json_t *describe(const peft_model *model, const peft_linear_layer *layer)
 {
     double descriptor[PEFT_DESCRIPTOR_SIZE];
-    const peft_weight *weight = layer->base.weight;
     json_t *list = json_array();
-    peft_weight_describe(peft_weight_values(weight), peft_shape_count(&weight->shape), descriptor);
+    describe_weight(model, layer->base.weight, descriptor);
     for (int k = 0; k < PEFT_DESCRIPTOR_SIZE; k++) json_array_append_new(list, json_real(descriptor[k]));
     return list;
 }
@@ -35,7 +41,7 @@ char *peft_base_describe(peft_model *model, const peft_adapters *adapters)
     json_t *root = json_object();
     for (int64_t i = 0; root && i < adapters->num_layers; i++) {
         const peft_linear_layer *layer = described_layer(model, adapters->layers[i].module);
-        if (layer && json_object_set_new(root, layer->module, describe(layer)) != 0) {
+        if (layer && json_object_set_new(root, layer->module, describe(model, layer)) != 0) {
             json_decref(root);
             return NULL;
         }
@@ -66,12 +72,11 @@ typedef struct difference {
 
 static const double MOST = 0.005;
 
-static void compare(const peft_linear_layer *layer, const json_t *expected, difference *d)
+static void compare(const peft_model *model, const peft_linear_layer *layer, const json_t *expected, difference *d)
 {
     double known[PEFT_DESCRIPTOR_SIZE], found[PEFT_DESCRIPTOR_SIZE];
-    const peft_weight *weight = layer->base.weight;
     if (!read_descriptor(expected, known)) return;
-    peft_weight_describe(peft_weight_values(weight), peft_shape_count(&weight->shape), found);
+    describe_weight(model, layer->base.weight, found);
     double share = peft_descriptors_differ(known, found);
     if (share <= MOST) return;
     d->modules++;
@@ -87,7 +92,7 @@ static peft_status compare_weights(peft_model *model, const peft_adapters *adapt
     for (int64_t i = 0; i < adapters->num_layers; i++) {
         const peft_linear_layer *layer = described_layer(model, adapters->layers[i].module);
         const json_t *expected = layer ? json_object_get(described, layer->module) : NULL;
-        if (expected) compare(layer, expected, &d);
+        if (expected) compare(model, layer, expected, &d);
     }
     if (!d.module) return PEFT_OK;
     char text[PEFT_MESSAGE_BYTES];
