@@ -71,8 +71,9 @@ static bool judge(const char *word, mend *m)
     size_t whole_end;
     bool number = is_number(word, &whole_end);
     bool integer = number && word[whole_end] == '\0';
+    if (integer && fits_int64(word)) return false;
     bool beyond = number ? !fits_double(word) : is_named_number(word);
-    if (!beyond && (!integer || fits_int64(word))) return false;
+    if (!beyond && !integer) return false;
     m->before = beyond ? quote_before : "";
     m->after = beyond ? quote_after : as_real;
     return true;
