@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/name_list.h"
 #include "models/model_internal.h"
 #include "ops/rng.h"
 #include "variants/module_name.h"
@@ -174,22 +175,7 @@ bool peft_model_is_of_head(const peft_model *model, const char *name)
 
 /* ---- notes ---- */
 
-typedef struct name_list {
-    char text[PEFT_MESSAGE_BYTES / 2];
-    size_t used, count;
-} name_list;
-
-static void add_name(name_list *list, const char *name)
-{
-    size_t room = sizeof list->text - list->used;
-    int length = snprintf(list->text + list->used, room, "%s%s", list->count++ ? ", " : "", name);
-    if ((size_t)length < room)
-        list->used += (size_t)length;
-    else
-        list->text[list->used] = '\0'; /* whole names only; the number of all is said, too */
-}
-
-static void note_list(const name_list *list, const peft_model *model, const char *what, peft_note_function *note,
+static void note_list(const peft_name_list *list, const peft_model *model, const char *what, peft_note_function *note,
                       void *argument)
 {
     char text[PEFT_MESSAGE_BYTES];
@@ -201,15 +187,15 @@ static void note_list(const name_list *list, const peft_model *model, const char
 
 void peft_model_notes(const peft_model *model, bool head, peft_note_function *note, void *argument)
 {
-    name_list others = {.count = 0}, drawn = {.count = 0};
+    peft_name_list others = {.room = sizeof others.text}, drawn = {.room = sizeof drawn.text};
     if (!note) return;
     for (size_t k = 0; k < peft_weights_count(model->file); k++)
         if (is_left_over(model, peft_weights_at(model->file, k)))
-            add_name(&others, peft_weights_at(model->file, k)->name);
+            peft_name_list_add(&others, peft_weights_at(model->file, k)->name);
     for (int64_t k = 0; k < model->num_weights && head; k++)
         if (peft_model_is_drawn(model, &model->weights[k]) &&
             !peft_module_lies_in(model->weights[k].name, model->kind->head))
-            add_name(&drawn, model->weights[k].name);
+            peft_name_list_add(&drawn, model->weights[k].name);
     note_list(&others, model, "of the file not used by this model", note, argument);
     note_list(&drawn, model, "in no file, drawn at random: results are arbitrary until trained", note, argument);
 }

@@ -1,11 +1,11 @@
 #include "peft/adapter_file.h"
 
 #include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/file.h"
+#include "io/name_list.h"
 
 /* ---- sub-folders ---- */
 
@@ -19,31 +19,29 @@ static bool holds_adapter(const char *folder, const char *name)
     return holds;
 }
 
-/* The names of those that are adapters, sorted, as far as they go into `text`; returns their number. */
-static int list_adapters(const char *folder, char *text, size_t bytes)
+/* Those that are adapters, sorted. */
+static void list_adapters(const char *folder, peft_name_list *names)
 {
     struct dirent **entries;
-    int total = scandir(folder, &entries, NULL, alphasort), count = 0;
-    size_t used = 0;
+    int total = scandir(folder, &entries, NULL, alphasort);
     for (int k = 0; k < total; k++) {
-        if (used < bytes && holds_adapter(folder, entries[k]->d_name))
-            used += (size_t)snprintf(text + used, bytes - used, "%s%s", count++ ? ", " : "", entries[k]->d_name);
+        if (holds_adapter(folder, entries[k]->d_name)) peft_name_list_add(names, entries[k]->d_name);
         free(entries[k]);
     }
     if (total >= 0) free(entries);
-    return count;
 }
 
 /* ---- the files ---- */
 
 peft_status peft_fail_parent(const char *folder, peft_error *error)
 {
-    char names[PEFT_MESSAGE_BYTES / 4];
-    if (!list_adapters(folder, names, sizeof names)) return PEFT_OK;
+    peft_name_list names = {.room = PEFT_MESSAGE_BYTES / 4};
+    list_adapters(folder, &names);
+    if (!names.count) return PEFT_OK;
     return peft_fail(error, PEFT_ERR_FILE,
                      "%s: holds no adapter itself, but sub-folders that are adapters: %s; give one "
                      "of them",
-                     folder, names);
+                     folder, names.text);
 }
 
 peft_status peft_adapter_config_open(peft_adapter_config *config, const char *folder, const peft_load_options *options,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/name_list.h"
 #include "peft/adapter_file.h"
 #include "peft/adapter_folder.h"
 #include "peft/adapter_layers.h"
@@ -105,18 +106,6 @@ static peft_status match_names(loading *l, peft_error *error)
 
 /* ---- checks ---- */
 
-typedef struct name_list {
-    char text[PEFT_MESSAGE_BYTES / 3];
-    size_t used, count;
-} name_list;
-
-static void add_name(name_list *list, const char *name)
-{
-    size_t room = sizeof list->text - list->used;
-    int length = snprintf(list->text + list->used, room, "%s%s", list->count++ ? ", " : "", name);
-    list->used += (size_t)length < room ? (size_t)length : room - 1;
-}
-
 /* Biases of adapted layers that a file of PEFT 0.6 to 0.19 lacks altogether, which is no fault of it; nor is it where
  * the adapter's own model has no head or pooler to take biases from. */
 static bool may_lack_bias(const loading *l, const char *weight)
@@ -157,14 +146,14 @@ static peft_status look_for_biases(loading *l, peft_error *error)
 
 static peft_status check_complete(const loading *l, peft_error *error)
 {
-    name_list missing = {.count = 0}, unexpected = {.count = 0};
+    peft_name_list missing = {.room = PEFT_MESSAGE_BYTES / 3}, unexpected = missing;
     size_t count = peft_safetensors_count(l->file);
     for (size_t i = 0; i < l->tensors.count; i++)
         if (!l->tensors.items[i].filled && is_required(l, &l->tensors.items[i]))
-            add_name(&missing, l->tensors.items[i].key);
+            peft_name_list_add(&missing, l->tensors.items[i].key);
     for (size_t i = 0; i < count; i++) {
         const char *key = peft_safetensors_at(l->file, i)->name;
-        if (!l->places[i] && !l->left_out[i]) add_name(&unexpected, key);
+        if (!l->places[i] && !l->left_out[i]) peft_name_list_add(&unexpected, key);
     }
     const char *path = peft_safetensors_path(l->file);
     if (count && unexpected.count == count)

@@ -7,6 +7,7 @@
 
 #include "io/file.h"
 #include "io/json.h"
+#include "io/name_list.h"
 #include "models/descriptor.h"
 #include "peft/inject.h"
 
@@ -154,32 +155,31 @@ peft_status peft_base_check(peft_model *model, const peft_adapters *adapters, co
 
 /* ---- the configuration ---- */
 
-static void add_changed(const json_t *from, const json_t *to, bool missing_only, char *text, size_t bytes)
+static void add_changed(const json_t *from, const json_t *to, bool missing_only, peft_name_list *changed)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)from, key, value)
     {
         const json_t *other = json_object_get(to, key);
-        size_t used = strlen(text);
-        if (missing_only ? other == NULL : !json_equal(value, other))
-            snprintf(text + used, bytes - used, "%s%s", used ? ", " : "", key);
+        if (missing_only ? other == NULL : !json_equal(value, other)) peft_name_list_add(changed, key);
     }
 }
 
 static peft_status compare_configs(const json_t *written, const char *folder, const peft_load_options *options,
                                    peft_error *error)
 {
-    char *path, changed[PEFT_MESSAGE_BYTES / 2] = "";
+    char *path;
+    peft_name_list changed = {.room = sizeof changed.text};
     json_t *now = NULL;
     peft_status status = peft_path_join(folder, "adapter_config.json", &path, error);
     if (status == PEFT_OK) status = peft_json_load(path, &now, error);
     if (status == PEFT_OK) {
-        add_changed(written, now, false, changed, sizeof changed);
-        add_changed(now, written, true, changed, sizeof changed);
+        add_changed(written, now, false, &changed);
+        add_changed(now, written, true, &changed);
     }
-    if (status == PEFT_OK && *changed)
-        status = peft_note(options, error, "%s: is not as its run wrote it: %s", path, changed);
+    if (status == PEFT_OK && changed.count)
+        status = peft_note(options, error, "%s: is not as its run wrote it: %s", path, changed.text);
     json_decref(now);
     free(path);
     return status;
