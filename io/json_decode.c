@@ -161,7 +161,12 @@ static void correct_place(const char *text, size_t bytes, json_error_t *failure)
 {
     size_t grown = 0, grown_in_line = 0, line_begin = 0, position = (size_t)failure->position;
     mend m = {0};
-    while (next_mend(text, bytes, m.end, &m) && m.end + grown + growth(&m) <= position) {
+    while (next_mend(text, bytes, m.end, &m) && m.begin + grown < position) {
+        size_t end = m.end + grown + growth(&m);
+        if (position < end) { /* inside of a word counts as its end */
+            failure->column += (int)(end - position);
+            position = end;
+        }
         if (memchr(text + line_begin, '\n', m.begin - line_begin)) grown_in_line = 0;
         line_begin = m.begin;
         grown += growth(&m);
@@ -173,9 +178,23 @@ static void correct_place(const char *text, size_t bytes, json_error_t *failure)
     failure->column -= (int)grown_in_line;
 }
 
+/* jansson passes over a NUL that stands behind a number, and miscounts from there on. */
+static bool holds_nul(const char *text, size_t bytes, json_error_t *failure)
+{
+    const char *nul = bytes ? memchr(text, '\0', bytes) : NULL;
+    if (!nul) return false;
+    const char *line = text;
+    *failure = (json_error_t){.line = 1, .text = "NUL byte", .position = (int)(nul - text + 1)};
+    for (const char *end; (end = memchr(line, '\n', (size_t)(nul - line))) != NULL; line = end + 1) failure->line++;
+    failure->column = (int)(nul - line + 1);
+    failure->text[sizeof failure->text - 1] = json_error_invalid_syntax; /* where json_error_code finds it */
+    return true;
+}
+
 json_t *peft_json_decode(const char *text, size_t bytes, json_error_t *failure)
 {
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    if (holds_nul(text, bytes, failure)) return NULL;
     size_t grown = total_growth(text, bytes);
     if (grown == 0) return json_loadb(text, bytes, flags, failure);
     char *mended = malloc(bytes + grown);

@@ -118,6 +118,26 @@ START_TEST(places_are_those_of_the_text_as_it_is)
 }
 END_TEST
 
+/* jansson itself takes the first, and gives places that lie behind the last. */
+START_TEST(a_nul_byte_is_refused_with_its_place)
+{
+    static const struct {
+        const char *text, *message;
+        size_t bytes;
+    } nul[] = {
+        {"[5911\0]", "x.json:1:6: NUL byte", 7},
+        {"{\n\n \"a\0\": 1}", "x.json:3:4: NUL byte", 11},
+        {"[1]\0", "x.json:1:4: NUL byte", 4},
+        {"[5911\0]42949672962e911\0\b1E", "x.json:1:6: NUL byte", 26},
+    };
+    for (size_t k = 0; k < sizeof nul / sizeof nul[0]; k++) {
+        json_t *root;
+        ck_assert_int_eq(peft_json_parse(nul[k].text, nul[k].bytes, "x.json", &root, &error), PEFT_ERR_FORMAT);
+        ck_assert_str_eq(error.message, nul[k].message);
+    }
+}
+END_TEST
+
 START_TEST(strings_with_a_nul_do_no_harm_where_nobody_reads_them)
 {
     json_t *object = parse("{\"a\": \"x\\u0000y\", \"b\": \"\\u0000NaN, too\"}");
@@ -406,6 +426,7 @@ int main(void)
     tcase_add_checked_fixture(tests, scratch_setup, scratch_teardown);
     tcase_add_loop_test(tests, malformed_text_is_refused_with_its_place, 0, sizeof malformed / sizeof malformed[0]);
     tcase_add_loop_test(tests, numbers_are_read_as_python_reads_them, 0, sizeof extended / sizeof extended[0]);
+    tcase_add_test(tests, a_nul_byte_is_refused_with_its_place);
     tcase_add_loop_test(tests, places_are_those_of_the_text_as_it_is, 0, sizeof behind / sizeof behind[0]);
     tcase_add_test(tests, strings_with_a_nul_do_no_harm_where_nobody_reads_them);
     tcase_add_test(tests, deep_nesting_is_refused);
