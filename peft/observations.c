@@ -1,6 +1,8 @@
 #include "peft/observations.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ops/side.h"
 
@@ -15,7 +17,6 @@ static void forget(peft_observations *o)
     free(o->items);
     o->items = NULL;
     o->num_items = 0;
-    o->weight = 0;
 }
 
 void peft_observations_close(peft_observations *o)
@@ -47,31 +48,55 @@ static const peft_side_value *side_at(const peft_graph *g, int32_t index)
     return index < observations ? peft_graph_observation_at(g, index) : peft_graph_loss_at(g, index - observations);
 }
 
-static peft_status make_items(peft_observations *o, const peft_graph *g, peft_error *error)
+/* Which item a module and a name are; num_items: there is none yet. */
+static int64_t find_item(const peft_observations *o, const peft_side_value *seen)
 {
-    int32_t count = 0;
-    while (side_at(g, count)) count++;
-    o->items = calloc((size_t)count + 1, sizeof *o->items);
-    if (!o->items) return no_memory(o, error);
-    for (; o->num_items < count; o->num_items++) {
-        const peft_side_value *seen = side_at(g, (int32_t)o->num_items);
-        int64_t values = peft_shape_count(&seen->tensor->shape);
-        peft_observed *item = &o->items[o->num_items];
-        *item = (peft_observed){seen->where, seen->name, values, calloc((size_t)values + 1, sizeof *item->sums)};
-        if (!item->sums) return no_memory(o, error);
-    }
+    int64_t k = 0;
+    while (k < o->num_items && (strcmp(o->items[k].module, seen->where) || strcmp(o->items[k].name, seen->name))) k++;
+    return k;
+}
+
+static peft_status add_item(peft_observations *o, const peft_side_value *seen, int64_t count, peft_error *error)
+{
+    peft_observed *items = realloc(o->items, (size_t)(o->num_items + 1) * sizeof *items);
+    if (!items) return no_memory(o, error);
+    o->items = items;
+    double *sums = calloc((size_t)count + 1, sizeof *sums);
+    if (!sums) return no_memory(o, error);
+    o->items[o->num_items++] = (peft_observed){.module = seen->where, .name = seen->name, .count = count, .sums = sums};
     return PEFT_OK;
+}
+
+/* Counts how often the graph saw it. */
+static peft_status expect(peft_observations *o, const peft_side_value *seen, peft_error *error)
+{
+    int64_t at = find_item(o, seen), count = peft_shape_count(&seen->tensor->shape);
+    peft_status status = at < o->num_items ? PEFT_OK : add_item(o, seen, count, error);
+    if (status != PEFT_OK) return status;
+    o->items[at].times++;
+    if (o->items[at].count == count) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_SHAPE,
+                     "%s: %s%s%s: expected %" PRId64 " numbers, as observed before in this step, found %" PRId64,
+                     o->path, seen->where, *seen->where ? ": " : "", seen->name, o->items[at].count, count);
+}
+
+static void add_values(peft_observed *item, const peft_side_value *seen, double weight)
+{
+    const float *values = seen->tensor->data;
+    const double share = weight / (double)item->times;
+    item->weight += share;
+    for (int64_t i = 0; i < item->count; i++) item->sums[i] += share * (double)values[i];
 }
 
 peft_status peft_observations_add(peft_observations *o, const peft_graph *g, double weight, peft_error *error)
 {
-    peft_status status = o->items ? PEFT_OK : make_items(o, g, error);
-    if (status != PEFT_OK) return status;
-    o->weight += weight;
-    for (int64_t k = 0; k < o->num_items; k++) {
-        const float *values = side_at(g, (int32_t)k)->tensor->data;
-        for (int64_t i = 0; i < o->items[k].count; i++) o->items[k].sums[i] += weight * (double)values[i];
+    const peft_side_value *seen;
+    for (int64_t k = 0; k < o->num_items; k++) o->items[k].times = 0;
+    for (int32_t k = 0; (seen = side_at(g, k)); k++) {
+        peft_status status = expect(o, seen, error);
+        if (status != PEFT_OK) return status;
     }
+    for (int32_t k = 0; (seen = side_at(g, k)); k++) add_values(&o->items[find_item(o, seen)], seen, weight);
     return PEFT_OK;
 }
 
@@ -100,8 +125,7 @@ static peft_status write_line(const writing *w, json_t *line, peft_error *error)
 static peft_status write_observed(const writing *w, const peft_observed *item, peft_error *error)
 {
     json_t *values = json_array();
-    for (int64_t i = 0; i < item->count; i++)
-        json_array_append_new(values, json_real(item->sums[i] / w->observations->weight));
+    for (int64_t i = 0; i < item->count; i++) json_array_append_new(values, json_real(item->sums[i] / item->weight));
     return write_line(w, line_of(w, item->module, item->name, "observation", values), error);
 }
 

@@ -17,6 +17,8 @@
 typedef struct peft_observed {
     const char *module, *name; /* as the graph has them */
     int64_t count;
+    int64_t times; /* that one graph saw it */
+    double weight;
     double *sums;
 } peft_observed;
 
@@ -25,7 +27,6 @@ typedef struct peft_observations {
     peft_log *log;        /* opened with the first line */
     peft_observed *items; /* of the step that is being computed */
     int64_t num_items;
-    double weight;
 } peft_observations;
 
 /* `path` stays the caller's. Release with peft_observations_close, which takes a zeroed one too. */
@@ -35,8 +36,9 @@ void peft_observations_close(peft_observations *observations);
 /* Is step `step` (from 1) of `num_steps` written down? Some hundred of them are, spread evenly, and the last. */
 bool peft_observations_due(int64_t step, int64_t num_steps);
 
-/* Adds what a graph that has run observed, as one batch of a step; weights are its share. All batches of a step observe
- * the same things. */
+/* Adds what a graph that has run observed, as one batch of a step that counts `weight`. What has the same module and
+ * name is one thing: an adapter for each sequence, whose formula is described once for each, gives their mean.
+ * PEFT_ERR_SHAPE: it has other numbers than before in this step. */
 peft_status peft_observations_add(peft_observations *observations, const peft_graph *g, double weight,
                                   peft_error *error);
 
