@@ -14,6 +14,10 @@ PEFT_API const peft_variant *peft_variant_find(const char *name);
 /* The same, with an error that names the nearest known one. */
 PEFT_API peft_status peft_variant_get(const char *name, const peft_variant **variant, peft_error *error);
 
+/* Is the table of a variant whole? PEFT_ERR_ARGUMENT names the variant and the entry that is missing or contradicts
+ * another. Adapters are not made of a table that is not. */
+PEFT_API peft_status peft_variant_check(const peft_variant *variant, peft_error *error);
+
 /* Defaults in `options`, of variant->options_bytes, whatever stood there: also in what the variant shares with others
  * and its table leaves out. Release with peft_options_free. */
 PEFT_API peft_status peft_variant_options_init(const peft_variant *variant, void *options, peft_error *error);

@@ -99,6 +99,16 @@ static peft_status set_alpha(creation *c, peft_adapter *a, peft_error *error)
     return status;
 }
 
+static peft_status check_names(const peft_adapter *a, const peft_value_spec *specs, peft_error *error)
+{
+    for (int32_t v = 0; v < a->num_values; v++)
+        for (int32_t w = 0; w < v; w++)
+            if (specs[v].name && specs[w].name && strcmp(specs[v].name, specs[w].name) == 0)
+                return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: %s has two values called \"%s\"", a->module,
+                                 a->all->variant->name, specs[v].name);
+    return PEFT_OK;
+}
+
 static peft_status set_values(peft_adapter *a, peft_error *error)
 {
     const peft_variant *variant = a->all->variant;
@@ -107,6 +117,8 @@ static peft_status set_values(peft_adapter *a, peft_error *error)
     a->num_values = variant->layer_values(a, specs);
     if (a->num_values < 1)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "%s: %s has no values there", a->module, variant->name);
+    peft_status status = check_names(a, specs, error);
+    if (status) return status;
     for (int32_t v = 0; v < a->num_values; v++) a->values[v].spec = specs[v];
     return PEFT_OK;
 }
@@ -202,6 +214,7 @@ static peft_status list_values(peft_adapters *all, peft_error *error)
     }
     for (int32_t v = 0; v < all->num_values && status == PEFT_OK; v++)
         status = peft_value_set_add(&all->set, "", &all->values[v], error);
+    if (status != PEFT_OK) peft_fail_in(error, status, all->variant->name);
     return status;
 }
 
@@ -210,11 +223,13 @@ peft_status peft_adapters_describe(peft_adapters **adapters, const peft_variant 
                                    peft_error *error)
 {
     *adapters = NULL;
+    peft_status status = peft_variant_check(variant, error);
+    if (status) return status;
     peft_adapters *all = calloc(1, sizeof *all);
     if (!all) return peft_fail(error, PEFT_ERR_MEMORY, "adapters: out of memory");
     all->variant = variant;
     all->from_file = shapes != NULL;
-    peft_status status = copy_options(all, options, error);
+    status = copy_options(all, options, error);
     if (status == PEFT_OK)
         status = add_layers(&(creation){.all = all, .layers = layers, .shapes = shapes}, num_layers, error);
     if (status == PEFT_OK) set_model_values(all);

@@ -88,14 +88,26 @@ void layer_open(adapted_layer *l, const peft_variant *variant, layer_case sizes,
     peft_error error = {0};
     *l = (adapted_layer){.sizes = sizes};
     open_base(l);
+    ck_assert_msg(!peft_variant_check(variant, &error), "%s", error.message);
     void *options = calloc(1, variant->options_bytes);
     set_options(variant, options, &sizes, text);
     peft_layer layer = {"model.layer.0.query", sizes.in_features, sizes.out_features};
-    ck_assert_msg(!peft_adapters_create(&l->all, variant, options, &layer, 1, SEED, &error), "%s", error.message);
+    ck_assert_msg(!peft_adapters_create(&l->all, variant, options, &layer, 1, SEED, &error), "%s: rank %lld: %s",
+                  variant->name, (long long)sizes.rank, error.message);
     l->adapter = &l->all->layers[0];
-    ck_assert_msg(!peft_adapter_init_from_base(l->adapter, &l->base, SEED, &error), "%s", error.message);
+    ck_assert_msg(!peft_adapter_init_from_base(l->adapter, &l->base, SEED, &error), "%s: %s", layer_text(l),
+                  error.message);
     peft_options_free(variant->options, options);
     free(options);
+}
+
+const char *layer_text(const adapted_layer *l)
+{
+    static char text[256];
+    const layer_case *s = &l->sizes;
+    snprintf(text, sizeof text, "%s, %lld to %lld, rank %lld, %lld tokens", l->all->variant->name,
+             (long long)s->in_features, (long long)s->out_features, (long long)s->rank, (long long)s->tokens);
+    return text;
 }
 
 void layer_close(adapted_layer *l)
@@ -143,11 +155,11 @@ static peft_graph *open_graph(void)
     return g;
 }
 
-static void run(peft_graph *g, peft_context *ctx)
+static void run(const adapted_layer *l, peft_graph *g, peft_context *ctx)
 {
     peft_error error = {0};
-    ck_assert_msg(!peft_graph_status(g, &error), "%s", error.message);
-    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
+    ck_assert_msg(!peft_graph_status(g, &error), "%s: %s", layer_text(l), error.message);
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s: %s", layer_text(l), error.message);
 }
 
 peft_tensor *layer_forward(peft_graph *g, const adapted_layer *l)
@@ -162,7 +174,8 @@ bool layer_has_weight(const adapted_layer *l)
 {
     peft_graph *g = open_graph();
     bool has = peft_adapter_weight(g, l->adapter, &l->base, &l->batch) != NULL;
-    ck_assert(!peft_graph_status(g, NULL));
+    peft_error error = {0};
+    ck_assert_msg(!peft_graph_status(g, &error), "%s: %s", layer_text(l), error.message);
     peft_graph_free(g);
     return has;
 }
@@ -180,7 +193,7 @@ static float *output_of(const adapted_layer *l, int threads,
     peft_context *ctx = open_context(threads, NULL);
     peft_graph *g = open_graph();
     peft_tensor *y = peft_graph_keep(g, describe(g, l));
-    run(g, ctx);
+    run(l, g, ctx);
     size_t bytes = (size_t)(l->sizes.tokens * l->sizes.out_features) * sizeof(float);
     float *output = malloc(bytes);
     ck_assert_ptr_nonnull(output);
@@ -290,8 +303,8 @@ static double evaluate(const adapted_layer *l, int64_t index, double step, doubl
     fill_row(&d, index, step);
     peft_tensor *loss = describe_loss(&d);
     peft_error error = {0};
-    if (gradient) ck_assert_msg(!peft_graph_differentiate(d.g, loss, &error), "%s", error.message);
-    run(d.g, ctx);
+    if (gradient) ck_assert_msg(!peft_graph_differentiate(d.g, loss, &error), "%s: %s", layer_text(l), error.message);
+    run(l, d.g, ctx);
     double value = *(double *)loss->data;
     if (gradient)
         *gradient = d.gradient;
@@ -325,8 +338,8 @@ void layer_check_gradient(const adapted_layer *l)
     for (int64_t k = 0; k < layer_num_coordinates(l); k++) {
         double numeric = (layer_loss_at(l, k, step) - layer_loss_at(l, k, -step)) / (2 * step);
         ck_assert_msg(fabs(numeric - gradient[k]) <= tolerance * (1 + fabs(gradient[k])),
-                      "%s: coordinate %lld of %lld: difference %.12g, backward %.12g", l->all->variant->name,
-                      (long long)k, (long long)layer_num_coordinates(l), numeric, gradient[k]);
+                      "%s: coordinate %lld of %lld: difference %.12g, backward %.12g", layer_text(l), (long long)k,
+                      (long long)layer_num_coordinates(l), numeric, gradient[k]);
     }
     free(gradient);
 }

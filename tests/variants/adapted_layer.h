@@ -32,6 +32,9 @@ typedef struct adapted_layer {
 void layer_open(adapted_layer *layer, const peft_variant *variant, layer_case sizes, const char *text);
 void layer_close(adapted_layer *layer);
 
+/* The variant and the sizes, for messages: "lora, 7 to 5, rank 3, 11 tokens". Of the last call. */
+const char *layer_text(const adapted_layer *layer);
+
 /* Adapters of several layers, with the settings of `text` and the defaults of the others. */
 peft_status adapters_open(peft_adapters **all, const peft_variant *variant, const peft_layer *layers, int64_t count,
                           const char *text, peft_error *error);

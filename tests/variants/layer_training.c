@@ -60,8 +60,9 @@ static void compute_gradients(layer_training *t, int64_t step)
     peft_tensor *target = peft_constant(g, PEFT_F32, peft_shape_2(s->tokens, s->out_features), l->target, "target");
     peft_tensor *loss = peft_graph_total_loss(g, peft_mse(g, y, target, 0), 1);
     peft_value_set_zero_gradients(&l->all->set);
-    ck_assert_msg(!peft_graph_status(g, &error), "%s", error.message);
-    ck_assert_msg(!peft_graph_differentiate(g, loss, &error) && !peft_graph_run(g, ctx, &error), "%s", error.message);
+    ck_assert_msg(!peft_graph_status(g, &error), "%s: %s", layer_text(l), error.message);
+    ck_assert_msg(!peft_graph_differentiate(g, loss, &error) && !peft_graph_run(g, ctx, &error), "%s: %s",
+                  layer_text(l), error.message);
     peft_graph_free(g);
     peft_context_close(ctx);
 }
@@ -74,7 +75,8 @@ void training_run(layer_training *t, int64_t first, int64_t last, int64_t num_st
         compute_gradients(t, step - 1);
         ck_assert(!peft_optimizer_step(t->optimizer, rate, &error));
         const peft_training_step done = {step, num_steps, rate};
-        ck_assert_msg(!peft_adapters_after_step(t->layer.all, &done, &error), "%s", error.message);
+        ck_assert_msg(!peft_adapters_after_step(t->layer.all, &done, &error), "%s: step %lld: %s",
+                      layer_text(&t->layer), (long long)step, error.message);
     }
 }
 

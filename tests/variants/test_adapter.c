@@ -93,6 +93,10 @@ static const peft_option no_options[] = {{0}};
 static const peft_variant toy = {
     .name = "toy",
     .equation = "y = scale (W x + b)",
+    .source = "made for this test",
+    .summary = "a factor for each output",
+    .peft_type = "TOY",
+    .own_format = "1",
     .options_bytes = sizeof(peft_common_options),
     .options = no_options,
     .layer_rank = rank_by_name,

@@ -55,7 +55,7 @@ START_TEST(a_new_adapter_changes_no_output)
     layer_open(&l, variant_of(_i), *case_of(_i), NULL);
     float *y = layer_output(&l, 1), *expected = base_output(&l);
     ck_assert_msg(largest_difference(y, expected, outputs_of(&l)) == 0, "%s: the start is not the base layer",
-                  variant_of(_i)->name);
+                  layer_text(&l));
     free(y);
     free(expected);
     layer_close(&l);
@@ -79,11 +79,12 @@ START_TEST(backward_is_the_adjoint_of_forward)
 }
 END_TEST
 
-static void check_close(const char *variant, const char *what, const float *found, const float *expected, int64_t count)
+static void check_close(const adapted_layer *l, const char *what, const float *found, const float *expected,
+                        int64_t count)
 {
     double off = largest_difference(found, expected, count);
     double limit = FLOAT_TOLERANCE * (1 + largest_value(expected, count));
-    ck_assert_msg(off <= limit, "%s: %s is off by %g, expected at most %g", variant, what, off, limit);
+    ck_assert_msg(off <= limit, "%s: %s is off by %g, expected at most %g", layer_text(l), what, off, limit);
 }
 
 START_TEST(merged_weights_give_the_adapted_output)
@@ -96,13 +97,13 @@ START_TEST(merged_weights_give_the_adapted_output)
     float *expected = layer_output(&l, 1);
     peft_status status = peft_adapter_merge(l.adapter, l.weight_data, l.bias_data, &error);
     if (variant->merge || variant->to_lora) {
-        ck_assert_msg(!status, "%s", error.message);
+        ck_assert_msg(!status, "%s: %s", layer_text(&l), error.message);
         float *y = base_output(&l);
-        check_close(variant->name, "the merged output", y, expected, outputs_of(&l));
+        check_close(&l, "the merged output", y, expected, outputs_of(&l));
         free(y);
     } else {
-        ck_assert_int_eq(status, PEFT_ERR_UNSUPPORTED);
-        ck_assert_ptr_nonnull(strstr(error.message, variant->name));
+        ck_assert_msg(status == PEFT_ERR_UNSUPPORTED && strstr(error.message, variant->name),
+                      "%s: expected a refusal, found %d: %s", layer_text(&l), status, error.message);
     }
     free(expected);
     layer_close(&l);
@@ -114,10 +115,10 @@ START_TEST(the_weight_gives_the_adapted_output)
     adapted_layer l;
     layer_open(&l, variant_of(_i), *case_of(_i), NULL);
     layer_shake(&l);
-    ck_assert_int_eq(layer_has_weight(&l), variant_of(_i)->weight != NULL);
+    ck_assert_msg(layer_has_weight(&l) == (variant_of(_i)->weight != NULL), "%s: is there a weight?", layer_text(&l));
     if (layer_has_weight(&l)) {
         float *y = layer_output_by_weight(&l), *expected = layer_output(&l, 1);
-        check_close(variant_of(_i)->name, "the output of the weight", y, expected, outputs_of(&l));
+        check_close(&l, "the output of the weight", y, expected, outputs_of(&l));
         free(y);
         free(expected);
     }
@@ -149,15 +150,16 @@ START_TEST(the_exported_lora_gives_the_same_output)
     layer_open(&l, variant, *case_of(_i), NULL);
     layer_shake(&l);
     if (variant->to_lora) {
-        ck_assert_msg(!peft_adapter_to_lora(l.adapter, &factors, &error), "%s", error.message);
+        ck_assert_msg(!peft_adapter_to_lora(l.adapter, &factors, &error), "%s: %s", layer_text(&l), error.message);
         float *y = exported_output(&l, &factors), *expected = layer_output(&l, 1);
-        check_close(variant->name, "the exported LoRA", y, expected, outputs_of(&l));
+        check_close(&l, "the exported LoRA", y, expected, outputs_of(&l));
         free(y);
         free(expected);
         free(factors.A);
         free(factors.B);
     } else {
-        ck_assert_int_eq(peft_adapter_to_lora(l.adapter, &factors, &error), PEFT_ERR_UNSUPPORTED);
+        ck_assert_msg(peft_adapter_to_lora(l.adapter, &factors, &error) == PEFT_ERR_UNSUPPORTED,
+                      "%s: expected a refusal", layer_text(&l));
     }
     layer_close(&l);
 }
@@ -175,9 +177,9 @@ START_TEST(twice_the_alpha_is_twice_the_update)
     layer_shake(&once);
     layer_shake(&twice);
     float *base = base_output(&once), *y1 = layer_output(&once, 1), *y2 = layer_output(&twice, 1);
-    ck_assert_double_gt(largest_difference(y1, base, outputs_of(&once)), 1e-3);
+    ck_assert_msg(largest_difference(y1, base, outputs_of(&once)) > 1e-3, "%s: no update", layer_text(&once));
     for (int64_t i = 0; i < outputs_of(&once); i++) y1[i] += y1[i] - base[i];
-    check_close(variant->name, "the update of twice the alpha", y2, y1, outputs_of(&once));
+    check_close(&once, "the update of twice the alpha", y2, y1, outputs_of(&once));
     free(base);
     free(y1);
     free(y2);
@@ -204,8 +206,8 @@ static double first_outputs(const adapted_layer *l, bool alone, float *y)
     const float zero = 0;
     peft_tensor *losses = peft_graph_total_loss(g, peft_constant(g, PEFT_F32, one, &zero, "zero"), 1);
     peft_graph_keep(g, losses);
-    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s: %s", l->all->variant->name, error.message);
-    ck_assert_ptr_null(peft_graph_observation_at(g, 0));
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s: %s", layer_text(l), error.message);
+    ck_assert_msg(!peft_graph_observation_at(g, 0), "%s: an observation of tokens", layer_text(l));
     memcpy(y, out->data, (size_t)(l->batch.num_sequences * l->sizes.out_features) * sizeof *y);
     double added = (double)*(const float *)losses->data;
     peft_graph_free(g);
@@ -221,9 +223,9 @@ START_TEST(tokens_that_nobody_reads_can_be_left_out)
     float all[MOST], alone[MOST];
     layer_open(&l, variant_of(_i), *case_of(_i), NULL);
     layer_shake(&l);
-    ck_assert_double_eq(first_outputs(&l, true, alone), first_outputs(&l, false, all));
-    check_close(variant_of(_i)->name, "the first tokens alone", alone, all,
-                l.batch.num_sequences * l.sizes.out_features);
+    ck_assert_msg(first_outputs(&l, true, alone) == first_outputs(&l, false, all), "%s: a loss of tokens",
+                  layer_text(&l));
+    check_close(&l, "the first tokens alone", alone, all, l.batch.num_sequences * l.sizes.out_features);
     layer_close(&l);
 }
 END_TEST
@@ -234,7 +236,7 @@ START_TEST(the_number_of_threads_changes_no_bit)
     layer_open(&l, variant_of(_i), *case_of(_i), NULL);
     layer_shake(&l);
     float *one = layer_output(&l, 1), *two = layer_output(&l, 2);
-    ck_assert_mem_eq(one, two, (size_t)outputs_of(&l) * sizeof(float));
+    ck_assert_msg(memcmp(one, two, (size_t)outputs_of(&l) * sizeof(float)) == 0, "%s: two threads", layer_text(&l));
     free(one);
     free(two);
     layer_close(&l);
@@ -256,7 +258,7 @@ START_TEST(a_resumed_training_ends_in_the_same_bits)
         training_open(&resumed, variant_of(_i), *case_of(_i), NULL, 1);
         training_resume(&resumed, &begun);
         training_run(&resumed, step + 1, STEPS, STEPS);
-        ck_assert_msg(training_same(&resumed, &whole), "%s: resumed after step %lld", variant_of(_i)->name,
+        ck_assert_msg(training_same(&resumed, &whole), "%s: resumed after step %lld", layer_text(&whole.layer),
                       (long long)step);
         training_close(&resumed);
     }
@@ -272,7 +274,7 @@ START_TEST(training_on_more_threads_ends_in_the_same_bits)
     training_open(&two, variant_of(_i), *case_of(_i), NULL, 2);
     training_run(&one, 1, STEPS, STEPS);
     training_run(&two, 1, STEPS, STEPS);
-    ck_assert(training_same(&one, &two));
+    ck_assert_msg(training_same(&one, &two), "%s: two threads", layer_text(&one.layer));
     training_close(&one);
     training_close(&two);
 }
@@ -315,12 +317,9 @@ END_TEST
 START_TEST(tables_are_complete)
 {
     const peft_variant *v = peft_variant_at((size_t)_i);
-    const char *const texts[] = {v->name, v->equation, v->source, v->summary, v->peft_type};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) ck_assert(texts[i] && *texts[i]);
+    peft_error error = {0};
+    ck_assert_msg(!peft_variant_check(v, &error), "%s", error.message);
     ck_assert_ptr_eq(peft_variant_find(v->name), v);
-    for (const peft_json_name *n = v->json_names; n && n->option; n++)
-        ck_assert_msg(peft_options_find(v->options, n->option) != NULL, "%s: json_names: no option %s", v->name,
-                      n->option);
     for (const peft_json_field *f = v->json_fields; f && f->json; f++) {
         json_t *initial = json_loads(f->initial, JSON_DECODE_ANY, NULL);
         ck_assert_msg(initial != NULL, "%s: json_fields: %s: \"%s\" is no JSON", v->name, f->json, f->initial);
