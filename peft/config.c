@@ -221,8 +221,14 @@ static void list_types(char *text, size_t bytes)
             at += (size_t)snprintf(text + at, bytes - at, ", %s", peft_variant_at(i)->peft_type);
 }
 
-/* Of the variants of a type, the one whose flag is true, else the one without a flag. A second flag is refused later as
- * a field that is not offered. */
+/* Of two whose flags are true, the one that has the other's flag as an option (DoRA with rsLoRA's scale). */
+static bool goes_before(const peft_variant *variant, const peft_variant *other)
+{
+    return !other || !other->peft_flag || option_of_key(variant, other->peft_flag);
+}
+
+/* Of the variants of a type, the one whose flag is true, else the one without a flag. A second flag that is no option
+ * of it is refused later, as a field that is not offered. */
 static peft_status choose_variant(const reader *r, const json_t *root, const peft_variant **variant, peft_error *error)
 {
     const char *type = NULL;
@@ -234,8 +240,7 @@ static peft_status choose_variant(const reader *r, const json_t *root, const pef
         const peft_variant *candidate = peft_variant_at(i);
         if (!has_type(candidate, type)) continue;
         bool flagged = candidate->peft_flag && json_is_true(json_object_get(root, candidate->peft_flag));
-        if (flagged || (!*variant && !candidate->peft_flag)) *variant = candidate;
-        if (flagged) break;
+        if (flagged ? goes_before(candidate, *variant) : !*variant && !candidate->peft_flag) *variant = candidate;
     }
     if (*variant || strcmp(type, PEFT_TYPE_HEAD) == 0) return PEFT_OK;
     char known[256];

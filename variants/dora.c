@@ -2,8 +2,8 @@
  *
  *     V = W + s B A        N_k = |V_k|        y = (m / N) * (V x) + b           (Liu et al. 2024, arXiv 2402.09353)
  *
- * m [out] starts as the lengths of the rows of W and A, B as LoRA's, so the adapted layer starts as the base layer. The
- * bias is not scaled. With ratio = m / N this is
+ * s is LoRA's alpha / r, or rsLoRA's alpha / sqrt(r) (use_rslora). m [out] starts as the lengths of the rows of W and
+ * A, B as LoRA's, so the adapted layer starts as the base layer. The bias is not scaled. With ratio = m / N this is
  *
  *     y = ratio * (W x + b + s B A x) + (1 - ratio) * b                         (1)
  *
@@ -29,6 +29,7 @@
 typedef struct dora_options {
     peft_lora_options lora;
     char *norm_gradient;
+    bool use_rslora;
 } dora_options;
 
 enum { MAGNITUDE = PEFT_LORA_VALUES, SQUARES, VALUES };
@@ -48,13 +49,21 @@ static const peft_option option_table[] = {PEFT_LORA_OPTION_ROWS,
                                             .placeholder = "NAME",
                                             .help = "whether gradients pass through the lengths of the rows",
                                             .group = "Adapter"},
+                                           {.name = "use_rslora",
+                                            .type = PEFT_OPTION_BOOL,
+                                            .offset = offsetof(dora_options, use_rslora),
+                                            .initial = "false",
+                                            .help = "scale by alpha / sqrt(r), as rslora does, not by alpha / r",
+                                            .group = "Adapter"},
                                            {0}};
 
 static const peft_json_name json_names[] = {PEFT_LORA_JSON_NAME_ROWS, {.option = "norm_gradient"}, {0}};
 
 static double scaling(const peft_adapter *a)
 {
-    return a->alpha / (double)a->rank;
+    const dora_options *options = a->all->options;
+    const double rank = (double)a->rank;
+    return a->alpha / (options->use_rslora ? sqrt(rank) : rank);
 }
 
 static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)

@@ -13,7 +13,7 @@ setup() {
 goldens=$BATS_TEST_DIRNAME/../fixtures/goldens/variants
 
 @test "a merged model answers as model and adapter do, for every method that can be merged" {
-    for variant in lora-all rslora adalora dora ia3 loha lokr vera; do
+    for variant in lora-all rslora adalora dora dora-rslora ia3 loha lokr vera; do
         works merge --model model --adapter "$goldens/$variant/adapter" --output "$variant" --verify --json
         holds '.dtype == "F32" and .verified.holds and .verified.difference <= 1e-4 * .verified.largest'
     done

@@ -19,7 +19,7 @@ import torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoModelForSequenceClassification
 
-ADAPTERS = ["lora-all", "rslora", "rank-pattern", "layers", "adalora", "dora", "ia3", "loha", "lokr", "vera"]
+ADAPTERS = ["lora-all", "rslora", "rank-pattern", "layers", "adalora", "dora", "dora-rslora", "ia3", "loha", "lokr", "vera"]
 
 
 class Error(ctypes.Structure):

@@ -45,7 +45,7 @@ static const struct {
     const char *folder, *variant;
 } goldens[] = {{"lora-all", "lora"}, {"rslora", "rslora"}, {"rank-pattern", "lora"}, {"layers", "lora"},
                {"dora", "dora"},     {"ia3", "ia3"},       {"adalora", "adalora"},   {"loha", "loha"},
-               {"lokr", "lokr"},     {"vera", "vera"}};
+               {"lokr", "lokr"},     {"vera", "vera"},     {"dora-rslora", "dora"}};
 
 static bool in_any_order(const json_t *a, const json_t *b)
 {

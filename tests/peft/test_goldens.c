@@ -115,10 +115,10 @@ static void run_model(golden *x, peft_model *model, peft_context *ctx, bool back
 }
 
 static const char *const adapters_of[] = {
-    "models/bert",       "models/roberta",   "models/distilbert",     "models/mpnet",
-    "variants/lora-all", "variants/rslora",  "variants/rank-pattern", "variants/layers",
-    "variants/ia3",      "variants/adalora", "variants/dora",         "variants/loha",
-    "variants/lokr",     "variants/vera",    "variants/pissa",        "variants/olora"};
+    "models/bert",     "models/roberta",        "models/distilbert", "models/mpnet",  "variants/lora-all",
+    "variants/rslora", "variants/rank-pattern", "variants/layers",   "variants/ia3",  "variants/adalora",
+    "variants/dora",   "variants/loha",         "variants/lokr",     "variants/vera", "variants/pissa",
+    "variants/olora",  "variants/dora-rslora"};
 
 /* That of the folder, or the BERT that all methods were tried on. */
 static peft_model *open_model(const char *folder)

@@ -53,6 +53,18 @@ START_TEST(magnitudes_start_as_the_lengths_of_the_rows)
 }
 END_TEST
 
+START_TEST(the_scale_is_that_of_lora_or_of_rslora)
+{
+    adapted_layer l;
+    open_dora(&l, NULL);
+    ck_assert_double_eq_tol(l.adapter->scaling, sizes.alpha / RANK, 1e-15 * sizes.alpha);
+    layer_close(&l);
+    open_dora(&l, "use_rslora=true");
+    ck_assert_double_eq_tol(l.adapter->scaling, sizes.alpha / sqrt(RANK), 1e-15 * sizes.alpha);
+    layer_close(&l);
+}
+END_TEST
+
 START_TEST(with_the_lengths_themselves_it_is_lora)
 {
     adapted_layer dora, lora;
@@ -213,6 +225,7 @@ START_TEST(merging_survives_a_failing_allocator)
 END_TEST
 
 TEST_MAIN("dora", tcase_add_test(tc, magnitudes_start_as_the_lengths_of_the_rows);
+          tcase_add_test(tc, the_scale_is_that_of_lora_or_of_rslora);
           tcase_add_test(tc, with_the_lengths_themselves_it_is_lora);
           tcase_add_test(tc, detached_gradients_hold_the_lengths_constant);
           tcase_add_test(tc, the_full_gradient_is_another_one); tcase_add_test(tc, a_row_of_zeros_does_no_harm);
