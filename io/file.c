@@ -307,6 +307,17 @@ peft_status peft_file_copy(const char *from, const char *to, peft_error *error)
     return status;
 }
 
+peft_status peft_file_copy_in(const char *from, const char *to, const char *name, peft_error *error)
+{
+    char *source = NULL, *copy = NULL;
+    peft_status status = peft_path_join(from, name, &source, error);
+    if (status == PEFT_OK) status = peft_path_join(to, name, &copy, error);
+    if (status == PEFT_OK && peft_file_exists(source)) status = peft_file_copy(source, copy, error);
+    free(source);
+    free(copy);
+    return status;
+}
+
 peft_status peft_file_exists_in(const char *folder, const char *name, bool *exists, peft_error *error)
 {
     char *path;

@@ -64,4 +64,7 @@ void peft_writer_discard(peft_writer *writer);
 peft_status peft_file_write(const char *path, const void *data, size_t bytes, peft_error *error);
 peft_status peft_file_copy(const char *from, const char *to, peft_error *error);
 
+/* Copies a file of this name from one folder to another; where it is not there, nothing is done. */
+peft_status peft_file_copy_in(const char *from, const char *to, const char *name, peft_error *error);
+
 #endif

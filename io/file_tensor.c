@@ -70,6 +70,17 @@ peft_status peft_file_tensor_read_f32(const peft_file_tensor *tensor, float *out
     return PEFT_OK;
 }
 
+peft_status peft_file_tensor_read_finite(const peft_file_tensor *tensor, float *out, peft_error *error)
+{
+    peft_status status = peft_file_tensor_read_f32(tensor, out, error);
+    const int64_t count = peft_shape_count(&tensor->shape);
+    for (int64_t i = 0; i < count && status == PEFT_OK; i++)
+        if (!isfinite(out[i]))
+            status = peft_fail(error, PEFT_ERR_NUMERIC, "%s: %s: element %lld is %g",
+                               tensor->path ? tensor->path : "tensor", tensor->name, (long long)i, (double)out[i]);
+    return status;
+}
+
 /* ---- writing ---- */
 
 static bool write_f32(const float *in, int64_t count, void *out)

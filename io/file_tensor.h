@@ -23,6 +23,9 @@ typedef struct peft_file_tensor {
  * for integers. */
 peft_status peft_file_tensor_read_f32(const peft_file_tensor *tensor, float *out, peft_error *error);
 
+/* The same, and PEFT_ERR_NUMERIC that names the first element that is not finite. */
+peft_status peft_file_tensor_read_finite(const peft_file_tensor *tensor, float *out, peft_error *error);
+
 /* The other way round, each number rounded to the nearest, ties to even: values [count] to PEFT_F32, PEFT_F16 or
  * PEFT_BF16 in `out`. False: a finite number is beyond the type's range, or it is another type. */
 bool peft_floats_write(const float *values, int64_t count, peft_dtype dtype, void *out);

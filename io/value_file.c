@@ -1,6 +1,4 @@
 /* io/value_file.c - a value set as a file. */
-#include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,12 +42,7 @@ static peft_status read_value(const peft_safetensors *file, const peft_value_ite
     if (!peft_shape_equal(&tensor->shape, &item->value->spec.shape))
         return peft_fail(error, PEFT_ERR_FORMAT, "%s: tensor %s: expected %s, found %s", path, item->name, expected,
                          peft_shape_text(&tensor->shape, found));
-    peft_status status = peft_file_tensor_read_f32(tensor, data, error);
-    for (int64_t i = 0; status == PEFT_OK && i < peft_value_count(item->value); i++)
-        if (!isfinite(data[i]))
-            return peft_fail(error, PEFT_ERR_NUMERIC, "%s: tensor %s: element %" PRId64 " is %g", path, item->name, i,
-                             (double)data[i]);
-    return status;
+    return peft_file_tensor_read_finite(tensor, data, error);
 }
 
 /* The values one after another into `data`. */

@@ -79,19 +79,13 @@ static int64_t mark_named(const peft_file_layers *l, const peft_linear_layer *li
     return number;
 }
 
-char *peft_encoder_prefix(const peft_model *model)
+/* By their whole names; where none is there, without the encoder's prefix, as files of bare encoders have them. */
+static void find_named(peft_file_layers *l, const peft_model *model, const peft_linear_layer *linears, int64_t count,
+                       bool *named)
 {
-    return strdup(peft_model_prefix(model));
-}
-
-/* By their whole names; where none is there, without the encoder's prefix. */
-static void find_named(peft_file_layers *l, const peft_linear_layer *linears, int64_t count, bool *named)
-{
-    char first = *l->left_out;
-    *l->left_out = '\0';
     if (mark_named(l, linears, count, named) > 0) return;
-    *l->left_out = first;
-    if (mark_named(l, linears, count, named) == 0) *l->left_out = '\0';
+    l->left_out = peft_model_prefix(model);
+    if (mark_named(l, linears, count, named) == 0) l->left_out = "";
 }
 
 static void take_layers(peft_file_layers *l, const peft_linear_layer *linears, int64_t count, const bool *named,
@@ -112,16 +106,15 @@ peft_status peft_file_layers_find(peft_file_layers *found, const peft_safetensor
     bool *named = calloc((size_t)count + 1, sizeof *named), *selected = calloc((size_t)count + 1, sizeof *selected);
     peft_target_options lenient = *targets;
     lenient.allow_unmatched = true;
-    *found = (peft_file_layers){.file = file,
-                                .layers = calloc((size_t)count + 1, sizeof *found->layers),
-                                .left_out = peft_encoder_prefix(model)};
+    *found =
+        (peft_file_layers){.file = file, .layers = calloc((size_t)count + 1, sizeof *found->layers), .left_out = ""};
     if (report) *report = NULL;
-    bool complete = named && selected && found->layers && found->left_out;
+    bool complete = named && selected && found->layers;
     peft_status status = complete ? peft_targets_find(linears, count, peft_model_default_targets(model), &lenient,
                                                       selected, report, error)
                                   : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", peft_safetensors_path(file));
     if (status == PEFT_OK) {
-        find_named(found, linears, count, named);
+        find_named(found, model, linears, count, named);
         take_layers(found, linears, count, named, selected);
     } else {
         peft_file_layers_free(found);
@@ -134,6 +127,5 @@ peft_status peft_file_layers_find(peft_file_layers *found, const peft_safetensor
 void peft_file_layers_free(peft_file_layers *found)
 {
     free(found->layers);
-    free(found->left_out);
     *found = (peft_file_layers){0};
 }

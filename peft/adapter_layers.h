@@ -10,7 +10,7 @@ typedef struct peft_file_layers {
     const peft_safetensors *file;
     peft_layer *layers; /* [count] in the order of the model, with its names */
     int64_t count;
-    char *left_out; /* what the file's names lack at their beginning: "bert.", or "" */
+    const char *left_out; /* what the file's names lack at their beginning: "bert.", or "" */
 } peft_file_layers;
 
 /* The layers of the model that tensors of the file name, and those that the settings select and that have none, which
@@ -20,10 +20,6 @@ typedef struct peft_file_layers {
 peft_status peft_file_layers_find(peft_file_layers *found, const peft_safetensors *file, peft_model *model,
                                   const peft_target_options *targets, json_t **report, peft_error *error);
 void peft_file_layers_free(peft_file_layers *found);
-
-/* The first part of the names of the encoder's modules, "bert.", which files of bare encoders leave out: the caller's
- * (free); NULL: out of memory. */
-char *peft_encoder_prefix(const peft_model *model);
 
 /* The tensor "base_model.model.MODULE.VALUE" by either of the value's names, or NULL. With module "" that of the model,
  * "base_model.VALUE". */

@@ -1,5 +1,4 @@
 /* peft/adapter_load.c - reading the folder of adapter_folder.h. Everything is checked before anything is changed. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,16 +166,6 @@ static peft_status check_complete(const loading *l, peft_error *error)
     return PEFT_OK;
 }
 
-static peft_status check_values(const peft_file_tensor *tensor, float *values, size_t count, peft_error *error)
-{
-    peft_status status = peft_file_tensor_read_f32(tensor, values, error);
-    for (size_t i = 0; i < count && status == PEFT_OK; i++)
-        if (!isfinite(values[i]))
-            status = peft_fail(error, PEFT_ERR_NUMERIC, "%s: %s: element %zu is %g", tensor->path, tensor->name, i,
-                               (double)values[i]);
-    return status;
-}
-
 static peft_status check_tensor(const peft_file_tensor *tensor, const peft_adapter_tensor *place, peft_error *error)
 {
     char expected[PEFT_SHAPE_TEXT], found[PEFT_SHAPE_TEXT];
@@ -186,7 +175,7 @@ static peft_status check_tensor(const peft_file_tensor *tensor, const peft_adapt
     size_t count = (size_t)peft_shape_count(&place->shape);
     float *values = malloc((count + 1) * sizeof *values);
     if (!values) return peft_fail(error, PEFT_ERR_MEMORY, "%s: %s: out of memory", tensor->path, tensor->name);
-    peft_status status = check_values(tensor, values, count, error);
+    peft_status status = peft_file_tensor_read_finite(tensor, values, error);
     free(values);
     return status;
 }

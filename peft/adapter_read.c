@@ -196,7 +196,7 @@ static peft_status describe(reading *r, peft_model *model, peft_error *error)
     peft_adapter_contents *c = r->contents;
     peft_status status = model ? layers_of_model(r, model, error) : layers_of_file(r, error);
     if (status) return status;
-    peft_file_layers names = {.file = c->file, .left_out = (char[]){""}};
+    peft_file_layers names = {.file = c->file, .left_out = ""};
     status = peft_adapters_describe(&c->adapters, c->config.variant, c->config.options,
                                     model ? r->of_model.layers : r->layers, model ? r->of_model.count : r->num_layers,
                                     &(peft_file_shapes){peft_file_layers_fit, &names}, error);

@@ -126,14 +126,8 @@ static peft_status copy_tokenizer(const peft_model *model, const char *folder, p
                                         "tokenizer.json",    "tokenizer.model", "tokenizer_config.json",
                                         "vocab.json",        "vocab.txt"};
     peft_status status = PEFT_OK;
-    for (size_t k = 0; k < sizeof names / sizeof *names && status == PEFT_OK; k++) {
-        char *from = NULL, *to = NULL;
-        status = peft_path_join(peft_model_dir(model), names[k], &from, error);
-        if (status == PEFT_OK) status = peft_path_join(folder, names[k], &to, error);
-        if (status == PEFT_OK && peft_file_exists(from)) status = peft_file_copy(from, to, error);
-        free(from);
-        free(to);
-    }
+    for (size_t k = 0; k < sizeof names / sizeof *names && status == PEFT_OK; k++)
+        status = peft_file_copy_in(peft_model_dir(model), folder, names[k], error);
     return status;
 }
 

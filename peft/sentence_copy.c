@@ -5,17 +5,6 @@
 #include "io/json.h"
 #include "peft/sentence.h"
 
-static peft_status copy_file(const char *dir, const char *folder, const char *name, peft_error *error)
-{
-    char *from = NULL, *to = NULL;
-    peft_status status = peft_path_join(dir, name, &from, error);
-    if (status == PEFT_OK) status = peft_path_join(folder, name, &to, error);
-    if (status == PEFT_OK && peft_file_exists(from)) status = peft_file_copy(from, to, error);
-    free(from);
-    free(to);
-    return status;
-}
-
 /* Names come from a file: none may lead out of the folder. */
 static peft_status copy_module(const char *dir, const char *folder, const char *name, peft_error *error)
 {
@@ -26,8 +15,8 @@ static peft_status copy_module(const char *dir, const char *folder, const char *
     peft_status status = peft_path_join(dir, name, &from, error);
     if (status == PEFT_OK) status = peft_path_join(folder, name, &to, error);
     if (status == PEFT_OK) status = peft_make_directories(to, error);
-    if (status == PEFT_OK) status = copy_file(from, to, "config.json", error);
-    if (status == PEFT_OK) status = copy_file(from, to, "model.safetensors", error);
+    if (status == PEFT_OK) status = peft_file_copy_in(from, to, "config.json", error);
+    if (status == PEFT_OK) status = peft_file_copy_in(from, to, "model.safetensors", error);
     free(from);
     free(to);
     return status;
@@ -55,7 +44,7 @@ peft_status peft_sentence_copy(const char *dir, const char *folder, peft_error *
     if (status == PEFT_OK && peft_file_exists(path)) {
         status = copy_modules(dir, folder, path, error);
         for (size_t k = 0; status == PEFT_OK && k < sizeof names / sizeof names[0]; k++)
-            status = copy_file(dir, folder, names[k], error);
+            status = peft_file_copy_in(dir, folder, names[k], error);
     }
     free(path);
     return status;

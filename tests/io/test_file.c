@@ -272,6 +272,18 @@ START_TEST(running_out_of_memory_leaves_the_old_file)
 }
 END_TEST
 
+START_TEST(a_copy_of_what_is_not_there_is_nothing)
+{
+    ck_assert_int_eq(peft_make_directories(scratch("from"), &error), PEFT_OK);
+    ck_assert_int_eq(peft_make_directories(scratch("to"), &error), PEFT_OK);
+    scratch_write("from/a", "bytes", 5);
+    ck_assert_int_eq(peft_file_copy_in(scratch("from"), scratch("to"), "a", &error), PEFT_OK);
+    ck_assert_int_eq(peft_file_copy_in(scratch("from"), scratch("to"), "b", &error), PEFT_OK);
+    ck_assert(holds(scratch("to/a"), "bytes", 5));
+    ck_assert(!peft_file_exists(scratch("to/b")));
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("file");
@@ -294,5 +306,6 @@ int main(void)
     tcase_add_test(tests, folders_and_devices_are_not_replaced);
     tcase_add_test(tests, a_link_is_replaced_and_its_target_stays);
     tcase_add_test(tests, running_out_of_memory_leaves_the_old_file);
+    tcase_add_test(tests, a_copy_of_what_is_not_there_is_nothing);
     return run_tests(tests);
 }

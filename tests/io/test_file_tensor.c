@@ -132,6 +132,21 @@ START_TEST(integers_are_refused)
 }
 END_TEST
 
+START_TEST(the_first_element_that_is_not_finite_is_named)
+{
+    const double values[3] = {1, 1e300, NAN}; /* the second is infinite as a float */
+    float read[3];
+    peft_file_tensor tensor = {
+        .name = "t", .dtype = PEFT_F64, .shape = peft_shape_1(3), .data = values, .bytes = sizeof values, .path = "m"};
+    ck_assert_int_eq(peft_file_tensor_read_finite(&tensor, read, &error), PEFT_ERR_NUMERIC);
+    ck_assert_str_eq(error.message, "m: t: element 1 is inf");
+    tensor.shape = peft_shape_1(1);
+    tensor.bytes = sizeof *values;
+    ck_assert_int_eq(peft_file_tensor_read_finite(&tensor, read, &error), PEFT_OK);
+    ck_assert_double_eq((double)read[0], 1);
+}
+END_TEST
+
 START_TEST(no_elements_are_no_work)
 {
     peft_file_tensor tensor = {.name = "t", .dtype = PEFT_F32};
@@ -173,6 +188,7 @@ int main(void)
     tcase_add_loop_test(tests, every_16_bit_number_and_what_lies_between_is_rounded_right, 0, 2);
     tcase_add_test(tests, floats_are_written_as_they_are_and_other_types_refused);
     tcase_add_test(tests, integers_are_refused);
+    tcase_add_test(tests, the_first_element_that_is_not_finite_is_named);
     tcase_add_test(tests, no_elements_are_no_work);
     tcase_add_loop_test(tests, counts_that_overflow_are_refused, 0, sizeof counts / sizeof counts[0]);
     return run_tests(tests);
