@@ -159,6 +159,11 @@ static peft_status check_several(const peft_dataset *train, const char *path, pe
                      train->label_names[train->classes[0]]);
 }
 
+static const peft_dataset *any_part(const peft_corpus *c)
+{
+    return c->train ? c->train : c->dev;
+}
+
 static peft_status open_own(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
                             peft_error *error)
 {
@@ -183,17 +188,12 @@ static peft_status open_own(peft_corpus *c, const peft_data_options *o, const pe
         status = peft_dataset_load_file(o->dev, &columns, &c->dev, error);
     }
     if (status != PEFT_OK) return status;
-    const peft_dataset *any = c->train ? c->train : c->dev;
+    const peft_dataset *any = any_part(c);
     c->name = "own";
     c->regression = o->regression;
     c->num_labels = any ? (int64_t)any->num_labels : 0;
     choose_metrics(c);
     return PEFT_OK;
-}
-
-static const peft_dataset *any_part(const peft_corpus *c)
-{
-    return c->train ? c->train : c->dev;
 }
 
 static peft_status find_positive(peft_corpus *c, const char *name, peft_error *error)
