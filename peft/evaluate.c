@@ -161,8 +161,8 @@ int32_t peft_best_class(const float *logits, int64_t num_labels)
     return best;
 }
 
-static peft_status score(const peft_outcomes *outcomes, const char *const *names, peft_scores *scores,
-                         peft_error *error)
+static peft_status compute(const peft_outcomes *outcomes, const char *const *names, peft_scores *scores,
+                           peft_error *error)
 {
     *scores = (peft_scores){.examples = (int64_t)outcomes->count};
     peft_status status = PEFT_OK;
@@ -174,27 +174,33 @@ static peft_status score(const peft_outcomes *outcomes, const char *const *names
     return status;
 }
 
-peft_status peft_evaluate(const peft_predictor *p, const peft_tokens *tokens, const char *const *names,
-                          int32_t positive, peft_scores *scores, peft_error *error)
+peft_status peft_score(const float *logits, int64_t num_labels, const peft_tokens *tokens, const char *const *names,
+                       int32_t positive, peft_scores *scores, peft_error *error)
 {
     if (!tokens->classes && !tokens->scores)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "eval: the data have no labels");
+    int32_t *predicted = malloc(((size_t)tokens->count + 1) * sizeof *predicted);
+    if (!predicted) return peft_fail(error, PEFT_ERR_MEMORY, "eval: out of memory");
+    for (int64_t n = 0; n < tokens->count; n++) predicted[n] = peft_best_class(logits + n * num_labels, num_labels);
+    const peft_outcomes outcomes = {.count = (size_t)tokens->count,
+                                    .predicted = predicted,
+                                    .classes = tokens->classes,
+                                    .positive = positive,
+                                    .predicted_scores = logits,
+                                    .scores = tokens->scores};
+    peft_status status = compute(&outcomes, names, scores, error);
+    free(predicted);
+    return status;
+}
+
+peft_status peft_evaluate(const peft_predictor *p, const peft_tokens *tokens, const char *const *names,
+                          int32_t positive, peft_scores *scores, peft_error *error)
+{
     int64_t labels = peft_model_num_labels(p->model);
     float *logits = malloc((size_t)(tokens->count * labels + 1) * sizeof *logits);
-    int32_t *predicted = malloc(((size_t)tokens->count + 1) * sizeof *predicted);
-    peft_status status = logits && predicted ? peft_predict(p, PEFT_PREDICT_LOGITS, tokens, logits, error)
-                                             : peft_fail(error, PEFT_ERR_MEMORY, "eval: out of memory");
-    if (status == PEFT_OK) {
-        for (int64_t n = 0; n < tokens->count; n++) predicted[n] = peft_best_class(logits + n * labels, labels);
-        const peft_outcomes outcomes = {.count = (size_t)tokens->count,
-                                        .predicted = predicted,
-                                        .classes = tokens->classes,
-                                        .positive = positive,
-                                        .predicted_scores = logits,
-                                        .scores = tokens->scores};
-        status = score(&outcomes, names, scores, error);
-    }
+    if (!logits) return peft_fail(error, PEFT_ERR_MEMORY, "eval: out of memory");
+    peft_status status = peft_predict(p, PEFT_PREDICT_LOGITS, tokens, logits, error);
+    if (status == PEFT_OK) status = peft_score(logits, labels, tokens, names, positive, scores, error);
     free(logits);
-    free(predicted);
     return status;
 }

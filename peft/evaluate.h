@@ -47,7 +47,12 @@ typedef struct peft_scores {
     double values[PEFT_TASK_MAX_METRICS];
 } peft_scores;
 
-/* The metrics of `names` (NULL at the end) over a labelled dataset; `positive` is the class that f1 is about. */
+/* The metrics of `names` (NULL at the end) of logits [tokens->count, num_labels] for a labelled dataset; `positive` is
+ * the class that f1 is about. PEFT_ERR_ARGUMENT: no labels, or not those of a metric; PEFT_ERR_NUMERIC. */
+peft_status peft_score(const float *logits, int64_t num_labels, const peft_tokens *tokens, const char *const *names,
+                       int32_t positive, peft_scores *scores, peft_error *error);
+
+/* The same of a model's answers. */
 peft_status peft_evaluate(const peft_predictor *predictor, const peft_tokens *tokens, const char *const *names,
                           int32_t positive, peft_scores *scores, peft_error *error);
 

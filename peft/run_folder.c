@@ -7,6 +7,7 @@
 
 #include "io/file.h"
 #include "peft/output_folder.h"
+#include "peft/predictions.h"
 
 static peft_status remove_file(const char *path, peft_error *error)
 {
@@ -18,6 +19,7 @@ static peft_status join_all(peft_run_folder *f, const char *path, peft_error *er
 {
     peft_status status = peft_path_join(path, "run.json", &f->run_json, error);
     if (status == PEFT_OK) status = peft_path_join(path, "log.jsonl", &f->log, error);
+    if (status == PEFT_OK) status = peft_path_join(path, PEFT_PREDICTIONS_NAME, &f->predictions, error);
     if (status == PEFT_OK) status = peft_path_join(path, "observations.jsonl", &f->observations, error);
     if (status == PEFT_OK) status = peft_path_join(path, "checkpoint", &f->checkpoints, error);
     if (status == PEFT_OK) status = peft_path_join(f->checkpoints, "checkpoint.safetensors", &f->checkpoint, error);
@@ -76,7 +78,7 @@ static peft_status look(peft_run_folder *f, peft_error *error)
 /* A file to train on that lies in the folder under the name of one that a run replaces. */
 static peft_status check_files(const peft_run_folder *f, peft_error *error)
 {
-    const char *const written[] = {f->run_json, f->log, f->observations, f->checkpoint};
+    const char *const written[] = {f->run_json, f->log, f->predictions, f->observations, f->checkpoint};
     for (const char *const *source = f->place->sources; *source; source++)
         for (size_t k = 0; k < sizeof written / sizeof *written; k++)
             if (peft_same_file(*source, written[k]))
@@ -121,6 +123,7 @@ static peft_status start_anew(peft_run_folder *f, peft_error *error)
 {
     peft_status status = remove_file(f->run_json, error);
     if (status == PEFT_OK) status = remove_file(f->checkpoint, error);
+    if (status == PEFT_OK) status = remove_file(f->predictions, error);
     if (status == PEFT_OK) status = remove_file(f->observations, error);
     if (status == PEFT_OK) status = remove_file(f->log, error);
     f->has_checkpoint = f->is_finished = false;
@@ -140,6 +143,7 @@ void peft_run_folder_close(peft_run_folder *f)
     peft_lock_release(f->lock);
     free(f->run_json);
     free(f->log);
+    free(f->predictions);
     free(f->observations);
     free(f->checkpoints);
     free(f->checkpoint);

@@ -18,7 +18,7 @@ typedef struct peft_run_place {
 
 typedef struct peft_run_folder {
     const peft_run_place *place;
-    char *run_json, *log, *observations, *checkpoints,
+    char *run_json, *log, *predictions, *observations, *checkpoints,
         *checkpoint;                  /* checkpoint is the file in the folder checkpoints */
     bool has_checkpoint, is_finished; /* when it was opened */
     peft_lock *lock;

@@ -12,6 +12,7 @@
 #include "peft/machine.h"
 #include "peft/model_folder.h"
 #include "peft/observations.h"
+#include "peft/predictions.h"
 #include "peft/run_folder.h"
 #include "peft/run_json.h"
 #include "peft/session.h"
@@ -25,11 +26,12 @@ typedef struct run {
     peft_log *log;
     peft_observations observations;
     peft_progress_state state;
-    peft_scores scores; /* of the last evaluation on dev */
-    int64_t scored_step;
-    int64_t max_tokens; /* of the largest training batch: evaluation keeps to the memory of training */
-    double loss;        /* of the last step; NaN before it */
-    int64_t saved_step; /* of the checkpoint; NONE: there is none */
+    float *logits;       /* [examples of dev, labels] of the last evaluation on dev */
+    peft_scores scores;  /* and what they are worth */
+    int64_t scored_step; /* the step that they are of */
+    int64_t max_tokens;  /* of the largest training batch: evaluation keeps to the memory of training */
+    double loss;         /* of the last step; NaN before it */
+    int64_t saved_step;  /* of the checkpoint; NONE: there is none */
     const char *sources[MOST_SOURCES + 1];
     peft_run_place place;
 } run;
@@ -58,22 +60,38 @@ static bool report_evaluation(void *argument, const peft_event *event)
     return report(argument);
 }
 
-static peft_status score(run *r, const peft_tokens *tokens, peft_scores *scores, peft_error *error)
+static peft_predictor predictor(run *r)
 {
     const peft_session *s = &r->session;
-    const peft_predictor predictor = {.ctx = s->ctx,
-                                      .g = peft_trainer_graph(&r->session.trainer),
-                                      .model = s->model,
-                                      .max_tokens = r->max_tokens,
-                                      .callback = {report_evaluation, r}};
-    return peft_evaluate(&predictor, tokens, s->corpus.metrics, s->corpus.positive, scores, error);
+    return (peft_predictor){.ctx = s->ctx,
+                            .g = peft_trainer_graph(&r->session.trainer),
+                            .model = s->model,
+                            .max_tokens = r->max_tokens,
+                            .callback = {report_evaluation, r}};
 }
 
-static peft_status evaluate(run *r, const char *split, const peft_tokens *tokens, peft_scores *scores,
-                            peft_error *error)
+/* The logits are kept: what the run reports is of the last ones. */
+static peft_status score_dev(run *r, peft_error *error)
 {
-    peft_status status = score(r, tokens, scores, error);
-    if (status != PEFT_OK) return status;
+    const peft_session *s = &r->session;
+    const peft_predictor p = predictor(r);
+    peft_status status = peft_predict(&p, PEFT_PREDICT_LOGITS, s->dev, r->logits, error);
+    if (status == PEFT_OK)
+        status = peft_score(r->logits, peft_model_num_labels(s->model), s->dev, s->corpus.metrics, s->corpus.positive,
+                            &r->scores, error);
+    if (status == PEFT_OK) r->scored_step = s->trainer.step;
+    return status;
+}
+
+static peft_status score_held_out(run *r, peft_scores *scores, peft_error *error)
+{
+    const peft_session *s = &r->session;
+    const peft_predictor p = predictor(r);
+    return peft_evaluate(&p, s->held_out, s->corpus.metrics, s->corpus.positive, scores, error);
+}
+
+static peft_status log_scores(run *r, const char *split, const peft_scores *scores, peft_error *error)
+{
     return peft_log_write(r->log,
                           json_pack("{s:I, s:s, s:o}", "step", (json_int_t)r->session.trainer.step, "split", split,
                                     "metrics", peft_scores_json(scores)),
@@ -85,13 +103,12 @@ static peft_status evaluate_all(run *r, peft_error *error)
 {
     peft_session *s = &r->session;
     peft_status status = PEFT_OK;
-    if (s->dev) {
-        status = evaluate(r, "dev", s->dev, &r->scores, error);
-        r->scored_step = s->trainer.step;
-    }
+    if (s->dev) status = score_dev(r, error);
+    if (s->dev && status == PEFT_OK) status = log_scores(r, "dev", &r->scores, error);
     if (status != PEFT_OK || !s->held_out) return status;
     peft_scores held;
-    status = evaluate(r, "held_out", s->held_out, &held, error);
+    status = score_held_out(r, &held, error);
+    if (status == PEFT_OK) status = log_scores(r, "held_out", &held, error);
     if (status != PEFT_OK) return status;
     r->state.evaluations_since_best++;
     if (r->state.best_step && held.values[0] <= r->state.best_score) return PEFT_OK;
@@ -193,7 +210,7 @@ static peft_status all_steps(run *r, peft_error *error)
     return name_checkpoint(r, status, error);
 }
 
-/* Takes the best adapter where that was asked for, and makes sure that the scores are those of what is kept. */
+/* Takes the best adapter where that was asked for, and makes sure that scores and logits are those of what is kept. */
 static peft_status choose(run *r, peft_error *error)
 {
     peft_session *s = &r->session;
@@ -203,7 +220,7 @@ static peft_status choose(run *r, peft_error *error)
     }
     if (!s->held_out) r->state.best_step = s->trainer.step;
     if (!s->dev || r->scored_step == s->trainer.step) return PEFT_OK;
-    return score(r, s->dev, &r->scores, error);
+    return score_dev(r, error);
 }
 
 static peft_status save_result(const peft_session *s, peft_error *error)
@@ -213,11 +230,26 @@ static peft_status save_result(const peft_session *s, peft_error *error)
     return peft_adapter_save(s->model, s->adapters, job->targets, job->output, error);
 }
 
+static peft_status save_predictions(const run *r, peft_error *error)
+{
+    const peft_session *s = &r->session;
+    if (!s->dev) return PEFT_OK;
+    const char *fingerprint = json_string_value(json_object_get(s->fingerprints, "dev"));
+    const peft_predictions_source source = {s->corpus.name, "dev", fingerprint ? fingerprint : ""};
+    const peft_outcomes outcomes = {.count = (size_t)s->dev->count,
+                                    .predicted_scores = r->logits,
+                                    .classes = s->dev->classes,
+                                    .scores = s->dev->scores,
+                                    .positive = s->corpus.positive};
+    return peft_predictions_save(&outcomes, peft_model_num_labels(s->model), &source, r->folder.predictions, error);
+}
+
 static peft_status finish(run *r, json_t **summary, peft_error *error)
 {
     const peft_session *s = &r->session;
     peft_status status = choose(r, error);
     if (status == PEFT_OK) status = save_result(s, error);
+    if (status == PEFT_OK) status = save_predictions(r, error);
     if (status == PEFT_OK) status = peft_run_json(s, &r->state, s->dev ? &r->scores : NULL, summary, error);
     if (status == PEFT_OK) status = peft_json_save(r->folder.run_json, *summary, PEFT_JSON_AS_IS, error);
     return status;
@@ -254,16 +286,27 @@ static void give_notes(const run *r)
         job->note(job->note_argument, "this file system has no locks: let no other run write into the folder");
 }
 
+static peft_status take_memory(run *r, peft_error *error)
+{
+    const peft_session *s = &r->session;
+    size_t answers = s->dev ? (size_t)(s->dev->count * peft_model_num_labels(s->model)) : 0;
+    if (s->dev && !(r->logits = calloc(answers + 1, sizeof *r->logits)))
+        return peft_fail(error, PEFT_ERR_MEMORY, "train: out of memory for the predictions");
+    size_t floats = (size_t)peft_parameters_floats(&s->trainer.parameters);
+    if (s->held_out && !(r->state.best = calloc(floats + 1, sizeof *r->state.best)))
+        return peft_fail(error, PEFT_ERR_MEMORY, "train: out of memory for the best adapter");
+    return PEFT_OK;
+}
+
 static peft_status start(run *r, const peft_train_job *job, peft_error *error)
 {
     peft_status status = open_folder(r, job, error);
     if (status == PEFT_OK) status = peft_session_open(&r->session, job, error);
     if (status == PEFT_OK) status = peft_run_folder_prepare(&r->folder, error);
     if (status != PEFT_OK) return status;
+    status = take_memory(r, error);
+    if (status != PEFT_OK) return status;
     peft_trainer *t = &r->session.trainer;
-    if (r->session.held_out &&
-        !(r->state.best = calloc((size_t)peft_parameters_floats(&t->parameters) + 1, sizeof *r->state.best)))
-        return peft_fail(error, PEFT_ERR_MEMORY, "train: out of memory for the best adapter");
     if (r->folder.has_checkpoint) status = resume(r, error);
     if (status == PEFT_OK) status = peft_log_open(&r->log, r->folder.log, t->step, r->state.evaluation_due, error);
     peft_observations_open(&r->observations, r->folder.observations);
@@ -292,6 +335,7 @@ peft_status peft_train(const peft_train_job *job, json_t **summary, peft_error *
     peft_log_close(r.log);
     peft_observations_close(&r.observations);
     free(r.state.best);
+    free(r.logits);
     peft_run_folder_close(&r.folder);
     peft_session_close(&r.session);
     return status;

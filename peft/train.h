@@ -38,6 +38,7 @@ typedef struct peft_train_job {
  *                                                     all_weights a whole model (peft/model_folder.h)
  *     run.json                                        settings, metrics, costs, versions, fingerprints
  *     log.jsonl                                       a line for each step and evaluation (peft/log.h)
+ *     predictions.safetensors                         what it answers on dev (peft/predictions.h)
  *     checkpoint/                                     what resuming needs; stays after the end
  *
  * While it runs it holds a lock on the folder, which ends with the process. The callback is asked before every step,

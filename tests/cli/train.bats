@@ -36,6 +36,12 @@ trains() {
 same_files() {
     cmp "$1/adapter_model.safetensors" "$2/adapter_model.safetensors"
     cmp "$1/adapter_config.json" "$2/adapter_config.json"
+    cmp "$1/predictions.safetensors" "$2/predictions.safetensors"
+}
+
+# header FILE: that of a file of tensors, as JSON
+header() {
+    head -c $((8 + $(od -An -t u8 -N 8 "$1"))) "$1" | tail -c +9
 }
 
 # ---- what comes out ----
@@ -50,6 +56,23 @@ same_files() {
     [ "$(jq -s '[.[] | select(.split == "dev")] | length' run/log.jsonl)" -eq 2 ]
     # 6 % of 16 steps are no warm-up; then down along a line that ends at 0
     [ "$(jq -s '[.[] | select(.loss) | .learning_rate] | .[0] == 0.001 and .[8] == 0.0005' run/log.jsonl)" = true ]
+}
+
+@test "predictions on dev are kept: of the adapter that is, and of the data that were" {
+    trains --steps 12 --eval-every 4 --keep best --hold-out 16 --learning-rate 0.05 --output best
+    [ "$(jq -n "$(jq .best_step best/run.json) < 12")" = true ]
+    header best/predictions.safetensors > header.json
+    jq -e --slurpfile run best/run.json '.logits.shape == [16, 2] and .labels.shape == [16] and .__metadata__.task == "sst2" and
+        .__metadata__.split == "dev" and .__metadata__.fingerprint == $run[0].fingerprints.dev' header.json
+    # The answers of the adapter that was kept: the share of right ones is the accuracy of the run.
+    tail -n +2 "$data/SST-2/dev.tsv" | cut -f 1 > texts.txt
+    works predict --model "$model" --adapter best --input texts.txt --json
+    gold=$(tail -n +2 "$data/SST-2/dev.tsv" | cut -f 2 | jq -cs 'map(["negative", "positive"][.])')
+    right=$(jq --argjson gold "$gold" '[map(.label), $gold] | transpose | map(select(.[0] == .[1])) | length' <<< "$output")
+    [ "$(jq -n "$right / 16")" = "$(jq .metrics.accuracy best/run.json)" ]
+    # Without anything to evaluate there are none, and none of an older run stay.
+    works train --model "$model" --train "$data/SST-2/train.tsv" --text-column sentence --steps 1 --output best --force
+    [ ! -e best/predictions.safetensors ]
 }
 
 @test "training learns what the data say" {

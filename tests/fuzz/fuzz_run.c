@@ -1,9 +1,10 @@
 /* What stands in a run's files is shown or refused; its log is cut behind the last whole line that counts. The parts of
- * the input are run.json, log.jsonl and observations.jsonl. */
+ * the input are run.json, log.jsonl, observations.jsonl and predictions.safetensors. */
 
 #include "peft/cli/compare/log_tail.h"
 #include "peft/cli/inspect.h"
 #include "peft/log.h"
+#include "peft/predictions.h"
 #include "tests/fuzz/fuzz.h"
 
 static void inspect(const peft_inspector *inspector, FILE *out)
@@ -34,18 +35,34 @@ static void cut_log(void)
     FUZZ_CHECK(peft_log_last_step(fuzz_path("run"), &step) && step.step == 3);
 }
 
+static void read_predictions(void)
+{
+    peft_predictions p;
+    peft_error error = {0};
+    double accuracy;
+    if (peft_predictions_load(&p, fuzz_path("run/predictions.safetensors"), &error) == PEFT_OK) {
+        const peft_outcomes outcomes = peft_predictions_outcomes(&p);
+        peft_status status = peft_metric_compute(p.classes ? "accuracy" : "spearman", &outcomes, &accuracy, &error);
+        FUZZ_CHECK(status == PEFT_OK && accuracy >= -1.0 && accuracy <= 1.0);
+        fuzz_accepted++;
+    }
+    peft_predictions_free(&p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static FILE *nowhere;
     if (!nowhere) nowhere = fopen("/dev/null", "w");
     FUZZ_CHECK(nowhere != NULL);
-    fuzz_bytes parts[3];
-    fuzz_split(data, size, parts, 3);
+    fuzz_bytes parts[4];
+    fuzz_split(data, size, parts, 4);
     fuzz_write("run/run.json", parts[0]);
     fuzz_write("run/log.jsonl", parts[1]);
     fuzz_write("run/observations.jsonl", parts[2]);
+    fuzz_write("run/predictions.safetensors", parts[3]);
     inspect(&peft_inspect_run, nowhere);
     if (parts[2].data) inspect(&peft_inspect_decisions, nowhere);
     cut_log();
+    read_predictions();
     return 0;
 }
