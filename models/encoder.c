@@ -246,6 +246,9 @@ static void add_head(peft_model *model, encoder *b)
     int64_t hidden = model->hidden_size;
     if (has_pooler(model))
         peft_model_add_linear(model, hidden, hidden, false, "%s%s.dense", model->kind->prefix, PEFT_MODEL_POOLER);
+    if (model->options.part == PEFT_MODEL_ANSWERS)
+        model->answers =
+            peft_model_add_weight(model, peft_shape_2(model->num_labels, hidden), PEFT_MODEL_ANSWER_HEAD ".weight");
     if (model->options.part != PEFT_MODEL_WITH_HEAD) return;
     b->dense = peft_model_add_linear(model, hidden, hidden, false, "%s", head->dense);
     b->classifier = peft_model_add_linear(model, model->num_labels, hidden, true, "%s", head->output);

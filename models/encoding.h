@@ -6,6 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ops/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Start with `peft_encoding encoding = {0};` and use it for many calls: its memory grows and is kept between them. */
 typedef struct peft_encoding {
     int32_t *input_ids;      /* [length] */
@@ -16,7 +22,7 @@ typedef struct peft_encoding {
 } peft_encoding;
 
 /* Releases the memory and zeroes the struct. */
-void peft_encoding_free(peft_encoding *encoding);
+PEFT_API void peft_encoding_free(peft_encoding *encoding);
 
 /* Makes room for `capacity` tokens in all. false where memory is out; the encoding is then as it was. */
 bool peft_encoding_reserve(peft_encoding *encoding, size_t capacity);
@@ -24,4 +30,7 @@ bool peft_encoding_reserve(peft_encoding *encoding, size_t capacity);
 /* Appends an id; its token type is left unset. false where memory is out. */
 bool peft_encoding_push(peft_encoding *encoding, int32_t id);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -87,7 +87,7 @@ static peft_status take_tensor(peft_model *model, peft_weight *weight, const pef
 /* The caller asked for a number of labels, and the file's head has another. */
 static bool has_other_labels(const peft_model *model, const peft_weight *weight, const peft_file_tensor *tensor)
 {
-    return model->options.num_labels > 0 && peft_module_lies_in(weight->name, model->kind->head) &&
+    return model->options.num_labels > 0 && peft_module_lies_in(weight->name, peft_model_head(model)) &&
            !peft_shape_equal(&tensor->shape, &weight->shape);
 }
 
@@ -170,7 +170,8 @@ peft_status peft_model_load_weights(peft_model *model, peft_error *error)
 
 bool peft_model_is_of_head(const peft_model *model, const char *name)
 {
-    return peft_module_lies_in(name, model->kind->head) || peft_module_lies_in(name, PEFT_MODEL_POOLER);
+    return peft_module_lies_in(name, model->kind->head) || peft_module_lies_in(name, PEFT_MODEL_POOLER) ||
+           peft_module_lies_in(name, PEFT_MODEL_ANSWER_HEAD);
 }
 
 /* ---- notes ---- */
@@ -194,7 +195,7 @@ void peft_model_notes(const peft_model *model, bool head, peft_note_function *no
             peft_name_list_add(&others, peft_weights_at(model->file, k)->name);
     for (int64_t k = 0; k < model->num_weights && head; k++)
         if (peft_model_is_drawn(model, &model->weights[k]) &&
-            !peft_module_lies_in(model->weights[k].name, model->kind->head))
+            !peft_module_lies_in(model->weights[k].name, peft_model_head(model)))
             peft_name_list_add(&drawn, model->weights[k].name);
     note_list(&others, model, "of the file not used by this model", note, argument);
     note_list(&drawn, model, "in no file, drawn at random: results are arbitrary until trained", note, argument);

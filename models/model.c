@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "models/answers.h"
 #include "variants/module_name.h"
 
 static const peft_model_kind *const kinds[] = {&peft_model_bert, &peft_model_roberta, &peft_model_distilbert,
@@ -122,12 +123,28 @@ static peft_status read_folder(peft_model *model, peft_error *error)
     return status == PEFT_OK ? peft_model_load_weights(model, error) : status;
 }
 
-/* The head is trained wherever it is there, PEFT's modules_to_save; and so is all that was drawn. */
+static peft_status fail_copy(const peft_model *model, const peft_weight *weight, peft_error *error)
+{
+    return peft_fail(error, PEFT_ERR_MEMORY, "%s: %s: out of memory for a private copy", model->dir, weight->name);
+}
+
+static peft_status copy_privately(const peft_model *model, peft_weight *weight, peft_error *error)
+{
+    size_t bytes = (size_t)peft_shape_count(&weight->shape) * sizeof *weight->value;
+    weight->value = malloc(bytes);
+    if (!weight->value) return fail_copy(model, weight, error);
+    memcpy(weight->value, weight->data, bytes);
+    return PEFT_OK;
+}
+
+/* The head is trained wherever it is there, PEFT's modules_to_save; and so is all that was drawn. Answers stay as they
+ * are, in a private copy, since they go with the adapter as a head does. */
 static peft_status train_head(peft_model *model, peft_error *error)
 {
     peft_status status = PEFT_OK;
+    if (model->answers) return copy_privately(model, &model->weights[model->answers - model->weights], error);
     for (int64_t k = 0; k < model->num_weights && status == PEFT_OK; k++)
-        if (!model->sources[k] || peft_module_lies_in(model->weights[k].name, model->kind->head))
+        if (!model->sources[k] || peft_module_lies_in(model->weights[k].name, peft_model_head(model)))
             status = peft_model_train(model, &model->weights[k], error);
     return status;
 }
@@ -175,16 +192,19 @@ peft_status peft_model_train(peft_model *model, peft_weight *weight, peft_error 
     if (weight == model->frozen)
         return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: %s: training of a bias to attention's scores is not offered",
                          model->dir, weight->name);
-    size_t count = (size_t)peft_shape_count(&weight->shape);
-    weight->value = malloc(count * sizeof *weight->value);
-    weight->gradient = calloc(count, sizeof *weight->gradient);
-    if (!weight->value || !weight->gradient) {
-        free(weight->value);
-        free(weight->gradient);
-        weight->value = weight->gradient = NULL;
-        return peft_fail(error, PEFT_ERR_MEMORY, "%s: %s: out of memory for a trained copy", model->dir, weight->name);
-    }
-    memcpy(weight->value, weight->data, count * sizeof *weight->value);
+    weight->gradient = calloc((size_t)peft_shape_count(&weight->shape), sizeof *weight->gradient);
+    if (weight->gradient && copy_privately(model, weight, error) == PEFT_OK) return PEFT_OK;
+    free(weight->gradient);
+    weight->gradient = NULL;
+    return fail_copy(model, weight, error);
+}
+
+peft_status peft_model_fill(peft_model *model, peft_weight *weight, const float *values, peft_error *error)
+{
+    peft_status status = weight->value ? PEFT_OK : copy_privately(model, weight, error);
+    if (status != PEFT_OK) return status;
+    memcpy(weight->value, values, (size_t)peft_shape_count(&weight->shape) * sizeof *values);
+    peft_model_set_given(model, weight);
     return PEFT_OK;
 }
 
@@ -240,6 +260,11 @@ const char *peft_model_type(const peft_model *model)
 const char *peft_model_architecture(const peft_model *model)
 {
     return model->kind->classes[model->options.part != PEFT_MODEL_WITH_HEAD];
+}
+
+const peft_model_options *peft_model_opened_with(const peft_model *model)
+{
+    return &model->options;
 }
 
 const char *peft_model_dir(const peft_model *model)
@@ -302,7 +327,7 @@ bool peft_model_has_trained_head(const peft_model *model)
 {
     bool any = false;
     for (int64_t k = 0; k < model->num_weights; k++) {
-        if (!peft_module_lies_in(model->weights[k].name, model->kind->head)) continue;
+        if (!peft_module_lies_in(model->weights[k].name, peft_model_head(model))) continue;
         if (!model->sources[k]) return false;
         any = true;
     }
@@ -339,7 +364,7 @@ const char *const *peft_model_default_targets(const peft_model *model)
 
 const char *peft_model_head(const peft_model *model)
 {
-    return model->kind->head;
+    return model->answers ? PEFT_MODEL_ANSWER_HEAD : model->kind->head;
 }
 
 const char *peft_model_prefix(const peft_model *model)
@@ -359,5 +384,7 @@ peft_tensor *peft_model_hidden(peft_graph *g, const peft_model *model, const pef
 
 peft_tensor *peft_model_logits(peft_graph *g, const peft_model *model, const peft_model_run *run)
 {
-    return model->kind->logits(g, model, run);
+    return model->answers
+               ? peft_answer_logits(g, peft_model_sentence(g, model, run), peft_weight_leaf(g, model->answers))
+               : model->kind->logits(g, model, run);
 }

@@ -26,14 +26,19 @@ typedef struct peft_linear_layer {
 typedef enum peft_model_part {
     PEFT_MODEL_WITH_HEAD, /* a class or a score for each sequence */
     PEFT_MODEL_HIDDEN,    /* hidden states alone: `peft embed` */
-    PEFT_MODEL_ENCODER    /* these, with the pooler where the file has one: what transformers calls BertModel */
+    PEFT_MODEL_ENCODER,   /* these, with the pooler where the file has one: what transformers calls BertModel */
+    PEFT_MODEL_ANSWERS    /* a class for each sequence, by its similarity to answers (models/answers.h) */
 } peft_model_part;
+
+/* How a sequence becomes one vector. */
+typedef enum peft_model_pooling { PEFT_POOL_MEAN, PEFT_POOL_FIRST } peft_model_pooling;
 
 typedef struct peft_model_options {
     int64_t num_labels; /* of the head; 0: as the folder's config.json says */
     bool regression;    /* one output, no classes: num_labels is 1 */
     uint64_t seed;      /* of a head that the file does not have */
     peft_model_part part;
+    peft_model_pooling pooling; /* of PEFT_MODEL_ANSWERS */
 } peft_model_options;
 
 /* PEFT_ERR_FILE, PEFT_ERR_FORMAT, PEFT_ERR_UNSUPPORTED: what is missing, misshapen, or changes the maths and is not
@@ -45,6 +50,7 @@ PEFT_API void peft_model_close(peft_model *model); /* NULL is allowed */
 PEFT_API const char *peft_model_type(const peft_model *model); /* "bert" */
 /* transformers' class of what was opened: "BertForSequenceClassification", "BertModel" */
 PEFT_API const char *peft_model_architecture(const peft_model *model);
+PEFT_API const peft_model_options *peft_model_opened_with(const peft_model *model);
 PEFT_API const char *peft_model_dir(const peft_model *model); /* NULL of NULL */
 PEFT_API int64_t peft_model_num_labels(const peft_model *model);
 PEFT_API int64_t peft_model_hidden_size(const peft_model *model);
@@ -75,7 +81,7 @@ PEFT_API peft_weight *peft_model_weights(peft_model *model, int64_t *count);
 
 /* Modules that Hugging Face PEFT adapts where target_modules is null; ends with NULL. */
 PEFT_API const char *const *peft_model_default_targets(const peft_model *model);
-/* Module that PEFT saves with an adapter for this head: "classifier". */
+/* Module of the head that is saved with an adapter: "classifier", or "answers". */
 PEFT_API const char *peft_model_head(const peft_model *model);
 /* First part of the encoder's names, which files of bare encoders leave out: "bert.". */
 PEFT_API const char *peft_model_prefix(const peft_model *model);
@@ -85,6 +91,9 @@ PEFT_API bool peft_model_is_of_head(const peft_model *model, const char *name);
 
 /* Gives weight a private copy and a gradient, so that it is trained; a second call does nothing. */
 PEFT_API peft_status peft_model_train(peft_model *model, peft_weight *weight, peft_error *error);
+
+/* Gives a weight other values, [its shape], which stay frozen unless it is trained already. It counts as given. */
+PEFT_API peft_status peft_model_fill(peft_model *model, peft_weight *weight, const float *values, peft_error *error);
 
 /* Packs the frozen weights of all linear layers for `ctx` (peft_weight_pack) and lets go of the memory of the mapped
  * files, which are read again where they are needed. What is to be trained is said before. Close the model before the

@@ -7,7 +7,8 @@
 #include "models/model.h"
 #include "ops/arena.h"
 
-#define PEFT_MODEL_POOLER "pooler" /* module behind an encoder that not every file has */
+#define PEFT_MODEL_POOLER      "pooler"  /* module behind an encoder that not every file has */
+#define PEFT_MODEL_ANSWER_HEAD "answers" /* module of models/answers.h, of every architecture */
 
 enum { PEFT_MODEL_MAX_NAME = 256 }; /* bytes of a tensor's name */
 
@@ -41,8 +42,9 @@ struct peft_model {
     const peft_file_tensor **sources; /* where each comes from; NULL: no file has it */
     bool *given;                      /* for those: an adapter brought it */
     int64_t num_weights, num_encoder_weights, weight_capacity;
-    const peft_weight *frozen; /* that cannot be trained, or NULL */
-    bool incomplete;           /* some weight or layer could not be added */
+    const peft_weight *answers; /* of PEFT_MODEL_ANSWERS, or NULL */
+    const peft_weight *frozen;  /* that cannot be trained, or NULL */
+    bool incomplete;            /* some weight or layer could not be added */
     peft_linear_layer *linears;
     int64_t num_linears, linear_capacity;
 };

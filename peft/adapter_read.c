@@ -251,17 +251,24 @@ void peft_adapter_contents_free(peft_adapter_contents *c)
 
 /* ---- the head ---- */
 
-peft_status peft_adapter_head_labels(const char *folder, int64_t *num_labels, peft_error *error)
+peft_status peft_adapter_head(const char *folder, peft_model_options *head, peft_error *error)
 {
-    static const char *const names[] = {PEFT_MODEL_PREFIX "classifier.weight",
-                                        PEFT_MODEL_PREFIX "classifier.out_proj.weight",
-                                        PEFT_MODEL_PREFIX "score.weight"};
+    static const struct {
+        const char *name;
+        peft_model_part part;
+    } heads[] = {{PEFT_MODEL_PREFIX "classifier.weight", PEFT_MODEL_WITH_HEAD},
+                 {PEFT_MODEL_PREFIX "classifier.out_proj.weight", PEFT_MODEL_WITH_HEAD},
+                 {PEFT_MODEL_PREFIX "score.weight", PEFT_MODEL_WITH_HEAD},
+                 {PEFT_MODEL_PREFIX "answers.weight", PEFT_MODEL_ANSWERS}};
     peft_safetensors *file = NULL;
-    *num_labels = 0;
+    *head = (peft_model_options){0};
     peft_status status = peft_adapter_file_open(&file, folder, error);
-    for (size_t k = 0; status == PEFT_OK && k < sizeof names / sizeof names[0]; k++) {
-        const peft_file_tensor *tensor = peft_safetensors_find(file, names[k]);
-        if (tensor && tensor->shape.ndim == 2) *num_labels = tensor->shape.size[0];
+    for (size_t k = 0; status == PEFT_OK && k < sizeof heads / sizeof heads[0]; k++) {
+        const peft_file_tensor *tensor = peft_safetensors_find(file, heads[k].name);
+        if (!tensor || tensor->shape.ndim != 2) continue;
+        head->part = heads[k].part;
+        head->num_labels = tensor->shape.size[0];
+        head->regression = head->num_labels == 1 && head->part == PEFT_MODEL_WITH_HEAD;
     }
     peft_safetensors_close(file);
     return status;

@@ -27,8 +27,9 @@ PEFT_API peft_status peft_adapter_read(peft_adapter_contents *contents, const ch
                                        const peft_load_options *options, peft_error *error);
 PEFT_API void peft_adapter_contents_free(peft_adapter_contents *contents); /* a struct of zeros is allowed */
 
-/* Number of outputs of the head that a folder holds; 0: it holds none. */
-PEFT_API peft_status peft_adapter_head_labels(const char *folder, int64_t *num_labels, peft_error *error);
+/* What a model has to be opened with to take the head that a folder holds: the part, and how many classes or one score;
+ * num_labels is 0 where it holds none. The other options are defaults. */
+PEFT_API peft_status peft_adapter_head(const char *folder, peft_model_options *head, peft_error *error);
 
 #ifdef __cplusplus
 }

@@ -247,6 +247,14 @@ static peft_status find_settings(settings *s, peft_model *model, const peft_adap
     return adapters ? copy_options(s, adapters, error) : PEFT_OK;
 }
 
+/* As PEFT calls it; the string is only read. */
+static char *task_of(peft_model *model)
+{
+    static char classes[] = "SEQ_CLS", features[] = "FEATURE_EXTRACTION";
+    if (!peft_has_head(model)) return NULL;
+    return peft_model_opened_with(model)->part == PEFT_MODEL_ANSWERS ? features : classes;
+}
+
 static peft_status write_described(peft_model *model, const peft_adapters *adapters,
                                    const peft_adapter_tensors *tensors, const peft_target_options *targets,
                                    const char *folder, peft_error *error)
@@ -257,7 +265,7 @@ static peft_status write_described(peft_model *model, const peft_adapters *adapt
         .variant = adapters ? adapters->variant : NULL,
         .options = s.options,
         .targets = *targets,
-        .task_type = peft_has_head(model) ? (char[]){"SEQ_CLS"} : NULL,
+        .task_type = task_of(model),
         .base_model_name_or_path = (char *)(uintptr_t)peft_model_dir(model), /* only read */
         .inference_mode = true,
     };

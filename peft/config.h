@@ -27,6 +27,12 @@ typedef struct peft_load_options {
     bool strict;     /* what would be noted is an error */
     bool other_base; /* the model may be another than the one that the adapter was trained on, which is noted */
     json_t *notes;   /* the caller's array: what is no error but should be known, as strings; may be NULL */
+
+    /* Of peft_load alone: answers to compare texts with where neither model nor adapter has a head (peft/answers.h),
+     * NULL: none; the length of their vectors, and what computes these. */
+    const json_t *answers;
+    double answer_scale;
+    peft_context *ctx;
 } peft_load_options;
 
 /* peft_type of a folder that has no adapter but modules trained in full. PEFT does not know it. */

@@ -79,8 +79,7 @@ static peft_status read_adapter(const peft_conversion *c, peft_adapter_contents 
 {
     peft_model *model = NULL;
     peft_model_options options = {0};
-    peft_status status = peft_adapter_head_labels(c->adapter, &options.num_labels, error);
-    options.regression = options.num_labels == 1;
+    peft_status status = peft_adapter_head(c->adapter, &options, error);
     if (status == PEFT_OK && c->model) status = peft_model_open(&model, c->model, &options, error);
     if (status == PEFT_OK) status = peft_adapter_read(contents, c->adapter, model, c->load, error);
     if (status == PEFT_OK)

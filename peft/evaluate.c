@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/answers.h"
 #include "ops/ops.h"
 #include "tasks/metrics.h"
 
@@ -38,6 +39,8 @@ static void describe(const peft_predictor *p, peft_prediction what, const peft_b
         describe_sentences(p, m, &run, r);
     } else if (what == PEFT_PREDICT_LOGITS) {
         r->rows = peft_graph_keep(p->g, peft_model_logits(p->g, p->model, &run));
+    } else if (what == PEFT_PREDICT_SENTENCE) {
+        r->rows = peft_graph_keep(p->g, peft_model_sentence(p->g, p->model, &run));
     } else {
         peft_model_embeddings(p->g, p->model, &run);
         r->rows = peft_graph_keep(p->g, peft_batch_embedding_means(p->g, &m->batch));

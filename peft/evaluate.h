@@ -21,14 +21,20 @@ typedef struct peft_predictor {
     peft_callback callback;
 } peft_predictor;
 
-typedef enum peft_prediction { PEFT_PREDICT_LOGITS, PEFT_PREDICT_EMBEDDING, PEFT_PREDICT_INPUT_MEAN } peft_prediction;
+typedef enum peft_prediction {
+    PEFT_PREDICT_LOGITS,
+    PEFT_PREDICT_EMBEDDING,
+    PEFT_PREDICT_SENTENCE,
+    PEFT_PREDICT_INPUT_MEAN
+} peft_prediction;
 
 /* Numbers for each example: num_labels, the size of a sentence's vector, or hidden_size. */
 int64_t peft_prediction_columns(const peft_predictor *predictor, peft_prediction what);
 
 /* Outputs for every example in the order of the dataset: logits [count, num_labels]; or sentence vectors [count, size]
- * (peft/sentence.h); or the mean over a sentence's tokens of what enters the first layer, centred, as the batch knows
- * it (peft_batch_embedding_means) [count, hidden_size]. PEFT_ERR_CANCELLED, PEFT_ERR_MEMORY. */
+ * (peft/sentence.h); or what answers are compared with (models/answers.h) [count, hidden_size]; or the mean over a
+ * sentence's tokens of what enters the first layer, centred, as the batch knows it (peft_batch_embedding_means) [count,
+ * hidden_size]. PEFT_ERR_CANCELLED, PEFT_ERR_MEMORY. */
 peft_status peft_predict(const peft_predictor *predictor, peft_prediction what, const peft_tokens *tokens,
                          float *outputs, peft_error *error);
 

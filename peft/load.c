@@ -7,6 +7,7 @@
 
 #include "peft/adapter_folder.h"
 #include "peft/adapter_read.h"
+#include "peft/answers.h"
 #include "peft/inject.h"
 
 /* ---- names of the classes ---- */
@@ -39,12 +40,26 @@ static peft_status name_labels(peft_loaded *l, const char *model, const char *ru
                           : peft_fail(error, PEFT_ERR_MEMORY, "names of labels: out of memory");
 }
 
-static peft_status describe_head(peft_loaded *l, const char *model, const char *run, peft_error *error)
+static peft_status copy_names(peft_loaded *l, const peft_class_names *given, peft_error *error)
+{
+    l->names_source = PEFT_NAMES_OF_MODEL;
+    l->has_names = true;
+    l->label_names = calloc(given->count + 1, sizeof *l->label_names);
+    for (size_t k = 0; l->label_names && k < given->count; k++)
+        if (!(l->label_names[k] = strdup(given->names[k])))
+            return peft_fail(error, PEFT_ERR_MEMORY, "names of labels: out of memory");
+    return l->label_names ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "names of labels: out of memory");
+}
+
+/* `given`: by the caller, with its answers; or empty. */
+static peft_status describe_head(peft_loaded *l, const char *model, const char *run, const peft_class_names *given,
+                                 peft_error *error)
 {
     l->num_labels = peft_model_num_labels(l->model);
     l->regression = l->num_labels == 1;
     peft_status status = peft_run_record_load(&l->record, run ? run : model, error);
-    return status != PEFT_OK || l->regression ? status : name_labels(l, model, run, error);
+    if (status != PEFT_OK || l->regression) return status;
+    return given->names ? copy_names(l, given, error) : name_labels(l, model, run, error);
 }
 
 /* ---- opening ---- */
@@ -60,26 +75,70 @@ peft_status peft_load_tokenizer(peft_tokenizer **tokenizer, const peft_model *mo
     return status;
 }
 
-static peft_status open_part(peft_loaded *l, const char *model, peft_model_part part, int64_t labels, peft_error *error)
+static peft_status open_as(peft_loaded *l, const char *model, const peft_model_options *wanted, peft_error *error)
 {
-    const peft_model_options options = {.num_labels = labels, .regression = labels == 1, .part = part};
+    peft_model_options options = *wanted;
     peft_model_close(l->model);
     l->model = NULL;
-    return peft_model_open(&l->model, model, &options, error);
+    peft_status status = PEFT_OK;
+    if (options.part == PEFT_MODEL_ANSWERS) status = peft_answer_pooling(model, &options.pooling, error);
+    return status == PEFT_OK ? peft_model_open(&l->model, model, &options, error) : status;
+}
+
+static bool is_trained(const peft_model *model)
+{
+    return model && peft_model_has_trained_head(model);
+}
+
+/* A merged model may have answers in place of a head. */
+static peft_status open_with_answers(peft_loaded *l, const char *model, peft_error *error)
+{
+    const peft_model_options options = {.part = PEFT_MODEL_ANSWERS};
+    peft_status status = open_as(l, model, &options, error);
+    return status == PEFT_ERR_UNSUPPORTED ? PEFT_OK : status; /* it pools in a way that answers do not */
 }
 
 /* An adapter may sit on layers of the head, so with one the head is opened whatever it is for. */
-static peft_status open_model(peft_loaded *l, const char *model, const char *adapter, peft_head_use head,
-                              int64_t adapter_labels, peft_error *error)
+static peft_status open_model(peft_loaded *l, const char *model, const char *adapter, peft_head_use use,
+                              const peft_model_options *head, peft_error *error)
 {
-    peft_model_part part = head == PEFT_WITHOUT_HEAD && !adapter ? PEFT_MODEL_HIDDEN : PEFT_MODEL_WITH_HEAD;
-    peft_status status = open_part(l, model, part, adapter_labels, error);
-    if (status != PEFT_OK || head == PEFT_WITHOUT_HEAD || adapter_labels || peft_model_has_trained_head(l->model))
-        return status;
-    if (head == PEFT_WITH_ANY_HEAD) return open_part(l, model, PEFT_MODEL_ENCODER, 0, error);
+    const peft_model_options hidden = {.part = PEFT_MODEL_HIDDEN}, encoder = {.part = PEFT_MODEL_ENCODER};
+    peft_status status = open_as(l, model, use == PEFT_WITHOUT_HEAD && !adapter ? &hidden : head, error);
+    if (status != PEFT_OK || use == PEFT_WITHOUT_HEAD || head->num_labels || is_trained(l->model)) return status;
+    const char *name = peft_model_head(l->model);
+    status = open_with_answers(l, model, error);
+    if (status != PEFT_OK || is_trained(l->model)) return status;
+    if (use == PEFT_WITH_ANY_HEAD) return open_as(l, model, &encoder, error);
     return peft_fail(error, PEFT_ERR_ARGUMENT,
-                     "%s has no trained head (%s)%s%s; give an adapter that was trained on a task", model,
-                     peft_model_head(l->model), adapter ? ", nor has " : "", adapter ? adapter : "");
+                     "%s has no trained head (%s)%s%s; give an adapter that was trained on a task, or answers to "
+                     "compare texts with",
+                     model, name, adapter ? ", nor has " : "", adapter ? adapter : "");
+}
+
+/* ---- answers that the caller brings ---- */
+
+static peft_status find_head(const char *adapter, const json_t *answers, peft_model_options *head,
+                             peft_class_names *classes, peft_error *error)
+{
+    *head = (peft_model_options){0};
+    peft_status status = adapter ? peft_adapter_head(adapter, head, error) : PEFT_OK;
+    if (status != PEFT_OK || !answers) return status;
+    if (head->num_labels)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "%s has a head of its own: leave the answers out", adapter);
+    status = peft_answer_classes(answers, classes, error);
+    *head = (peft_model_options){.part = PEFT_MODEL_ANSWERS, .num_labels = (int64_t)classes->count};
+    return status;
+}
+
+static peft_status fill_answers(peft_loaded *l, const peft_load_options *options, const peft_class_names *classes,
+                                peft_error *error)
+{
+    const char **texts;
+    peft_status status = peft_answer_texts(options->answers, classes, &texts, error);
+    if (status != PEFT_OK) return status;
+    status = peft_answers_fill(l->model, options->ctx, l->tokenizer, texts, options->answer_scale, error);
+    free(texts);
+    return status;
 }
 
 /* The notes of model and tokenizer, kept as those of the adapter are. */
@@ -103,24 +162,31 @@ static peft_status note_model(const peft_loaded *l, peft_head_use head, const pe
     return taker.status;
 }
 
-static peft_status open_tokenizer(peft_loaded *l, const peft_load_options *options, peft_error *error)
+static peft_status note_tokenizer(const peft_loaded *l, const peft_load_options *options, peft_error *error)
 {
-    note_taker taker = {options, peft_load_tokenizer(&l->tokenizer, l->model, error), error};
-    if (taker.status == PEFT_OK) peft_tokenizer_notes(l->tokenizer, take_note, &taker);
+    note_taker taker = {options, PEFT_OK, error};
+    peft_tokenizer_notes(l->tokenizer, take_note, &taker);
     return taker.status;
 }
 
-static peft_status load(peft_loaded *l, const char *model, const char *adapter, peft_head_use head,
+/* Answers are those of the model without adapter. */
+static peft_status load(peft_loaded *l, const char *model, const char *adapter, peft_head_use use,
                         const peft_load_options *options, peft_error *error)
 {
-    int64_t adapter_labels = 0;
-    peft_status status = adapter ? peft_adapter_head_labels(adapter, &adapter_labels, error) : PEFT_OK;
-    if (status == PEFT_OK) status = open_model(l, model, adapter, head, adapter_labels, error);
+    const json_t *answers = options ? options->answers : NULL;
+    peft_model_options head;
+    peft_class_names classes = {NULL, 0};
+    peft_status status = find_head(adapter, answers, &head, &classes, error);
+    if (status == PEFT_OK) status = open_model(l, model, adapter, use, &head, error);
+    if (status == PEFT_OK) status = peft_load_tokenizer(&l->tokenizer, l->model, error);
+    if (status == PEFT_OK && answers) status = fill_answers(l, options, &classes, error);
     if (status == PEFT_OK && adapter) status = peft_adapter_load(l->model, adapter, options, &l->adapters, NULL, error);
-    if (status == PEFT_OK) status = note_model(l, head, options, error);
-    if (status == PEFT_OK) status = open_tokenizer(l, options, error);
-    if (status == PEFT_OK && head != PEFT_WITHOUT_HEAD && peft_has_head(l->model))
-        status = describe_head(l, model, adapter_labels ? adapter : NULL, error);
+    if (status == PEFT_OK) status = note_model(l, use, options, error);
+    if (status == PEFT_OK) status = note_tokenizer(l, options, error);
+    bool of_adapter = head.num_labels && !answers;
+    if (status == PEFT_OK && use != PEFT_WITHOUT_HEAD && peft_has_head(l->model))
+        status = describe_head(l, model, of_adapter ? adapter : NULL, &classes, error);
+    free((void *)(uintptr_t)classes.names);
     return status;
 }
 

@@ -33,8 +33,8 @@ typedef struct peft_loaded {
 } peft_loaded;
 
 /* PEFT_WITH_HEAD: the head is the adapter's, else the model's own; where neither has one that was trained the call
- * fails. PEFT_WITHOUT_HEAD: only hidden layers will be asked for. PEFT_WITH_ANY_HEAD: with a head where there is a
- * trained one, else the encoder with its pooler. */
+ * fails, unless the options have answers to compare with. PEFT_WITHOUT_HEAD: only hidden layers will be asked for.
+ * PEFT_WITH_ANY_HEAD: with a head where there is a trained one, else the encoder with its pooler. */
 typedef enum peft_head_use { PEFT_WITHOUT_HEAD, PEFT_WITH_HEAD, PEFT_WITH_ANY_HEAD } peft_head_use;
 
 /* Opens the folder of a base model and, unless NULL, that of an adapter. `options` may be NULL; its notes hold what is

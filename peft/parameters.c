@@ -65,7 +65,10 @@ peft_status peft_model_values(peft_value_set *set, peft_model *model, peft_error
         const peft_weight *weight = &weights[k];
         if (!weight->value) continue;
         peft_value *value = &set->own[set->count];
-        *value = (peft_value){.spec = {.name = weight->name, .shape = weight->shape, .role = PEFT_ROLE_OTHER},
+        *value = (peft_value){.spec = {.name = weight->name,
+                                       .shape = weight->shape,
+                                       .role = PEFT_ROLE_OTHER,
+                                       .kind = weight->gradient ? PEFT_VALUE_TRAINED : PEFT_VALUE_FROZEN},
                               .data = weight->value,
                               .gradient = weight->gradient};
         status = peft_value_set_add(set, "", value, error);

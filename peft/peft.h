@@ -14,6 +14,7 @@
 
 #include "io/option.h"
 #include "io/value_set.h"
+#include "models/answers.h"
 #include "models/model.h"
 #include "ops/batch.h"
 #include "ops/context.h"
@@ -27,6 +28,8 @@
 #include "ops/weight.h"
 #include "peft/adapter_folder.h"
 #include "peft/agreement.h"
+#include "peft/answer_objective.h"
+#include "peft/answers.h"
 #include "peft/config.h"
 #include "peft/convert.h"
 #include "peft/inject.h"

@@ -306,8 +306,8 @@ static peft_status read_folder(peft_sentence *s, const char *dir, peft_error *er
         status = read_modules(s, dir, path, error);
         if (status == PEFT_OK) status = check_prompt(dir, error);
     } else if (status == PEFT_OK) {
-        s->poolings[s->num_poolings++] = &peft_poolings[2]; /* the mean */
-        s->num_steps = 1;                                   /* of length 1 */
+        s->poolings[s->num_poolings++] = &peft_poolings[PEFT_POOLING_MEAN];
+        s->num_steps = 1; /* of length 1 */
     }
     free(path);
     return status;
@@ -371,6 +371,19 @@ bool peft_sentence_reads_tokens(const peft_sentence *s)
 bool peft_sentence_reads_mean(const peft_sentence *s)
 {
     return reads(s, true);
+}
+
+peft_status peft_sentence_check_plain(const peft_sentence *s, bool *first_token, peft_error *error)
+{
+    const peft_pooling *pooling = s->poolings[0];
+    *first_token = pooling == &peft_poolings[PEFT_POOLING_FIRST];
+    if (s->num_poolings > 1 || !(*first_token || pooling == &peft_poolings[PEFT_POOLING_MEAN]))
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "pooling: expected mean or cls alone, found %s%s", pooling->name,
+                         s->num_poolings > 1 ? " and others" : "");
+    for (int64_t k = 0; k < s->num_steps; k++)
+        if (s->steps[k].weight)
+            return peft_fail(error, PEFT_ERR_UNSUPPORTED, "expected pooling alone, found a module Dense behind it");
+    return PEFT_OK;
 }
 
 peft_status peft_sentence_fit(peft_sentence *s, int64_t hidden_size, peft_error *error)

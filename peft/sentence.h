@@ -30,6 +30,10 @@ int64_t peft_sentence_max_length(const peft_sentence *sentence);
 peft_status peft_sentence_fit(peft_sentence *sentence, int64_t hidden_size, peft_error *error);
 int64_t peft_sentence_size(const peft_sentence *sentence); /* numbers of a vector, once it fits */
 
+/* Is the vector the mean over the tokens, or the first token, and no more than that but for its length?
+ * PEFT_ERR_UNSUPPORTED says what else it is. */
+peft_status peft_sentence_check_plain(const peft_sentence *sentence, bool *first_token, peft_error *error);
+
 /* What peft_sentence_vector reads of a sentence. */
 bool peft_sentence_reads_tokens(const peft_sentence *sentence);
 bool peft_sentence_reads_mean(const peft_sentence *sentence);

@@ -12,7 +12,17 @@ typedef struct peft_pooling {
     void (*pool)(const float *tokens, int64_t num_tokens, const float *mean, int64_t hidden_size, float *out);
 } peft_pooling;
 
-enum { PEFT_NUM_POOLINGS = 6, PEFT_SENTENCE_MAX_STEPS = 16 };
+/* In the order of the older files' flags, which is that of the parts of the vector. */
+enum {
+    PEFT_POOLING_FIRST,
+    PEFT_POOLING_MAX,
+    PEFT_POOLING_MEAN,
+    PEFT_POOLING_MEAN_SQRT_LEN,
+    PEFT_POOLING_WEIGHTED_MEAN,
+    PEFT_POOLING_LAST,
+    PEFT_NUM_POOLINGS
+};
+enum { PEFT_SENTENCE_MAX_STEPS = 16 };
 extern const peft_pooling peft_poolings[PEFT_NUM_POOLINGS];
 
 /* An activation by the name of its class in torch; NULL: not offered. */

@@ -51,14 +51,14 @@ static void pool_weighted_mean(const float *tokens, int64_t num_tokens, const fl
     }
 }
 
-/* In the order of the older files' flags, which is that of the parts of the vector. */
 const peft_pooling peft_poolings[PEFT_NUM_POOLINGS] = {
-    {"cls", "pooling_mode_cls_token", false, pool_first},
-    {"max", "pooling_mode_max_tokens", false, pool_max},
-    {"mean", "pooling_mode_mean_tokens", true, pool_mean},
-    {"mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens", true, pool_mean_sqrt_len},
-    {"weightedmean", "pooling_mode_weightedmean_tokens", false, pool_weighted_mean},
-    {"lasttoken", "pooling_mode_lasttoken", false, pool_last},
+    [PEFT_POOLING_FIRST] = {"cls", "pooling_mode_cls_token", false, pool_first},
+    [PEFT_POOLING_MAX] = {"max", "pooling_mode_max_tokens", false, pool_max},
+    [PEFT_POOLING_MEAN] = {"mean", "pooling_mode_mean_tokens", true, pool_mean},
+    [PEFT_POOLING_MEAN_SQRT_LEN] = {"mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens", true,
+                                    pool_mean_sqrt_len},
+    [PEFT_POOLING_WEIGHTED_MEAN] = {"weightedmean", "pooling_mode_weightedmean_tokens", false, pool_weighted_mean},
+    [PEFT_POOLING_LAST] = {"lasttoken", "pooling_mode_lasttoken", false, pool_last},
 };
 
 /* ---- steps ---- */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "peft/answers.h"
 #include "peft/calibrate.h"
 #include "peft/checkpoint.h"
 #include "peft/evaluate.h"
@@ -95,18 +96,45 @@ static peft_status make_up_tokens(peft_session *s, peft_error *error)
 static peft_status encode_all(peft_session *s, peft_error *error)
 {
     if (s->is_made_up) return make_up_tokens(s, error);
-    peft_status status = peft_load_tokenizer(&s->tokenizer, s->model, error);
-    if (status == PEFT_OK) status = encode(s, s->corpus.train, &s->train, error);
+    peft_status status = encode(s, s->corpus.train, &s->train, error);
     if (status == PEFT_OK) status = encode(s, s->corpus.held_out, &s->held_out, error);
     if (status == PEFT_OK) status = encode(s, s->corpus.dev, &s->dev, error);
     return status;
 }
 
+static peft_status choose_head(const peft_session *s, peft_model_options *options, peft_error *error)
+{
+    if (!peft_train_compares_answers(s->job->train)) return PEFT_OK;
+    if (options->regression)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--head %s is for classes, the labels are scores",
+                         peft_head_answers);
+    options->part = PEFT_MODEL_ANSWERS;
+    return peft_answer_pooling(s->job->model, &options->pooling, error);
+}
+
+/* Before there are adapters. Without texts there are no answers: what is made up has none to find. */
+static peft_status fill_answers(peft_session *s, peft_error *error)
+{
+    const peft_train_options *o = s->job->train;
+    const peft_class_names classes = {(const char *const *)s->corpus.train->label_names, (size_t)s->corpus.num_labels};
+    const char **texts;
+    peft_status status = peft_answer_texts(o->answers, &classes, &texts, error);
+    if (status != PEFT_OK) return status;
+    status = peft_answers_fill(s->model, s->ctx, s->tokenizer, texts, o->answer_scale, error);
+    free(texts);
+    return status;
+}
+
 static peft_status open_model(peft_session *s, peft_error *error)
 {
-    const peft_model_options options = {
+    peft_model_options options = {
         .num_labels = s->corpus.num_labels, .regression = s->corpus.regression, .seed = (uint64_t)s->job->train->seed};
-    return peft_model_open(&s->model, s->job->model, &options, error);
+    peft_status status = choose_head(s, &options, error);
+    if (status == PEFT_OK) status = peft_model_open(&s->model, s->job->model, &options, error);
+    if (status != PEFT_OK || s->is_made_up) return status;
+    status = peft_load_tokenizer(&s->tokenizer, s->model, error);
+    bool compares = options.part == PEFT_MODEL_ANSWERS;
+    return status == PEFT_OK && compares ? fill_answers(s, error) : status;
 }
 
 /* Adapters, or whatever else is trained. */
@@ -170,6 +198,13 @@ static peft_status take_fingerprints(peft_session *s, peft_error *error)
     return status;
 }
 
+/* Checkpoints of before there was a choice say nothing of the head. */
+static void forget_answers(json_t *settings)
+{
+    static const char *const of_head[] = {"head", "answers", "answer_scale"};
+    for (size_t k = 0; k < sizeof of_head / sizeof of_head[0]; k++) json_object_del(settings, of_head[k]);
+}
+
 /* The text that a checkpoint must agree with: settings, and what the files held. Where a run lies and how many threads
  * it has does not change it. */
 static peft_status describe_settings(peft_session *s, peft_error *error)
@@ -182,6 +217,7 @@ static peft_status describe_settings(peft_session *s, peft_error *error)
     if (json_is_null(json_object_get(all, "positive_class"))) json_object_del(all, "positive_class");
     if (s->corpus.quoting == PEFT_UNQUOTED || (s->corpus.quoting == PEFT_QUOTED && reads_tsv(s->job->data)))
         json_object_set_new(all, quoting_setting, json_string(peft_quoting_name(s->corpus.quoting)));
+    if (!peft_train_compares_answers(s->job->train)) forget_answers(all);
     json_object_set(all, "fingerprints", s->fingerprints);
     json_object_set_new(all, "backend", json_string(peft_context_backend(s->ctx)));
     json_object_set_new(all, "dtype", json_string(peft_dtype_name(peft_context_dtype(s->ctx))));
@@ -283,7 +319,7 @@ void peft_session_notes(const peft_session *s)
         note(s, "--max-length %" PRId64 " is cut to the %" PRId64 " tokens that the model takes",
              s->job->train->max_length, limit);
     peft_corpus_notes(&s->corpus, true, s->job->note, s->job->note_argument);
-    if (!peft_model_has_trained_head(s->model))
+    if (!peft_model_has_trained_head(s->model) && !peft_train_compares_answers(s->job->train))
         note(s, "the model has no head for %" PRId64 " labels; it starts from random values", s->corpus.num_labels);
     peft_model_notes(s->model, true, s->job->note, s->job->note_argument);
     if (s->adapters) peft_adapters_notes(s->adapters, s->job->note, s->job->note_argument);

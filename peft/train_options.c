@@ -1,10 +1,11 @@
 #include "peft/train_options.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 static const char *const schedules[] = {"linear", "cosine", "constant", NULL};
+const char peft_head_answers[] = "answer-words";
+static const char *const heads[] = {"classifier", peft_head_answers, NULL};
 static const char *const keeps[] = {"last", "best", NULL};
 
 const char *const peft_dtype_choices[] = {"f32", "bf16", NULL};
@@ -122,6 +123,19 @@ const peft_option peft_train_option_table[] = {
      .placeholder = "X",
      .help = "share of the target spread over all classes",
      .group = "Training"},
+    {.name = "head",
+     .type = PEFT_OPTION_STRING,
+     AT(head),
+     .initial = "classifier",
+     .choices = heads,
+     .placeholder = "NAME",
+     .help = "classifier: a layer that is trained with the adapter; answer-words: similarity to the vectors that the "
+             "frozen encoder makes of the answers, nothing to train",
+     .group = "Head"},
+    PEFT_ANSWERS_OPTION_ROW(AT(answers),
+                            "of answer-words: an answer for each class in their order, or an object {\"class\": "
+                            "\"answer\"}; without it the names of the classes"),
+    PEFT_ANSWER_SCALE_OPTION_ROW(AT(answer_scale)),
     {.name = "max_length",
      .elsewhere = "max_seq_length",
      .type = PEFT_OPTION_INT,
@@ -196,12 +210,20 @@ const peft_option peft_train_option_table[] = {
      .group = "Training"},
     {0}};
 
+bool peft_train_compares_answers(const peft_train_options *options)
+{
+    return options->head && strcmp(options->head, peft_head_answers) == 0;
+}
+
 peft_status peft_train_options_check(const peft_train_options *options, peft_error *error)
 {
     bool best = strcmp(options->keep, "best") == 0;
     if (options->early_stop && !best)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "--early-stop %lld needs --keep best, found --keep %s",
                          (long long)options->early_stop, options->keep);
+    if (options->answers && !peft_train_compares_answers(options))
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--answers needs --head %s, found --head %s", peft_head_answers,
+                         options->head);
     if (options->hold_out && !best)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "--hold-out %lld needs --keep best, found --keep %s",
                          (long long)options->hold_out, options->keep);

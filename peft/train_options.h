@@ -3,6 +3,8 @@
 #ifndef PEFT_PEFT_TRAIN_OPTIONS_H
 #define PEFT_PEFT_TRAIN_OPTIONS_H
 
+#include <float.h>
+
 #include "io/option.h"
 #include "ops/tensor.h"
 
@@ -18,6 +20,9 @@ typedef struct peft_train_options {
     char *schedule; /* linear, cosine, constant */
     double warmup;  /* below 1: share of the steps; else steps */
     double weight_decay, max_grad_norm, label_smoothing;
+    char *head; /* classifier, answer-words */
+    json_t *answers;
+    double answer_scale;
     int64_t max_length, seed;
     char *dtype, *backend;
     bool checkpoint_layers;
@@ -46,6 +51,22 @@ PEFT_API extern const peft_option peft_train_option_table[];
     }
 PEFT_API extern const char *const peft_dtype_choices[]; /* f32, bf16, NULL */
 PEFT_API peft_dtype peft_dtype_chosen(const char *choice);
+
+/* The head's settings, for this table and those of other commands: "answer-words" and how long its vectors are. */
+PEFT_API extern const char peft_head_answers[];
+#define PEFT_ANSWERS_OPTION_ROW(at, help_)                                                                             \
+    {                                                                                                                  \
+        .name = "answers", .type = PEFT_OPTION_JSON, at, .placeholder = "LIST", .help = help_, .group = "Head",        \
+        .names = true                                                                                                  \
+    }
+#define PEFT_ANSWER_SCALE_OPTION_ROW(at)                                                                               \
+    {                                                                                                                  \
+        .name = "answer_scale", .type = PEFT_OPTION_FLOAT, at, .initial = "20", .min = DBL_MIN, .max = 1e4,            \
+        .placeholder = "X", .help = "a logit is so many times the cosine of text and answer", .group = "Head"          \
+    }
+
+/* Is the class of a text its most similar answer? */
+PEFT_API bool peft_train_compares_answers(const peft_train_options *options);
 
 /* What the limits of single options cannot say. */
 PEFT_API peft_status peft_train_options_check(const peft_train_options *options, peft_error *error);

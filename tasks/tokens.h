@@ -6,6 +6,10 @@
 #include "models/tokenizer.h"
 #include "tasks/dataset.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* All examples, one after another. */
 typedef struct peft_tokens {
     int64_t count;
@@ -19,21 +23,21 @@ typedef struct peft_tokens {
 } peft_tokens;
 
 /* PEFT_ERR_FORMAT: text that is not UTF-8, by line of its file. */
-peft_status peft_tokens_encode(peft_tokens **tokens, const peft_tokenizer *tokenizer, const peft_dataset *dataset,
-                               int64_t max_length, peft_error *error);
+PEFT_API peft_status peft_tokens_encode(peft_tokens **tokens, const peft_tokenizer *tokenizer,
+                                        const peft_dataset *dataset, int64_t max_length, peft_error *error);
 /* `count` examples of `length` arbitrary ids below vocab_size, of class 0, to measure with: the work does not depend on
  * them. */
-peft_status peft_tokens_make_up(peft_tokens **tokens, int64_t count, int64_t length, int64_t vocab_size,
-                                peft_error *error);
-void peft_tokens_free(peft_tokens *tokens); /* NULL is allowed */
+PEFT_API peft_status peft_tokens_make_up(peft_tokens **tokens, int64_t count, int64_t length, int64_t vocab_size,
+                                         peft_error *error);
+PEFT_API void peft_tokens_free(peft_tokens *tokens); /* NULL is allowed */
 
-int64_t peft_tokens_length(const peft_tokens *tokens, int64_t example);
+PEFT_API int64_t peft_tokens_length(const peft_tokens *tokens, int64_t example);
 
 /* The examples of an epoch in their order, a function of (seed, epoch) alone. rows [count] */
-void peft_tokens_order(uint32_t *rows, int64_t count, uint64_t seed, int64_t epoch);
+PEFT_API void peft_tokens_order(uint32_t *rows, int64_t count, uint64_t seed, int64_t epoch);
 /* From short to long, for evaluation: batches of equal lengths waste nothing; equal lengths keep the order of the file.
  * rows [count]. PEFT_ERR_MEMORY. */
-peft_status peft_tokens_order_by_length(const peft_tokens *tokens, uint32_t *rows, peft_error *error);
+PEFT_API peft_status peft_tokens_order_by_length(const peft_tokens *tokens, uint32_t *rows, peft_error *error);
 
 /* The memory of one batch; grows, and is used again. Start with {0}. */
 typedef struct peft_batch_memory {
@@ -46,8 +50,11 @@ typedef struct peft_batch_memory {
 } peft_batch_memory;
 
 /* Fills memory->batch, ->input and the labels, class ids or scores, from examples rows[0..count). */
-peft_status peft_tokens_gather(const peft_tokens *tokens, const uint32_t *rows, int64_t count,
-                               peft_batch_memory *memory, peft_error *error);
-void peft_batch_memory_free(peft_batch_memory *memory);
+PEFT_API peft_status peft_tokens_gather(const peft_tokens *tokens, const uint32_t *rows, int64_t count,
+                                        peft_batch_memory *memory, peft_error *error);
+PEFT_API void peft_batch_memory_free(peft_batch_memory *memory);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -112,6 +112,7 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
 }
 
 static const peft_command_part parts[] = {{peft_inference_model_table, offsetof(eval_options, inference)},
+                                          {peft_inference_answer_table, offsetof(eval_options, inference)},
                                           {peft_read_option_table, offsetof(eval_options, data)},
                                           {table, 0},
                                           {peft_inference_computation_table, offsetof(eval_options, inference)},

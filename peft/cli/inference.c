@@ -26,6 +26,13 @@ const peft_option peft_inference_model_table[] = {
      .group = "Model"},
     {0}};
 
+const peft_option peft_inference_answer_table[] = {
+    PEFT_ANSWERS_OPTION_ROW(AT(answers),
+                            "where neither model nor adapter has a head: the class is the answer that the text is most "
+                            "similar to; a list, or an object {\"class\": \"answer\"}"),
+    PEFT_ANSWER_SCALE_OPTION_ROW(AT(answer_scale)),
+    {0}};
+
 const peft_option peft_inference_computation_table[] = {
     {.name = "max_length",
      .type = PEFT_OPTION_INT,
@@ -52,7 +59,11 @@ const peft_option peft_inference_computation_table[] = {
 
 static peft_status load(peft_inference *i, peft_head_use head, peft_error *error)
 {
-    const peft_load_options options = {.other_base = i->options->other_base, .notes = json_array()};
+    const peft_load_options options = {.other_base = i->options->other_base,
+                                       .notes = json_array(),
+                                       .answers = i->options->answers,
+                                       .answer_scale = i->options->answer_scale,
+                                       .ctx = i->ctx};
     if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
     peft_status status = peft_load(&i->loaded, i->options->model, i->options->adapter, head, &options, error);
     peft_output_notes(i->output, options.notes);

@@ -12,9 +12,12 @@ typedef struct peft_inference_options {
     bool other_base;
     int64_t max_length; /* 0: the model's own, else 256 */
     int64_t batch_tokens;
+    json_t *answers; /* NULL: the head is the adapter's or the model's */
+    double answer_scale;
 } peft_inference_options;
 
 extern const peft_option peft_inference_model_table[];       /* model, adapter, other_base */
+extern const peft_option peft_inference_answer_table[];      /* answers, answer_scale */
 extern const peft_option peft_inference_computation_table[]; /* the others */
 
 typedef struct peft_inference {

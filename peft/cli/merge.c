@@ -98,7 +98,8 @@ static peft_status compare(const merge_options *o, const peft_loaded *l, const p
 {
     const peft_context_options options = {.threads = (int)arguments->shared.threads, .backend = o->backend};
     peft_context *ctx = NULL;
-    const peft_model_options as_it_is = {.part = peft_has_head(l->model) ? PEFT_MODEL_WITH_HEAD : PEFT_MODEL_ENCODER};
+    const peft_model_options *opened = peft_model_opened_with(l->model);
+    const peft_model_options as_it_is = {.part = opened->part, .pooling = opened->pooling};
     peft_model *merged = NULL;
     peft_status status = peft_context_open(&ctx, &options, error);
     if (status == PEFT_OK) status = peft_model_open(&merged, o->output, &as_it_is, error);

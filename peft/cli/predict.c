@@ -106,6 +106,7 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
 }
 
 static const peft_command_part parts[] = {{peft_inference_model_table, offsetof(predict_options, inference)},
+                                          {peft_inference_answer_table, offsetof(predict_options, inference)},
                                           {peft_text_option_table, offsetof(predict_options, texts)},
                                           {peft_text_pair_option_table, offsetof(predict_options, texts)},
                                           {peft_inference_computation_table, offsetof(predict_options, inference)},

@@ -371,3 +371,38 @@ of_one_type() {
     peft eval --model "$model" --dev x.tsv --split test
     fails 2 "--split test goes with --task"
 }
+
+# ---- answers in place of a head ----
+
+@test "texts are compared with answers, and need no head" {
+    works predict --model "$model" --answers "w69 w25 w8,w5" --text "w69 w25 w8" --json
+    # its own vector: a logit of 20, and of 20 times the cosine
+    holds '.[0].label == "w69 w25 w8"'
+    works embed --model "$model" --text "w69 w25 w8" --json
+    first=$output
+    works embed --model "$model" --text "w5" --json
+    expected=$(jq -s '[.[0].embeddings[0], .[1].embeddings[0]] | transpose | map(.[0] * .[1]) | add |
+        1 / (1 + (20 * (. - 1) | exp))' <<< "$first$output")
+    works predict --model "$model" --answers '{"a": "w69 w25 w8", "b": "w5"}' --text "w69 w25 w8" --json
+    holds ".[0].label == \"a\" and (.[0].probabilities.a - $expected | fabs) < 1e-5"
+    works predict --model "$model" --answers '{"a": "w69 w25 w8", "b": "w5"}' --answer-scale 1e-3 --text "w69" --json
+    holds '.[0].probabilities.a - 0.5 | fabs < 1e-3'
+}
+
+@test "answers that cannot be" {
+    peft predict --model "$model" --answers w5 --text w5
+    fails 2 "answers: expected at least 2, found 1"
+    peft predict --model "$model" --answers w5,w5 --text w5
+    fails 2 'answers: "w5" stands for two classes'
+    peft predict --model "$model" --answers '{"a": 3, "b": "w5"}' --text w5
+    fails 2 "answers: expected texts, found 3"
+    peft predict --model "$model" --adapter "$lora" --answers w5,w6 --text w5
+    fails 2 "has a head of its own: leave the answers out"
+    cp -r "$model" dense && mkdir dense/1_Dense
+    echo '[{"type": "sentence_transformers.models.Transformer", "path": ""},
+           {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]' > dense/modules.json
+    mkdir dense/1_Pooling
+    echo '{"word_embedding_dimension": 32, "pooling_mode_max_tokens": true}' > dense/1_Pooling/config.json
+    peft predict --model dense --answers w5,w6 --text w5
+    fails 1 "pooling: expected mean or cls alone, found max"
+}

@@ -577,3 +577,60 @@ bad_data() {
         rm -r before
     done
 }
+
+# ---- answers in place of a head ----
+
+@test "answer words: nothing but the adapter is trained, and its folder is all that eval, predict and merge need" {
+    answers=(--head answer-words --answers "w40,w50 w51")
+    trains "${answers[@]}" --output run --epochs 20 --learning-rate 1e-2 --json
+    holds '.metrics.accuracy == 1'
+    works inspect run
+    [[ "$output" == *"base_model.model.answers.weight  [2, 32]"* ]]
+    works eval --model "$model" --adapter run --task sst2 --data "$data" --json
+    holds '.metrics.accuracy == 1'
+    works predict --model "$model" --adapter run --text "w7 w9" --json
+    label=$(jq -r '.[0].label' <<< "$output")
+    works merge --model "$model" --adapter run --output merged --verify
+    works predict --model merged --text "w7 w9" --json
+    holds ".[0].label == \"$label\""
+    works convert --adapter run --to lora --output plain
+    works predict --model "$model" --adapter plain --text "w7 w9"
+    works embed --model "$model" --adapter run --text "w7 w9"
+    # the answers are those of the model without adapter
+    works eval --model "$model" --answers "w40,w50 w51" --task sst2 --data "$data" --json
+    holds '.metrics.accuracy < 1'
+}
+
+@test "answer words: the same bits for any number of threads, and after a stop" {
+    answers=(--head answer-words --answers "w40,w50")
+    trains "${answers[@]}" --output one --steps 8 --threads 1
+    trains "${answers[@]}" --output two --steps 8 --threads 2
+    same_files one two
+    trains "${answers[@]}" --output three --steps 8 --checkpoint-every 3
+    rm three/run.json three/adapter_model.safetensors
+    trains "${answers[@]}" --output three --steps 8 --checkpoint-every 3 --resume
+    same_files one three
+    peft train "${common[@]}" "${answers[@]}" --answers "w40,w52" --output three --steps 8 --checkpoint-every 3 --resume
+    [ "$status" -eq 2 ]
+    [[ "$stderr" == *"other settings, data or model: answers was "* ]]
+}
+
+@test "answer words: without answers the names of the classes, and every method" {
+    for variant in lora dora vera ia3 molora trex full; do
+        works train "${any_variant[@]}" --variant $variant --head answer-words --output $variant --steps 2
+    done
+    works eval --model full --task sst2 --data "$data"
+    works plan "${common[@]}" --head answer-words --json
+}
+
+@test "answers that do not fit are refused before anything is written" {
+    peft train "${common[@]}" --answers "w40,w50" --output run
+    fails 2 "--answers needs --head answer-words"
+    peft train "${common[@]}" --head answer-words --answers "w40,w50,w60" --output run
+    fails 2 "answers: expected 2, one for each class, found 3"
+    peft train "${common[@]}" --head answer-words --answers '{"positiv": "w40", "negative": "w50"}' --output run
+    fails 2 'answers: no class is called "positiv"'
+    peft train "${any_variant[@]}" --variant head --head answer-words --output run
+    fails 2 "there is no value to train"
+    [ ! -e run ]
+}

@@ -35,12 +35,12 @@ static void look_at(const char *folder)
 {
     peft_adapter_contents contents;
     peft_error error = {0};
-    int64_t num_labels;
+    peft_model_options head;
     peft_status status = peft_adapter_read(&contents, folder, NULL, NULL, &error);
     FUZZ_CHECK(status == PEFT_OK || *error.message);
     if (status == PEFT_OK) peft_adapter_contents_free(&contents);
-    status = peft_adapter_head_labels(folder, &num_labels, &error);
-    FUZZ_CHECK(status == PEFT_OK ? num_labels >= 0 : *error.message != '\0');
+    status = peft_adapter_head(folder, &head, &error);
+    FUZZ_CHECK(status == PEFT_OK ? head.num_labels >= 0 : *error.message != '\0');
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
