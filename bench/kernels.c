@@ -96,7 +96,7 @@ static peft_tensor *starts_of(work *w)
 static peft_tensor *frozen(work *w, peft_shape shape, bool packed)
 {
     peft_weight *weight = &w->weights[w->num_weights++];
-    *weight = (peft_weight){.name = "weight", .shape = shape, .data = values(w, peft_shape_count(&shape))};
+    *weight = (peft_weight){.name = "weight", .shape = shape, .stored.data = values(w, peft_shape_count(&shape))};
     peft_error error = {0};
     if (packed) check(peft_weight_pack(weight, w->ctx, PEFT_PACK_BOTH, &error), &error);
     return peft_weight_leaf(w->g, weight);

@@ -61,7 +61,7 @@ static peft_optimizer *make_optimizer(peft_adapters *adapters)
 static float forward_and_backward(peft_graph *g, peft_context *ctx, const peft_adapters *adapters)
 {
     peft_error error = {0};
-    const peft_weight weight = {.name = "W", .shape = peft_shape_2(OUT, IN), .data = W};
+    const peft_weight weight = {.name = "W", .shape = peft_shape_2(OUT, IN), .stored.data = W};
     const peft_base_linear base = {&weight, NULL};
     const int32_t starts[] = {0, TOKENS};
     const peft_batch batch = {.num_tokens = TOKENS, .num_sequences = 1, .starts = starts, .training = true};

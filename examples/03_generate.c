@@ -125,7 +125,7 @@ static bool fill(void *argument, const peft_examples *examples)
 static peft_status describe(void *argument, peft_graph *g, const peft_examples *examples, peft_tensor **loss,
                             peft_error *error)
 {
-    static const peft_weight weight = {.name = "W", .shape = {2, {OUT, IN}}, .data = W};
+    static const peft_weight weight = {.name = "W", .shape = {2, {OUT, IN}}, .stored.data = W};
     static const peft_base_linear base = {&weight, NULL};
     static int32_t starts[TASKS + 1];
     generator *made = argument;

@@ -12,7 +12,8 @@ peft_tensor *peft_absorbed_weight(peft_graph *g, const peft_linear_layer *layer,
 {
     peft_tensor *W = peft_adapter_weight(g, layer->adapter, &layer->base, batch);
     if (!W) return NULL;
-    peft_tensor *b = peft_weight_leaf(g, layer->base.bias);
+    peft_tensor *b = layer->base.bias ? peft_weight_leaf(g, layer->base.bias)
+                                      : peft_scale(g, peft_ones(g, PEFT_F32, layer->out_features, 1), 0);
     return beside(g, W, peft_reshape(g, b, peft_shape_2(layer->out_features, 1)));
 }
 

@@ -14,7 +14,8 @@
 #include "models/model.h"
 #include "ops/ops.h"
 
-/* W' [out, in + 1] of a layer that has a bias, with its adapter. NULL: its weight cannot be had (peft_adapter_weight).
+/* W' [out, in + 1] of a layer, with its adapter; without a bias, b is 0. NULL: its weight cannot be had
+ * (peft_adapter_weight).
  */
 peft_tensor *peft_absorbed_weight(peft_graph *g, const peft_linear_layer *layer, const peft_batch *batch);
 

@@ -186,8 +186,8 @@ static norm add_norm(peft_model *model, const char *module)
 static const peft_linear_layer *add_linear(peft_model *model, int64_t index, const char *name, int64_t out, int64_t in)
 {
     const peft_model_kind *kind = model->kind;
-    return peft_model_add_linear(model, out, in, false, "%s%s.%" PRId64 ".%s", kind->prefix, kind->encoder->layers,
-                                 index, name);
+    return peft_model_add_linear(model, out, in, PEFT_LINEAR_PLAIN, "%s%s.%" PRId64 ".%s", kind->prefix,
+                                 kind->encoder->layers, index, name);
 }
 
 static norm add_layer_norm(peft_model *model, int64_t index, const char *name)
@@ -245,13 +245,14 @@ static void add_head(peft_model *model, encoder *b)
     const peft_encoder_head *head = &model->kind->encoder->head;
     int64_t hidden = model->hidden_size;
     if (has_pooler(model))
-        peft_model_add_linear(model, hidden, hidden, false, "%s%s.dense", model->kind->prefix, PEFT_MODEL_POOLER);
+        peft_model_add_linear(model, hidden, hidden, PEFT_LINEAR_PLAIN, "%s%s.dense", model->kind->prefix,
+                              PEFT_MODEL_POOLER);
     if (model->options.part == PEFT_MODEL_ANSWERS)
         model->answers =
             peft_model_add_weight(model, peft_shape_2(model->num_labels, hidden), PEFT_MODEL_ANSWER_HEAD ".weight");
     if (model->options.part != PEFT_MODEL_WITH_HEAD) return;
-    b->dense = peft_model_add_linear(model, hidden, hidden, false, "%s", head->dense);
-    b->classifier = peft_model_add_linear(model, model->num_labels, hidden, true, "%s", head->output);
+    b->dense = peft_model_add_linear(model, hidden, hidden, PEFT_LINEAR_PLAIN, "%s", head->dense);
+    b->classifier = peft_model_add_linear(model, model->num_labels, hidden, PEFT_LINEAR_OUTPUT, "%s", head->output);
 }
 
 static peft_status add_weights(peft_model *model, encoder *b, peft_error *error)

@@ -60,27 +60,45 @@ static peft_status draw_weight(peft_model *model, peft_weight *weight, peft_erro
     if (!values) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", weight->name);
     if (weight->shape.ndim == 2)
         peft_random_normal(values, count, 0, model->initializer_range, model->options.seed, peft_stream(weight->name));
-    weight->data = values;
+    weight->stored = (peft_stored){.data = values, .format = PEFT_FORMAT_F32};
     return PEFT_OK;
 }
 
-/* As it lies in the file, where the type and the address of its numbers allow it. */
+static bool has_shape(const peft_file_tensor *tensor, const peft_weight *weight)
+{
+    const peft_shape stored = peft_weight_stored_shape(weight);
+    return peft_shape_equal(&tensor->shape, &stored);
+}
+
+/* Matrices are taken as they lie in the file; of other formats than F32, vectors are few numbers, which become floats.
+ */
+static bool is_taken_as_stored(const peft_file_tensor *tensor, peft_format *format)
+{
+    bool aligned = (uintptr_t)tensor->data % sizeof(float) == 0;
+    if (!peft_format_of(tensor->dtype, format)) return false;
+    return *format == PEFT_FORMAT_F32 ? aligned : tensor->shape.ndim == 2;
+}
+
 static peft_status take_tensor(peft_model *model, peft_weight *weight, const peft_file_tensor *tensor,
                                peft_error *error)
 {
-    if (!peft_shape_equal(&tensor->shape, &weight->shape)) {
+    peft_format format;
+    if (!has_shape(tensor, weight)) {
         char expected[PEFT_SHAPE_TEXT], found[PEFT_SHAPE_TEXT];
+        const peft_shape stored = peft_weight_stored_shape(weight);
         return peft_fail(error, PEFT_ERR_FORMAT, "%s: tensor %s: expected %s, found %s", tensor->path, tensor->name,
-                         peft_shape_text(&weight->shape, expected), peft_shape_text(&tensor->shape, found));
+                         peft_shape_text(&stored, expected), peft_shape_text(&tensor->shape, found));
     }
-    if (tensor->dtype == PEFT_F32 && (uintptr_t)tensor->data % sizeof(float) == 0) {
-        weight->data = tensor->data;
+    if (is_taken_as_stored(tensor, &format)) {
+        weight->stored.data = tensor->data;
+        weight->stored.format = format;
         model->mapped_bytes += tensor->bytes;
         return PEFT_OK;
     }
     float *values = peft_arena_take(&model->arena, (size_t)peft_shape_count(&weight->shape) * sizeof *values);
     if (!values) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", weight->name);
-    weight->data = values;
+    weight->stored.data = values;
+    weight->stored.format = PEFT_FORMAT_F32;
     return peft_file_tensor_read_f32(tensor, values, error);
 }
 
@@ -88,7 +106,7 @@ static peft_status take_tensor(peft_model *model, peft_weight *weight, const pef
 static bool has_other_labels(const peft_model *model, const peft_weight *weight, const peft_file_tensor *tensor)
 {
     return model->options.num_labels > 0 && peft_module_lies_in(weight->name, peft_model_head(model)) &&
-           !peft_shape_equal(&tensor->shape, &weight->shape);
+           !has_shape(tensor, weight);
 }
 
 static peft_status load_weight(peft_model *model, int64_t index, peft_error *error)

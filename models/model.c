@@ -58,7 +58,7 @@ peft_weight *peft_model_add_weight(peft_model *model, peft_shape shape, const ch
     return add_weight(model, shape, name);
 }
 
-peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features, int64_t in_features, bool output,
+peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features, int64_t in_features, uint32_t kind,
                                          const char *format, ...)
 {
     const char *names[3], *const suffixes[3] = {"", ".weight", ".bias"};
@@ -69,13 +69,15 @@ peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features
         va_end(arguments);
     }
     peft_weight *weight = add_weight(model, peft_shape_2(out_features, in_features), names[1]);
-    peft_weight *bias = add_weight(model, peft_shape_1(out_features), names[2]);
-    if (!names[0] || !weight || !bias || model->num_linears == model->linear_capacity) {
+    bool has_bias = !(kind & PEFT_LINEAR_WITHOUT_BIAS);
+    peft_weight *bias = has_bias ? add_weight(model, peft_shape_1(out_features), names[2]) : NULL;
+    if (!names[0] || !weight || (has_bias && !bias) || model->num_linears == model->linear_capacity) {
         model->incomplete = true;
         return NULL;
     }
     peft_linear_layer *layer = &model->linears[model->num_linears++];
-    *layer = (peft_linear_layer){names[0], in_features, out_features, {weight, bias}, NULL, output};
+    weight->stored.transposed = kind & PEFT_LINEAR_TRANSPOSED;
+    *layer = (peft_linear_layer){names[0], in_features, out_features, {weight, bias}, NULL, kind & PEFT_LINEAR_OUTPUT};
     return layer;
 }
 
@@ -130,10 +132,10 @@ static peft_status fail_copy(const peft_model *model, const peft_weight *weight,
 
 static peft_status copy_privately(const peft_model *model, peft_weight *weight, peft_error *error)
 {
-    size_t bytes = (size_t)peft_shape_count(&weight->shape) * sizeof *weight->value;
-    weight->value = malloc(bytes);
-    if (!weight->value) return fail_copy(model, weight, error);
-    memcpy(weight->value, weight->data, bytes);
+    float *value = malloc((size_t)peft_shape_count(&weight->shape) * sizeof *value);
+    if (!value) return fail_copy(model, weight, error);
+    peft_weight_read(weight, 0, weight->shape.ndim == 2 ? weight->shape.size[0] : 1, value);
+    weight->value = value;
     return PEFT_OK;
 }
 
@@ -220,10 +222,10 @@ static peft_status copy_vectors(peft_model *model, peft_error *error)
     for (int64_t k = 0; k < model->num_weights; k++) {
         peft_weight *weight = &model->weights[k];
         if (weight->shape.ndim != 1 || weight->value) continue;
-        size_t bytes = (size_t)weight->shape.size[0] * sizeof *weight->data;
-        float *copy = peft_arena_take(&model->arena, bytes);
+        float *copy = peft_arena_take(&model->arena, (size_t)weight->shape.size[0] * sizeof *copy);
         if (!copy) return peft_fail(error, PEFT_ERR_MEMORY, "%s: %s: out of memory", model->dir, weight->name);
-        weight->data = memcpy(copy, weight->data, bytes);
+        peft_weight_read(weight, 0, 1, copy);
+        weight->stored.data = copy;
     }
     return PEFT_OK;
 }
@@ -235,7 +237,7 @@ peft_status peft_model_pack(peft_model *model, peft_context *ctx, peft_packing p
     for (int64_t k = 0; k < model->num_linears && status == PEFT_OK; k++) {
         peft_weight *weight = weight_of(model, &model->linears[k]);
         status = peft_weight_pack(weight, ctx, packing, error);
-        if (weight->packed) peft_model_release_files(model);
+        if (weight->form) peft_model_release_files(model);
     }
     return status;
 }

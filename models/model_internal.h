@@ -56,8 +56,14 @@ peft_status peft_model_describe(peft_model *model, const json_t *config, const c
  * returned stays where it is. NULL: out of memory, or more than was said. */
 peft_status peft_model_reserve(peft_model *model, int64_t num_weights, int64_t num_linears, peft_error *error);
 peft_weight *peft_model_add_weight(peft_model *model, peft_shape shape, const char *format, ...) PEFT_PRINTF(3, 4);
+typedef enum peft_linear_kind {
+    PEFT_LINEAR_PLAIN = 0,
+    PEFT_LINEAR_OUTPUT = 1,       /* of the head: `all-linear` does not mean it */
+    PEFT_LINEAR_WITHOUT_BIAS = 2, /* there is no bias */
+    PEFT_LINEAR_TRANSPOSED = 4    /* files have the weight as [in, out] */
+} peft_linear_kind;
 /* The layer of module `format`, with weight [out, in] and bias [out]. */
-peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features, int64_t in_features, bool output,
+peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features, int64_t in_features, uint32_t kind,
                                          const char *format, ...) PEFT_PRINTF(5, 6);
 
 /* Is there a tensor for the weight of this name? A random model has no file. */

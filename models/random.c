@@ -48,7 +48,7 @@ static peft_status write_tensors(const peft_model *model, const values *v, const
         const peft_weight *weight = &model->weights[k];
         tensors[k] = (peft_file_tensor){.name = weight->name,
                                         .dtype = PEFT_F32,
-                                        .shape = weight->shape,
+                                        .shape = peft_weight_stored_shape(weight),
                                         .data = values_of(v, weight),
                                         .bytes = (size_t)peft_shape_count(&weight->shape) * sizeof(float)};
     }

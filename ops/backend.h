@@ -89,7 +89,8 @@ typedef struct peft_backend {
     /* Graphs with so many rows will come (peft_context_expect); NULL: it does not matter. */
     void (*expect)(void *state, int64_t rows);
 
-    /* Forms of weights; NULL: products read weights as they are stored. */
+    /* Forms of weights; NULL: products read weights as they are stored. pack leaves *form NULL for one that it has read
+     * as stored, too. */
     peft_packing (*packing)(const void *state, int64_t elements, int64_t rows); /* see peft_context_packing */
     peft_status (*pack)(void *state, const peft_weight *weight, peft_packing packing, peft_form **form,
                         peft_error *error);

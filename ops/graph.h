@@ -28,9 +28,9 @@ typedef struct peft_tensor {
     void *data;
     peft_dtype dtype;
     peft_shape shape;
-    struct peft_tensor *grad;       /* same shape; NULL where no gradient is wanted */
-    const char *name;               /* for messages, may be NULL */
-    const struct peft_form *packed; /* of a frozen weight (ops/weight.h), or NULL */
+    struct peft_tensor *grad;         /* same shape; NULL where no gradient is wanted */
+    const char *name;                 /* for messages, may be NULL */
+    const struct peft_weight *weight; /* that it is, stored or packed (ops/weight.h), if it is frozen; or NULL */
     bool requires_grad;
     bool kept;
     int32_t node;      /* index of the node that makes it; -1: a leaf */

@@ -50,8 +50,7 @@ static peft_tensor *probe_forward(peft_graph *g, const peft_adapter *probe, cons
         peft_graph_observe(g, probe->module, "input", x);
         return peft_base_forward(g, base, x);
     }
-    float *weight = (float *)(uintptr_t)peft_weight_values(base->weight); /* only read: nothing steps here */
-    peft_tensor *W = peft_parameter(g, PEFT_F32, base->weight->shape, weight, gradient, base->weight->name);
+    peft_tensor *W = peft_weight_leaf_with_gradient(g, base->weight, gradient);
     return peft_linear(g, x, W, base->bias ? peft_weight_leaf(g, base->bias) : NULL);
 }
 

@@ -58,7 +58,7 @@ static peft_status time_product(peft_graph *g, peft_context *ctx, const peft_pro
 static peft_status measure_product(peft_context *ctx, const peft_product *p, const float *x, const float *dy,
                                    const float *W, double seconds[2], peft_error *error)
 {
-    peft_weight weight = {.name = "W", .shape = peft_shape_2(p->out_features, p->in_features), .data = W};
+    peft_weight weight = {.name = "W", .shape = peft_shape_2(p->out_features, p->in_features), .stored.data = W};
     peft_graph *g = NULL;
     peft_status status = peft_weight_pack(&weight, ctx, PEFT_PACK_BOTH, error);
     if (status == PEFT_OK) status = peft_graph_create(&g, error);

@@ -55,7 +55,7 @@ static peft_status copy_weight(peft_merge *m, peft_model *model, const peft_weig
         return weight ? peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory for the merged weight", wanted->name)
                       : peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: not a weight of the model's own", wanted->name);
     }
-    memcpy(copy, peft_weight_values(weight), bytes);
+    peft_weight_read(weight, 0, weight->shape.ndim == 2 ? weight->shape.size[0] : 1, copy);
     m->weights[m->num_weights++] = (saved_weight){weight, weight->value, weight->gradient};
     weight->value = copy;
     weight->gradient = NULL;

@@ -25,16 +25,32 @@ static size_t bytes_of(const peft_weight *weight, peft_dtype dtype)
     return (size_t)peft_shape_count(&weight->shape) * peft_dtype_bytes(dtype);
 }
 
+/* In the order of the file that the model was read from. */
+static bool write_floats(const peft_weight *weight, const float *values, peft_dtype dtype, char *to)
+{
+    int64_t rows = weight->shape.size[0], columns = peft_shape_count(&weight->shape) / rows;
+    if (!weight->stored.transposed) return peft_floats_write(values, rows * columns, dtype, to);
+    bool fits = true;
+    for (int64_t k = 0; k < rows * columns && fits; k++, to += peft_dtype_bytes(dtype))
+        fits = peft_floats_write(&values[k % rows * columns + k / rows], 1, dtype, to);
+    return fits;
+}
+
 static peft_status add_weight(weight_file *f, int64_t index, const peft_weight *weight, peft_error *error)
 {
     char *to = f->bytes + f->used;
     f->list[index] = (peft_file_tensor){.name = weight->name,
                                         .dtype = f->dtype,
-                                        .shape = weight->shape,
+                                        .shape = peft_weight_stored_shape(weight),
                                         .data = to,
                                         .bytes = bytes_of(weight, f->dtype)};
     f->used += f->list[index].bytes;
-    if (peft_floats_write(peft_weight_values(weight), peft_shape_count(&weight->shape), f->dtype, to)) return PEFT_OK;
+    float *copy;
+    const float *values = peft_weight_values(weight, &copy);
+    if (!values) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", weight->name);
+    bool fits = write_floats(weight, values, f->dtype, to);
+    free(copy);
+    if (fits) return PEFT_OK;
     return peft_fail(error, PEFT_ERR_NUMERIC, "%s: a number is beyond the range of %s; write F32", weight->name,
                      peft_dtype_name(f->dtype));
 }

@@ -14,17 +14,23 @@
 /* ---- writing ---- */
 
 /* A run or a merge may be at its largest: no more of the model's files is in memory than one weight. */
-static void describe_weight(const peft_model *model, const peft_weight *weight, double descriptor[PEFT_DESCRIPTOR_SIZE])
+static peft_status describe_weight(const peft_model *model, const peft_weight *weight,
+                                   double descriptor[PEFT_DESCRIPTOR_SIZE], peft_error *error)
 {
-    peft_weight_describe(peft_weight_values(weight), peft_shape_count(&weight->shape), descriptor);
+    float *copy;
+    const float *values = peft_weight_values(weight, &copy);
+    if (!values) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", weight->name);
+    peft_weight_describe(values, peft_shape_count(&weight->shape), descriptor);
+    free(copy);
     peft_model_release_files(model);
+    return PEFT_OK;
 }
 
 static json_t *describe(const peft_model *model, const peft_linear_layer *layer)
 {
     double descriptor[PEFT_DESCRIPTOR_SIZE];
+    if (describe_weight(model, layer->base.weight, descriptor, NULL)) return NULL;
     json_t *list = json_array();
-    describe_weight(model, layer->base.weight, descriptor);
     for (int k = 0; k < PEFT_DESCRIPTOR_SIZE; k++) json_array_append_new(list, json_real(descriptor[k]));
     return list;
 }
@@ -73,17 +79,20 @@ typedef struct difference {
 
 static const double MOST = 0.005;
 
-static void compare(const peft_model *model, const peft_linear_layer *layer, const json_t *expected, difference *d)
+static peft_status compare(const peft_model *model, const peft_linear_layer *layer, const json_t *expected,
+                           difference *d, peft_error *error)
 {
     double known[PEFT_DESCRIPTOR_SIZE], found[PEFT_DESCRIPTOR_SIZE];
-    if (!read_descriptor(expected, known)) return;
-    describe_weight(model, layer->base.weight, found);
+    if (!read_descriptor(expected, known)) return PEFT_OK;
+    peft_status status = describe_weight(model, layer->base.weight, found, error);
+    if (status) return status;
     double share = peft_descriptors_differ(known, found);
-    if (share <= MOST) return;
-    d->modules++;
-    if (d->module && share <= d->share) return;
-    d->module = layer->module;
-    d->share = share;
+    if (share > MOST) d->modules++;
+    if (share > MOST && (!d->module || share > d->share)) {
+        d->module = layer->module;
+        d->share = share;
+    }
+    return PEFT_OK;
 }
 
 static peft_status compare_weights(peft_model *model, const peft_adapters *adapters, const json_t *described,
@@ -93,7 +102,8 @@ static peft_status compare_weights(peft_model *model, const peft_adapters *adapt
     for (int64_t i = 0; i < adapters->num_layers; i++) {
         const peft_linear_layer *layer = described_layer(model, adapters->layers[i].module);
         const json_t *expected = layer ? json_object_get(described, layer->module) : NULL;
-        if (expected) compare(model, layer, expected, &d);
+        peft_status status = expected ? compare(model, layer, expected, &d, error) : PEFT_OK;
+        if (status) return status;
     }
     if (!d.module) return PEFT_OK;
     char text[PEFT_MESSAGE_BYTES];

@@ -7,7 +7,8 @@
 # folder but variants and tests includes the header of a particular variant, one whose .c file ends in a variant's table.
 #
 # Within ops, backends are folders: what describes and plans graphs (ops/describe, ops/engine) includes nothing of theirs,
-# and cpu nothing of onednn's. What lies in a folder below ops is for ops and tests alone.
+# and cpu nothing of onednn's. What lies in a folder below ops is for ops and tests alone. So is what a frozen weight is
+# stored as.
 #
 #     tests/test_layers.sh [ROOT]
 set -euo pipefail
@@ -64,6 +65,13 @@ while IFS=: read -r file line included; do
     echo "$file:$line: $from must not include \"$included\"; it sees: ${sees[$from]}"
     wrong=$((wrong + 1))
 done < <(includes)
+
+# What a frozen weight is stored as is for ops, and for those who say where its bytes are.
+while IFS= read -r place; do
+    echo "$place: asks what a weight is stored as; take its numbers by peft_weight_read or peft_weight_values"
+    wrong=$((wrong + 1))
+done < <(grep -rnoE '(->|[]a-z]\.)stored\.(data|format)' io variants models tasks generators peft examples bench \
+    --include='*.[ch]' 2> /dev/null | grep -vE '^models/(load_weights|model)\.c:')
 
 echo "$seen includes, $wrong wrong"
 [ "$wrong" -eq 0 ] && [ "$seen" -gt 0 ]

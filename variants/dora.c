@@ -87,17 +87,25 @@ static double square_of_row(const float *row, int64_t count)
     return square;
 }
 
-/* The magnitudes are computed as the graph computes N, so that m / N is exactly 1 where B A starts as zero. */
-static peft_status init(peft_adapter *a, const peft_base_linear *base, uint64_t seed, peft_error *error)
+static void set_magnitude(peft_adapter *a, const float *W)
 {
-    peft_status status = peft_lora_init(a, base, seed, error);
-    if (status) return status;
-    const float *W = peft_weight_values(base->weight);
     float *squares = a->values[SQUARES].data, *magnitude = a->values[MAGNITUDE].data;
     for (int64_t k = 0; k < a->out_features; k++) {
         squares[k] = (float)square_of_row(W + k * a->in_features, a->in_features);
         magnitude[k] = sqrtf(squares[k] + (float)SMALLEST_SQUARE);
     }
+}
+
+/* The magnitudes are computed as the graph computes N, so that m / N is exactly 1 where B A starts as zero. */
+static peft_status init(peft_adapter *a, const peft_base_linear *base, uint64_t seed, peft_error *error)
+{
+    peft_status status = peft_lora_init(a, base, seed, error);
+    if (status) return status;
+    float *copy;
+    const float *W = peft_weight_values(base->weight, &copy);
+    if (!W) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory for its weight", a->module);
+    set_magnitude(a, W);
+    free(copy);
     return PEFT_OK;
 }
 

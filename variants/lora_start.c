@@ -53,10 +53,14 @@ peft_status peft_lora_start_check_scale(const peft_adapter *a, peft_error *error
     return peft_fail(error, PEFT_ERR_ARGUMENT, "init: expected an alpha above 0, found %g", a->alpha);
 }
 
-static double *copy_weight(const peft_lora_start_case *x, double *to)
+peft_status peft_lora_start_copy_weight(const peft_lora_start_case *x, double *to, peft_error *error)
 {
-    for (int64_t i = 0; i < x->adapter->in_features * x->adapter->out_features; i++) to[i] = (double)x->weight[i];
-    return to;
+    float *copy;
+    const float *W = peft_weight_values(x->weight, &copy);
+    if (!W) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory for the weight");
+    for (int64_t i = 0; i < x->adapter->in_features * x->adapter->out_features; i++) to[i] = (double)W[i];
+    free(copy);
+    return PEFT_OK;
 }
 
 /* ---- pissa ---- */
@@ -78,11 +82,13 @@ static peft_status open_terms(terms *t, const peft_lora_start_case *x, int64_t c
     if (status) return status;
     *t = (terms){.count = count, .memory = peft_lora_start_allocate(in * out + (in + out + 1) * count, error)};
     if (!t->memory) return PEFT_ERR_MEMORY;
-    t->weight = copy_weight(x, t->memory);
+    t->weight = t->memory;
     t->U = t->memory + in * out;
     t->S = t->U + out * count;
     t->Vt = t->S + count;
-    return PEFT_OK;
+    status = peft_lora_start_copy_weight(x, t->weight, error);
+    if (status) free(t->memory);
+    return status;
 }
 
 static void take_terms(const peft_lora_start_case *x, const terms *t)
@@ -134,7 +140,8 @@ static peft_status olora(const peft_lora_start_case *x, peft_error *error)
     double *memory = peft_lora_start_allocate(in * out + (in + out) * k, error);
     if (!memory) return PEFT_ERR_MEMORY;
     double *Q = memory + in * out, *R = Q + out * k;
-    peft_status status = peft_qr(out, in, copy_weight(x, memory), Q, R, error);
+    peft_status status = peft_lora_start_copy_weight(x, memory, error);
+    if (status == PEFT_OK) status = peft_qr(out, in, memory, Q, R, error);
     for (int64_t j = 0; j < smaller(x->adapter->rank, k) && status == PEFT_OK; j++) {
         peft_lora_start_row(x, j, 1, R + j * in);
         peft_lora_start_column(x, j, 1, Q + j, k);
@@ -226,7 +233,7 @@ peft_status peft_lora_init(peft_adapter *a, const peft_base_linear *base, uint64
 {
     const peft_lora_start *start = peft_lora_start_of(a->all);
     if (!start->set || start->trace != PEFT_TRACE_NOTHING) return PEFT_OK;
-    return set(start, &(peft_lora_start_case){a, peft_weight_values(base->weight), seed, NULL, NULL}, error);
+    return set(start, &(peft_lora_start_case){a, base->weight, seed, NULL, NULL}, error);
 }
 
 peft_trace_wish peft_lora_trace_wish(const peft_adapters *all)
@@ -240,6 +247,6 @@ peft_trace_wish peft_lora_trace_wish(const peft_adapters *all)
 peft_status peft_lora_init_from_trace(peft_adapter *a, const peft_base_linear *base, const peft_trace *trace,
                                       double *worth, peft_error *error)
 {
-    const peft_lora_start_case x = {a, peft_weight_values(base->weight), 0, trace, worth};
+    const peft_lora_start_case x = {a, base->weight, 0, trace, worth};
     return set(peft_lora_start_of(a->all), &x, error);
 }

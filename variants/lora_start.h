@@ -10,7 +10,7 @@
 /* A layer whose A and B get their start. Both are filled as the table of values says. */
 typedef struct peft_lora_start_case {
     peft_adapter *adapter;
-    const float *weight; /* [out, in] */
+    const peft_weight *weight; /* [out, in] */
     uint64_t seed;
     const peft_trace *trace; /* NULL: nothing was asked for */
     double *worth;           /* [rank], to be set by a start that hands out ranks */
@@ -43,8 +43,10 @@ peft_status peft_lora_start_eva(const peft_lora_start_case *x, peft_error *error
 peft_status peft_lora_start_corda(const peft_lora_start_case *x, peft_error *error);
 peft_status peft_lora_start_ga(const peft_lora_start_case *x, peft_error *error);
 
-/* What they use: memory for so many numbers; whether the scale of the update can be shared between A and B. */
+/* What they use: the layer's weight; memory for so many numbers; whether the scale of the update can be shared between
+ * A and B. */
 double *peft_lora_start_allocate(int64_t count, peft_error *error);
+peft_status peft_lora_start_copy_weight(const peft_lora_start_case *x, double *to, peft_error *error);
 peft_status peft_lora_start_check_scale(const peft_adapter *adapter, peft_error *error);
 
 /* Row j of A [rank, in] becomes `factor` times `row`; column j of B [out, rank] `factor` times the numbers that stand

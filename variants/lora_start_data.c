@@ -95,8 +95,9 @@ static peft_status open_parts(corda_parts *p, const peft_lora_start_case *x, int
     p->S = p->U + out * k;
     p->Vt = p->S + k;
     p->rows = p->Vt + k * in;
-    for (int64_t e = 0; e < out * in; e++) p->weight[e] = (double)x->weight[e];
-    return PEFT_OK;
+    peft_status status = peft_lora_start_copy_weight(x, p->weight, error);
+    if (status) free(p->memory);
+    return status;
 }
 
 /* The r largest components, or the r smallest. */

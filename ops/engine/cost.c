@@ -125,7 +125,9 @@ static double count_flops(const peft_node *node, bool backward)
 static double tensor_bytes(const peft_tensor *t)
 {
     if (!t) return 0;
-    return t->packed ? (double)t->packed->product_bytes : elements(t) * (double)peft_dtype_bytes(t->dtype);
+    if (t->weight && t->weight->form) return (double)t->weight->form->product_bytes;
+    if (t->weight) return (double)peft_weight_stored_bytes(t->weight);
+    return elements(t) * (double)peft_dtype_bytes(t->dtype);
 }
 
 static double input_bytes(const peft_node *node, int i)

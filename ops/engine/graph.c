@@ -171,10 +171,9 @@ peft_node *peft_graph_copy_node(peft_graph *g, const peft_node *node)
     return copy;
 }
 
-peft_node *peft_graph_append(peft_graph *g, peft_op_id op, int32_t num_inputs, peft_tensor *const *inputs,
-                             const void *attributes, size_t attribute_bytes)
+static peft_node *append(peft_graph *g, peft_op_id op, int32_t num_inputs, peft_tensor *const *inputs,
+                         const void *attributes, size_t attribute_bytes)
 {
-    if (peft_graph_failed(g)) return NULL;
     if (g->differentiated)
         return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: the graph has been differentiated already; reset it first",
                                peft_ops[op].name);
@@ -191,6 +190,31 @@ peft_node *peft_graph_append(peft_graph *g, peft_op_id op, int32_t num_inputs, p
     }
     g->nodes[g->num_nodes++] = node;
     return node;
+}
+
+/* As floats, which the plan has room for while they are read. */
+static peft_tensor *widen(peft_graph *g, peft_tensor *weight)
+{
+    peft_node *node = append(g, PEFT_OP_widen, 1, &weight, NULL, 0);
+    return peft_node_output(g, node, weight->dtype, weight->shape);
+}
+
+static bool is_stored_otherwise(const peft_tensor *t)
+{
+    const peft_stored *stored = t && t->weight ? &t->weight->stored : NULL;
+    return stored && (stored->format != PEFT_FORMAT_F32 || stored->transposed);
+}
+
+peft_node *peft_graph_append(peft_graph *g, peft_op_id op, int32_t num_inputs, peft_tensor *const *inputs,
+                             const void *attributes, size_t attribute_bytes)
+{
+    if (peft_graph_failed(g)) return NULL;
+    peft_tensor *readable[PEFT_MAX_INPUTS];
+    for (int32_t i = 0; i < num_inputs; i++) {
+        bool reads = peft_ops[op].reads_stored & PEFT_IN(i) || !is_stored_otherwise(inputs[i]);
+        readable[i] = reads ? inputs[i] : widen(g, inputs[i]);
+    }
+    return peft_graph_failed(g) ? NULL : append(g, op, num_inputs, readable, attributes, attribute_bytes);
 }
 
 /* Only a result depends on what the inputs ask for; what is saved for backward does not. */

@@ -3,7 +3,8 @@
 /* What backward reads, op by op, and which memory may be shared. See peft_op. */
 const peft_op peft_ops[PEFT_NUM_OPS] = {
     [PEFT_OP_linear] = {.name = "linear", /* x, weight, bias */
-                        .gradient_reads = {PEFT_IN(1), PEFT_IN(0), 0}},
+                        .gradient_reads = {PEFT_IN(1), PEFT_IN(0), 0},
+                        .reads_stored = PEFT_IN(1)},
     [PEFT_OP_low_rank] = {.name = "low_rank", /* y0, x, A, B, gate, starts -> y, h = A x */
                           .gradient_reads = {0, PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5),
                                              PEFT_IN(1) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5),
@@ -12,8 +13,10 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
                           .passes_gradient = PEFT_IN(0),
                           .in_place = PEFT_IN(0)},
     [PEFT_OP_matmul] = {.name = "matmul", .gradient_reads = {PEFT_IN(1), PEFT_IN(0)}},
-    [PEFT_OP_embedding] = {.name = "embedding", .gradient_reads = {PEFT_IN(1)}}, /* weight, ids */
-    [PEFT_OP_layer_norm] = {.name = "layer_norm",                                /* x, weight, bias -> y, mean, rstd */
+    [PEFT_OP_embedding] = {.name = "embedding", /* weight, ids */
+                           .gradient_reads = {PEFT_IN(1)},
+                           .reads_stored = PEFT_IN(0)},
+    [PEFT_OP_layer_norm] = {.name = "layer_norm", /* x, weight, bias -> y, mean, rstd */
                             .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_OUT(1) | PEFT_OUT(2),
                                                PEFT_IN(0) | PEFT_OUT(1) | PEFT_OUT(2), 0},
                             .in_place = PEFT_IN(0),
@@ -60,4 +63,5 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
     [PEFT_OP_mse] = {.name = "mse", .gradient_reads = {PEFT_IN(0) | PEFT_IN(1), PEFT_IN(0) | PEFT_IN(1)}},
     [PEFT_OP_copy] = {.name = "copy"},
     [PEFT_OP_cast] = {.name = "cast"},
+    [PEFT_OP_widen] = {.name = "widen", .reads_stored = PEFT_IN(0), .cheap = true, .unkept = true},
 };

@@ -38,7 +38,8 @@
     X(cross_entropy)                                                                                                   \
     X(mse)                                                                                                             \
     X(copy)                                                                                                            \
-    X(cast)
+    X(cast)                                                                                                            \
+    X(widen)
 
 typedef enum peft_op_id {
 #define X(name) PEFT_OP_##name,
@@ -60,7 +61,9 @@ typedef struct peft_op {
     uint32_t in_place;                        /* PEFT_IN(i): out[0] may be written over in[i] */
     uint32_t gradient_in_place;               /* PEFT_IN(i): d in[i] may be written over d out[0] */
     bool view;                                /* out[0] is in[0] with another shape */
-    bool cheap; /* backward computes out[0] again, where the inputs are kept anyway, rather than having it kept too */
+    uint32_t reads_stored;                    /* PEFT_IN(i): a frozen weight may be there as it is stored */
+    bool cheap;  /* backward computes out[0] again, where the inputs are kept anyway, rather than having it kept too */
+    bool unkept; /* cheap, and of a leaf: computed again of however few rows, so that it is nowhere for long */
     bool
         slope; /* y = f(x) by elements: where there is an out[1], forward writes f'(x) to it, and backward reads that */
 } peft_op;

@@ -62,7 +62,8 @@ static bool inputs_are_there(const peft_recall *r, const peft_node *node)
 
 static bool may_be_recalled(const peft_graph *g, const peft_tensor *y, const bool *kept)
 {
-    return y->storage >= 0 && !kept[y->storage] && peft_rows(y) >= g->least_recalled_rows;
+    bool many = peft_rows(y) >= g->least_recalled_rows || (y->node >= 0 && peft_ops[g->nodes[y->node]->op].unkept);
+    return y->storage >= 0 && !kept[y->storage] && many;
 }
 
 static void find_again(peft_recall *r, const bool *kept, const bool *entering)

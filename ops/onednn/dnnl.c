@@ -199,6 +199,11 @@ struct peft_dnnl_matrix {
     atomic_flag turning;                 /* and whether a thread is at it: layers may share a weight */
 };
 
+static dnnl_data_type_t type_of(peft_dtype dtype)
+{
+    return dtype == PEFT_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
 static int begin_alone(const library *l)
 {
     int before = l->omp_get_max_threads();
@@ -231,7 +236,7 @@ peft_status peft_dnnl_open(peft_dnnl **d, peft_dtype dtype, int threads, peft_er
         return status;
     }
     made->dtype = dtype;
-    made->type = dtype == PEFT_BF16 ? dnnl_bf16 : dnnl_f32;
+    made->type = type_of(dtype);
     made->threads = threads;
     made->streams = streams;
     dnnl_status_t code = has_room() ? made->l.engine_create(&made->engine, dnnl_cpu, 0) : dnnl_out_of_memory;
@@ -422,22 +427,21 @@ static dnnl_status_t run_reorder(const peft_dnnl *d, dnnl_primitive_t reorder, d
     return code ? code : d->l.stream_wait(d->streams[thread]);
 }
 
-/* Where the numbers of a matrix come from: the caller's, or, turned, a packed one. */
+/* Where the numbers of a matrix come from: the caller's, or, turned, a packed one. The other is NULL. */
 typedef struct origin {
-    const float *b;
-    int64_t row, column;
+    const peft_dnnl_source *source;
     const peft_dnnl_matrix *turned;
 } origin;
 
 static dnnl_status_t copy_into(const peft_dnnl *d, const peft_dnnl_matrix *m, const origin *o)
 {
     const library *l = &d->l;
-    const dnnl_dims_t sizes = {m->family->k, m->family->n}, strides = {o->row, o->column};
+    const dnnl_dims_t sizes = {m->family->k, m->family->n}, strides = {o->source->row, o->source->column};
     dnnl_memory_desc_t from;
     dnnl_memory_t source = NULL;
     dnnl_primitive_t reorder = NULL;
-    dnnl_status_t code = l->memory_desc_init_by_strides(&from, 2, sizes, dnnl_f32, strides);
-    if (!code) code = l->memory_create(&source, &from, d->engine, (void *)(uintptr_t)o->b); /* only read */
+    dnnl_status_t code = l->memory_desc_init_by_strides(&from, 2, sizes, type_of(o->source->dtype), strides);
+    if (!code) code = l->memory_create(&source, &from, d->engine, (void *)(uintptr_t)o->source->data); /* only read */
     if (!code) code = make_reorder(d, &from, &m->family->packed, &reorder);
     if (!code) code = run_reorder(d, reorder, source, m->memory, 0);
     if (reorder) l->primitive_destroy(reorder);
@@ -486,10 +490,10 @@ static peft_status make_matrix(peft_dnnl *d, int64_t k, int64_t n, const origin 
     return PEFT_OK;
 }
 
-peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, int64_t row, int64_t column,
+peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const peft_dnnl_source *source,
                            peft_dnnl_matrix **matrix, peft_error *error)
 {
-    const origin o = {.b = b, .row = row, .column = column};
+    const origin o = {.source = source};
     return make_matrix(d, k, n, &o, matrix, error);
 }
 

@@ -41,8 +41,15 @@ peft_status peft_dnnl_check(peft_dtype dtype, peft_error *error);
 /* "2.6.3", into `text`; "none" where the library is not on this machine. */
 const char *peft_dnnl_version(char text[PEFT_VERSION_TEXT]);
 
-/* B(p, j) = b[p * row + j * column], read once. One thread at a time. */
-peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const float *b, int64_t row, int64_t column,
+/* B(p, j) = number p * row + j * column of `data`, of type PEFT_F32 or PEFT_BF16. */
+typedef struct peft_dnnl_source {
+    const void *data;
+    peft_dtype dtype;
+    int64_t row, column;
+} peft_dnnl_source;
+
+/* Reads it once. One thread at a time. */
+peft_status peft_dnnl_pack(peft_dnnl *d, int64_t k, int64_t n, const peft_dnnl_source *source,
                            peft_dnnl_matrix **matrix, peft_error *error);
 /* B = from^T, which has no memory of its own: peft_dnnl_turn writes it where products then find it. `from` outlives it.
  */

@@ -86,6 +86,8 @@ static peft_status pack(void *opened, const peft_weight *weight, peft_packing wa
 {
     const state *s = opened;
     peft_packed *packed = NULL;
+    *form = NULL;
+    if (weight->stored.format == PEFT_FORMAT_Q8_0) return PEFT_OK; /* it would be larger than what is stored */
     peft_status status = peft_packed_make(&packed, s->dnnl, weight, wanted, error);
     *form = packed ? &packed->form : NULL;
     return status;

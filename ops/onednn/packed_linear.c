@@ -28,7 +28,7 @@ typedef struct packed_product {
 
 static const peft_packed *packed_of(const peft_node *node)
 {
-    return (const peft_packed *)(const void *)node->in[WEIGHT]->packed;
+    return (const peft_packed *)(const void *)node->in[WEIGHT]->weight->form;
 }
 
 /* ---- one product ---- */

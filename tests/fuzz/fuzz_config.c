@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const peft_weight *weights = peft_model_weights(model, &count);
     FUZZ_CHECK(peft_model_hidden_size(model) > 0 && peft_model_num_labels(model) > 0 && count > 0);
     FUZZ_CHECK(peft_model_vocab_size(model) > 0 && peft_model_max_length(model) > 0);
-    for (int64_t i = 0; i < count; i++) FUZZ_CHECK(weights[i].data || weights[i].value);
+    for (int64_t i = 0; i < count; i++) FUZZ_CHECK(weights[i].stored.data || weights[i].value);
     peft_model_close(model);
     return 0;
 }

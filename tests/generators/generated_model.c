@@ -62,8 +62,9 @@ static void open_base(generated_model *m)
         fill(m->weights[l], out * MODEL_IN, 10 + (uint64_t)l);
         fill(m->biases[l], out, 20 + (uint64_t)l);
         fill(m->targets[l], MODEL_TOKENS * out, 30 + (uint64_t)l);
-        m->weight[l] = (peft_weight){.name = "weight", .shape = peft_shape_2(out, MODEL_IN), .data = m->weights[l]};
-        m->bias[l] = (peft_weight){.name = "bias", .shape = peft_shape_1(out), .data = m->biases[l]};
+        m->weight[l] =
+            (peft_weight){.name = "weight", .shape = peft_shape_2(out, MODEL_IN), .stored.data = m->weights[l]};
+        m->bias[l] = (peft_weight){.name = "bias", .shape = peft_shape_1(out), .stored.data = m->biases[l]};
         m->base[l] = (peft_base_linear){&m->weight[l], &m->bias[l]};
     }
 }

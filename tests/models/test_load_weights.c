@@ -5,7 +5,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
-#include "models/model.h"
+#include "models/model_internal.h"
 #include "tests/io/scratch.h"
 #include "tests/support/main.h"
 
@@ -182,8 +182,98 @@ START_TEST(an_encoder_keeps_the_pooler_that_its_file_has)
 }
 END_TEST
 
+/* ---- formats ---- */
+
+/* All tensors in this type; `memory` holds them. */
+static void convert_all(peft_dtype dtype, char *memory)
+{
+    for (size_t k = 0; k < count; k++) {
+        int64_t numbers = peft_shape_count(&tensors[k].shape);
+        ck_assert(peft_floats_write(tensors[k].data, numbers, dtype, memory));
+        tensors[k].dtype = dtype;
+        tensors[k].data = memory;
+        tensors[k].bytes = (size_t)numbers * peft_dtype_bytes(dtype);
+        memory += tensors[k].bytes;
+    }
+}
+
+/* Of other formats than float, matrices stay as they lie in the file, and vectors become floats. */
+START_TEST(matrices_stay_as_they_are_stored)
+{
+    static const struct {
+        peft_dtype dtype;
+        peft_format format;
+    } types[] = {{PEFT_F16, PEFT_FORMAT_F16}, {PEFT_BF16, PEFT_FORMAT_BF16}};
+    char *memory = malloc(1 << 22);
+    size_t in_matrices = 0;
+    convert_all(types[_i].dtype, memory);
+    peft_model *model = open_part(PEFT_MODEL_HIDDEN);
+    ck_assert_msg(model != NULL, "%s", error.message);
+    int64_t weights;
+    const peft_weight *all = peft_model_weights(model, &weights);
+    for (int64_t k = 0; k < weights; k++) {
+        bool matrix = all[k].shape.ndim == 2;
+        float *read = malloc((size_t)peft_shape_count(&all[k].shape) * sizeof *read), *expected = malloc(1 << 22);
+        const peft_file_tensor *stored = peft_weights_find(model->file, all[k].name);
+        ck_assert(!peft_file_tensor_read_f32(stored, expected, &error));
+        peft_weight_read(&all[k], 0, matrix ? all[k].shape.size[0] : 1, read);
+        ck_assert_mem_eq(read, expected, (size_t)peft_shape_count(&all[k].shape) * sizeof *read);
+        ck_assert_int_eq(all[k].stored.format, matrix ? types[_i].format : PEFT_FORMAT_F32);
+        ck_assert_int_eq(all[k].stored.data == stored->data, matrix);
+        if (matrix) in_matrices += stored->bytes;
+        free(read);
+        free(expected);
+    }
+    ck_assert_uint_eq(peft_model_mapped_bytes(model), in_matrices);
+    peft_model_close(model);
+    free(memory);
+}
+END_TEST
+
+/* A layer as GPT-2 has it, and one that has no bias. */
+START_TEST(layers_may_lie_transposed_and_have_no_bias)
+{
+    static const peft_model_kind kind = {.type = "test", .prefix = "", .head = "head"};
+    static const float turned[2 * 3] = {1, 2, 3, 4, 5, 6}, straight[3 * 2] = {1, 4, 2, 5, 3, 6}, b[3] = {7, 8, 9};
+    float read[3 * 2];
+    count = 0;
+    add("first.weight", PEFT_F32, peft_shape_2(2, 3), turned);
+    add("first.bias", PEFT_F32, peft_shape_1(3), b);
+    add("second.weight", PEFT_F32, peft_shape_2(3, 2), straight);
+    ck_assert(!peft_safetensors_write(scratch("model.safetensors"), tensors, count, NULL, 0, &error));
+    peft_model *model = calloc(1, sizeof *model);
+    model->kind = &kind;
+    model->dir = strdup(scratch(""));
+    ck_assert(!peft_weights_open(model->dir, &model->file, &error) && !peft_model_reserve(model, 3, 2, &error));
+    const peft_linear_layer *first = peft_model_add_linear(model, 3, 2, PEFT_LINEAR_TRANSPOSED, "first");
+    const peft_linear_layer *second =
+        peft_model_add_linear(model, 3, 2, PEFT_LINEAR_WITHOUT_BIAS | PEFT_LINEAR_OUTPUT, "second");
+    model->num_encoder_weights = model->num_weights;
+    ck_assert_msg(!peft_model_load_weights(model, &error), "%s", error.message);
+    for (int k = 0; k < 2; k++) {
+        peft_weight_read((k ? second : first)->base.weight, 0, 3, read);
+        ck_assert_mem_eq(read, straight, sizeof read);
+    }
+    ck_assert(first->base.bias && !first->output && !second->base.bias && second->output);
+    ck_assert_int_eq(model->num_weights, 3);
+    peft_model_close(model);
+
+    model = calloc(1, sizeof *model);
+    model->kind = &kind;
+    model->dir = strdup(scratch(""));
+    ck_assert(!peft_weights_open(model->dir, &model->file, &error) && !peft_model_reserve(model, 1, 1, &error));
+    ck_assert(peft_model_add_linear(model, 3, 2, PEFT_LINEAR_TRANSPOSED | PEFT_LINEAR_WITHOUT_BIAS, "second"));
+    model->num_encoder_weights = model->num_weights;
+    ck_assert_int_eq(peft_model_load_weights(model, &error), PEFT_ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(error.message, "tensor second.weight: expected [2, 3], found [3, 2]"));
+    peft_model_close(model);
+}
+END_TEST
+
 TEST_MAIN("load_weights", tcase_add_checked_fixture(tc, setup, teardown); tcase_add_test(tc, left_over_heads_are_named);
           tcase_add_test(tc, heads_that_nobody_asked_for_are_not); tcase_add_test(tc, saved_positions_are_known);
           tcase_add_loop_test(tc, what_does_not_fit_inside_the_encoder_is_refused, 0, sizeof misfits / sizeof *misfits);
           tcase_add_test(tc, a_layer_that_is_missing_is_refused); tcase_add_test(tc, a_missing_pooler_is_drawn);
-          tcase_add_test(tc, an_encoder_keeps_the_pooler_that_its_file_has))
+          tcase_add_test(tc, an_encoder_keeps_the_pooler_that_its_file_has);
+          tcase_add_loop_test(tc, matrices_stay_as_they_are_stored, 0, 2);
+          tcase_add_test(tc, layers_may_lie_transposed_and_have_no_bias))

@@ -58,7 +58,7 @@ static void make(layer *l, const sizes *s)
         int64_t in = k == 5 ? s->wide : d, out = k == 4 ? s->wide : key ? s->key_heads * s->head_size : d;
         uint64_t from = (uint64_t)(k + 1) << 24;
         l->values[k] = noise(out * in, from, 0.3);
-        l->weights[k] = (peft_weight){.name = "W", .shape = peft_shape_2(out, in), .data = l->values[k]};
+        l->weights[k] = (peft_weight){.name = "W", .shape = peft_shape_2(out, in), .stored.data = l->values[k]};
         l->counts[2 * k] = s->rank * in;
         l->counts[2 * k + 1] = out * s->rank;
         for (int side = 0; side < 2; side++) {

@@ -74,7 +74,7 @@ static size_t compute_packed(layer *l, peft_dtype dtype, const char *backend, in
     const peft_context_options options = {.threads = threads, .backend = backend, .dtype = dtype};
     ck_assert_msg(!peft_context_open(&ctx, &options, &error), "%s", error.message);
     ck_assert(!peft_graph_create(&g, &error));
-    peft_weight weight = {.name = "W", .shape = peft_shape_2(l->out, l->in), .data = l->W};
+    peft_weight weight = {.name = "W", .shape = peft_shape_2(l->out, l->in), .stored.data = l->W};
     ck_assert_msg(!peft_weight_pack(&weight, ctx, packing, &error), "%s", error.message);
     size_t bytes = peft_weight_packed_bytes(&weight);
     ck_assert_int_eq(bytes > 0, strcmp(peft_context_backend(ctx), "onednn") == 0);
@@ -281,7 +281,7 @@ START_TEST(only_what_fits_the_context_is_used)
     ck_assert(!peft_context_open(&first, &options, &error));
     ck_assert(!peft_context_open(&second, &options, &error));
     float values[6] = {1, 2, 3, 4, 5, 6}, x[3] = {1, 10, 100}, dx[3] = {0}, dy[2] = {1, 1};
-    peft_weight weight = {.name = "W", .shape = peft_shape_2(2, 3), .data = values};
+    peft_weight weight = {.name = "W", .shape = peft_shape_2(2, 3), .stored.data = values};
     ck_assert(!peft_weight_pack(&weight, first, PEFT_PACK_FORWARD, &error));
     size_t bytes = peft_weight_packed_bytes(&weight);
     ck_assert(!peft_weight_pack(&weight, first, PEFT_PACK_BOTH, &error));
@@ -318,7 +318,7 @@ START_TEST(contexts_of_several_backends_work_side_by_side)
         for (int k = 0; peft_backend_name(k); k++) {
             const peft_context_options options = {.threads = 2, .backend = peft_backend_name(k), .dtype = dtypes[d]};
             if (peft_context_open(&contexts[count], &options, &error)) continue;
-            weights[count] = (peft_weight){.name = "W", .shape = peft_shape_2(SIZE, SIZE), .data = values};
+            weights[count] = (peft_weight){.name = "W", .shape = peft_shape_2(SIZE, SIZE), .stored.data = values};
             ck_assert(!peft_weight_pack(&weights[count], contexts[count], PEFT_PACK_BOTH, &error));
             count++;
         }
@@ -364,7 +364,7 @@ static peft_status multiply_once(peft_error *error)
     peft_context *ctx = NULL;
     peft_graph *g = NULL;
     const peft_context_options options = {.threads = 2, .backend = "onednn"};
-    peft_weight weight = {.name = "W", .shape = peft_shape_2(OUT, IN), .data = values};
+    peft_weight weight = {.name = "W", .shape = peft_shape_2(OUT, IN), .stored.data = values};
     peft_status status = peft_context_open(&ctx, &options, error);
     if (status == PEFT_OK) status = peft_weight_pack(&weight, ctx, PEFT_PACK_BOTH, error);
     if (status == PEFT_OK) status = peft_graph_create(&g, error);

@@ -117,7 +117,7 @@ START_TEST(weights_that_were_packed_have_the_bytes_of_their_type)
     const peft_context_options options = {.threads = 1, .dtype = PEFT_BF16};
     ck_assert(!peft_context_open(&f.ctx, &options, NULL));
     peft_context_profile(f.ctx, &f.profile);
-    peft_weight weight = {.name = "W", .shape = peft_shape_2(OUT, IN), .data = f.zeros};
+    peft_weight weight = {.name = "W", .shape = peft_shape_2(OUT, IN), .stored.data = f.zeros};
     ck_assert(!peft_weight_pack(&weight, f.ctx, PEFT_PACK_BOTH, NULL));
     run(&f, peft_linear(f.g, variable(&f, TOKENS, IN), peft_weight_leaf(f.g, &weight), NULL));
     is_line(&f, PEFT_OP_linear, false, 1, 2.0 * TOKENS * IN * OUT, 4.0 * TOKENS * (IN + OUT) + 2.0 * IN * OUT);

@@ -65,7 +65,7 @@ static const float *values_of(const char *name)
     int64_t count;
     const peft_weight *weights = peft_model_weights(model, &count);
     for (int64_t i = 0; i < count; i++)
-        if (strcmp(weights[i].name, name) == 0) return peft_weight_values(&weights[i]);
+        if (strcmp(weights[i].name, name) == 0) return peft_weight_values(&weights[i], &(float *){NULL});
     ck_abort_msg("%s: no such weight", name);
 }
 

@@ -68,9 +68,9 @@ static void open_base(adapted_layer *l)
     l->target = noise(s->tokens * s->out_features, 4);
     l->embeddings = noise(s->tokens * s->in_features, 5);
     l->vectors = noise(LAYER_SEQUENCES * s->in_features, 6);
-    l->weight =
-        (peft_weight){.name = "weight", .shape = peft_shape_2(s->out_features, s->in_features), .data = l->weight_data};
-    l->bias = (peft_weight){.name = "bias", .shape = peft_shape_1(s->out_features), .data = l->bias_data};
+    l->weight = (peft_weight){
+        .name = "weight", .shape = peft_shape_2(s->out_features, s->in_features), .stored.data = l->weight_data};
+    l->bias = (peft_weight){.name = "bias", .shape = peft_shape_1(s->out_features), .stored.data = l->bias_data};
     l->base = (peft_base_linear){&l->weight, &l->bias};
     int64_t sequences = s->tokens > 1 ? LAYER_SEQUENCES : 1;
     l->starts[1] = 1;

@@ -65,7 +65,7 @@ static peft_status init(peft_adapter *a, const peft_base_linear *base, uint64_t 
 {
     (void)seed;
     (void)error;
-    const float *weight = peft_weight_values(base->weight);
+    const float *weight = peft_weight_values(base->weight, &(float *){NULL});
     for (int64_t o = 0; o < a->out_features; o++) a->values[NORM].data[o] = fabsf(weight[o * a->in_features]);
     return PEFT_OK;
 }
@@ -113,8 +113,8 @@ static const peft_layer layers[] = {{"a.short", 2, 2}, {"a.longer", 2, 3}};
 static const float weights[] = {1, 2, -3, 4, 5, 6}, biases[] = {0.5F, -1, 2};
 static const int32_t starts[] = {0, 1};
 static const peft_batch batch = {.num_tokens = 1, .num_sequences = 1, .starts = starts, .training = true};
-static const peft_weight weight = {.name = "weight", .shape = {2, {3, 2}}, .data = weights};
-static const peft_weight bias = {.name = "bias", .shape = {1, {3}}, .data = biases};
+static const peft_weight weight = {.name = "weight", .shape = {2, {3, 2}}, .stored.data = weights};
+static const peft_weight bias = {.name = "bias", .shape = {1, {3}}, .stored.data = biases};
 static const peft_base_linear base = {&weight, &bias};
 
 static peft_adapters *all;

@@ -5,7 +5,7 @@
  *
  * ids [T], W [rows, columns], y [T, columns]. (2) is cut by columns: tokens with the same id add up in their order,
  * whatever the number of threads. */
-#include "ops/cpu/kernels/kernel.h"
+#include "ops/cpu/kernels/stored.h"
 
 enum { WEIGHT, IDS };
 enum { TOKENS = 256, COLUMNS = 64 }; /* of a piece of work */
@@ -31,10 +31,8 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
     (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[WEIGHT]);
     const int32_t *ids = node->in[IDS]->data;
-    const real *weight = node->in[WEIGHT]->data;
     real *y = node->out[0]->data;
-    for (int64_t t = begin; t < end; t++)
-        memcpy(y + t * columns, weight + ids[t] * columns, (size_t)columns * sizeof *y);
+    for (int64_t t = begin; t < end; t++) read_rows(node->in[WEIGHT], ids[t], 1, y + t * columns);
 }
 
 static void forward(const peft_node *node, peft_context *ctx)

@@ -3,16 +3,20 @@
  *     y = x W^T + b                                   (1)
  *     dx (+)= dy W     dW (+)= dy^T x     db (+)= sum_t dy_t   (2)-(4)
  *
- * x [T, in], W [out, in], y [T, out]. A frozen weight has neither (3) nor (4). */
+ * x [T, in], W [out, in], y [T, out]. A frozen weight has neither (3) nor (4). One that is not stored as floats is read
+ * a few rows at a time, which are floats in scratch memory in front of their product:
+ *
+ *     y[:, some] = x W[some]^T + b[some]     dx (+)= sum over all of them of dy[:, some] W[some] */
 #include "ops/cpu/kernels/bias.h"
 #include "ops/cpu/kernels/gemm_tiles.h"
+#include "ops/cpu/kernels/stored.h"
 
 enum { X, WEIGHT, BIAS };
 
 static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
                          const peft_thread *thread)
 {
-    (void)ctx, (void)thread;
+    (void)ctx;
     int64_t in_features = peft_columns(node->in[X]), out_features = peft_rows(node->in[WEIGHT]);
     const real *x = (const real *)node->in[X]->data + begin * in_features;
     const real *bias = node->in[BIAS] ? node->in[BIAS]->data : NULL;
@@ -20,8 +24,11 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
     if (bias)
         for (int64_t t = 0; t < end - begin; t++)
             memcpy(y + t * out_features, bias, (size_t)out_features * sizeof *bias);
-    peft_gemm_shape shape = {end - begin, out_features, in_features, in_features, 1, 1, in_features, out_features, 1};
-    gemm(&shape, 1, x, node->in[WEIGHT]->data, bias ? 1 : 0, y);
+    stored_rows w = {0};
+    while (next_rows(node->in[WEIGHT], thread->scratch, &w)) {
+        peft_gemm_shape shape = {end - begin, w.count, in_features, in_features, 1, w.column, w.row, out_features, 1};
+        gemm(&shape, 1, x, w.values, bias ? 1 : 0, y + w.first);
+    }
 }
 
 static void forward(const peft_node *node, peft_context *ctx)
@@ -33,12 +40,15 @@ static void forward(const peft_node *node, peft_context *ctx)
 /* (2) */
 static void dx_rows(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end, const peft_thread *thread)
 {
-    (void)ctx, (void)thread;
+    (void)ctx;
     int64_t in_features = peft_columns(node->in[X]), out_features = peft_rows(node->in[WEIGHT]);
     const real *dy = (const real *)node->dout->data + begin * out_features;
     real *dx = (real *)node->din[X]->data + begin * in_features;
-    peft_gemm_shape shape = {end - begin, in_features, out_features, out_features, 1, in_features, 1, in_features, 1};
-    gemm(&shape, 1, dy, node->in[WEIGHT]->data, peft_accumulates(node, X) ? 1 : 0, dx);
+    stored_rows w = {0};
+    while (next_rows(node->in[WEIGHT], thread->scratch, &w)) {
+        peft_gemm_shape shape = {end - begin, in_features, w.count, out_features, 1, w.row, w.column, in_features, 1};
+        gemm(&shape, 1, dy + w.first, w.values, w.first || peft_accumulates(node, X) ? 1 : 0, dx);
+    }
 }
 
 /* (3), for rows of W: each piece sums over all tokens, in BLIS's order */
@@ -69,4 +79,10 @@ static size_t library_bytes(const peft_node *node)
     return gemm_buffer_bytes(in_features > out_features ? in_features : out_features);
 }
 
-const peft_kernel KERNEL(linear) = {.forward = forward, .backward = backward, .library_bytes = library_bytes};
+static size_t thread_bytes(const peft_node *node, bool backward_pass)
+{
+    return backward_pass && !node->din[X] ? 0 : stored_rows_bytes(node->in[WEIGHT]);
+}
+
+const peft_kernel KERNEL(linear) = {
+    .forward = forward, .backward = backward, .thread_bytes = thread_bytes, .library_bytes = library_bytes};
