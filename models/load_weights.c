@@ -192,6 +192,15 @@ bool peft_model_is_of_head(const peft_model *model, const char *name)
            peft_module_lies_in(name, PEFT_MODEL_ANSWER_HEAD);
 }
 
+bool peft_model_is_of_missing_part(const peft_model *model, const char *name)
+{
+    const char *part = peft_module_lies_in(name, model->kind->head) ? model->kind->head : PEFT_MODEL_POOLER;
+    if (!peft_model_is_of_head(model, name)) return false;
+    for (int64_t k = 0; k < model->num_weights; k++)
+        if (peft_module_lies_in(model->weights[k].name, part)) return false;
+    return true;
+}
+
 /* ---- notes ---- */
 
 static void note_list(const peft_name_list *list, const peft_model *model, const char *what, peft_note_function *note,

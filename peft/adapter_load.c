@@ -32,8 +32,9 @@ typedef struct loading {
  * get into files with bias "all". */
 static const char before_training[] = ".original_module.", wrapper[] = ".modules_to_save.";
 
-/* "base_model.model.X" as "base_model.model.bert.X", and without the wrapper's name: memory of its own. */
-static char *full_name(const char *key, const char *prefix)
+/* "base_model.model.X" as "base_model.model.bert.X", and without the wrapper's name, behind which that of the adapter
+ * may stand: memory of its own. */
+static char *full_name(const char *key, const char *prefix, bool with_adapter)
 {
     const size_t common = strlen(PEFT_MODEL_PREFIX);
     size_t bytes = strlen(key) + strlen(prefix) + 1;
@@ -42,8 +43,9 @@ static char *full_name(const char *key, const char *prefix)
     bool of_model = strncmp(key, PEFT_MODEL_PREFIX, common) == 0;
     snprintf(name, bytes, "%s%s%s", of_model ? PEFT_MODEL_PREFIX : "", of_model ? prefix : "",
              of_model ? key + common : key);
-    char *at = strstr(name, wrapper);
-    if (at) memmove(at, at + strlen(wrapper) - 1, strlen(at + strlen(wrapper) - 1) + 1);
+    char *at = strstr(name, wrapper), *rest = at ? at + strlen(wrapper) - 1 : NULL; /* at a dot */
+    if (rest && with_adapter) rest = strchr(rest + 1, '.');
+    if (rest) memmove(at, rest, strlen(rest) + 1);
     return name;
 }
 
@@ -51,41 +53,52 @@ static peft_status find_place(const loading *l, const char *key, const char *pre
                               peft_error *error)
 {
     *place = peft_adapter_tensors_find(&l->tensors, key);
-    if (*place) return PEFT_OK;
-    char *name = full_name(key, prefix);
-    if (!name) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", key);
-    *place = peft_adapter_tensors_find(&l->tensors, name);
-    free(name);
-    return PEFT_OK;
-}
-
-/* A model opened for its hidden states alone takes adapters that were trained with a head. */
-static bool is_of_missing_head(const loading *l, const char *key)
-{
-    const size_t common = strlen(PEFT_MODEL_PREFIX);
-    if (peft_has_head(l->model) || strncmp(key, PEFT_MODEL_PREFIX, common) != 0) return false;
-    return peft_model_is_of_head(l->model, key + common) ||
-           peft_is_saved_weight(&l->config->targets, key + common, NULL);
-}
-
-/* Finds a place for each tensor of the file; *unknown counts those that have none and need one. */
-static peft_status find_places(loading *l, const char *prefix, size_t *unknown, peft_error *error)
-{
-    *unknown = 0;
-    for (size_t i = 0; i < l->tensors.count; i++) l->tensors.items[i].filled = false;
-    for (size_t i = 0; i < peft_safetensors_count(l->file); i++) {
-        const char *key = peft_safetensors_at(l->file, i)->name;
-        peft_adapter_tensor *place;
-        peft_status status = find_place(l, key, prefix, &place, error);
-        if (status) return status;
-        bool second = place && place->filled; /* of two names for one place */
-        l->places[i] = second ? NULL : place;
-        l->left_out[i] =
-            strstr(key, before_training) || (second && strstr(key, wrapper)) || (!place && is_of_missing_head(l, key));
-        if (place) place->filled = true;
-        *unknown += !l->places[i] && !l->left_out[i];
+    for (int with_adapter = 0; with_adapter < 2 && !*place; with_adapter++) {
+        char *name = full_name(key, prefix, with_adapter);
+        if (!name) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", key);
+        *place = peft_adapter_tensors_find(&l->tensors, name);
+        free(name);
     }
     return PEFT_OK;
+}
+
+/* A model opened for its hidden states alone takes adapters that were trained with a head, and one without a pooler
+ * those that were trained with one: transformers draws it where a file has none. */
+static bool is_of_missing_part(const loading *l, const char *key)
+{
+    const size_t common = strlen(PEFT_MODEL_PREFIX);
+    if (strncmp(key, PEFT_MODEL_PREFIX, common) != 0) return false;
+    return peft_model_is_of_missing_part(l->model, key + common) ||
+           (!peft_has_head(l->model) && peft_is_saved_weight(&l->config->targets, key + common, NULL));
+}
+
+static peft_status place_tensor(loading *l, size_t index, const char *prefix, size_t *unknown, peft_error *error)
+{
+    const char *key = peft_safetensors_at(l->file, index)->name;
+    peft_adapter_tensor *place;
+    peft_status status = find_place(l, key, prefix, &place, error);
+    if (status) return status;
+    bool second = place && place->filled; /* of two names for one place */
+    l->places[index] = second ? NULL : place;
+    l->left_out[index] =
+        strstr(key, before_training) || (second && strstr(key, wrapper)) || (!place && is_of_missing_part(l, key));
+    if (place) place->filled = true;
+    *unknown += !l->places[index] && !l->left_out[index];
+    return PEFT_OK;
+}
+
+/* Finds a place for each tensor of the file, by the plain names first; *unknown counts those that have none and need
+ * one. */
+static peft_status find_places(loading *l, const char *prefix, size_t *unknown, peft_error *error)
+{
+    peft_status status = PEFT_OK;
+    *unknown = 0;
+    for (size_t i = 0; i < l->tensors.count; i++) l->tensors.items[i].filled = false;
+    for (int wrapped = 0; wrapped < 2; wrapped++)
+        for (size_t i = 0; i < peft_safetensors_count(l->file) && status == PEFT_OK; i++)
+            if (!strstr(peft_safetensors_at(l->file, i)->name, wrapper) == !wrapped)
+                status = place_tensor(l, i, prefix, unknown, error);
+    return status;
 }
 
 static peft_status match_names(loading *l, peft_error *error)
@@ -191,9 +204,9 @@ static peft_status note_unasked(const loading *l, const peft_file_tensor *tensor
 
 static peft_status note_left_out(const loading *l, const char *key, peft_error *error)
 {
-    if (!is_of_missing_head(l, key)) return PEFT_OK;
-    return peft_note(l->options, error, "%s: %s: left out, since the model was opened without its head",
-                     peft_safetensors_path(l->file), key);
+    if (!is_of_missing_part(l, key)) return PEFT_OK;
+    return peft_note(l->options, error, "%s: %s: left out, since the model %s", peft_safetensors_path(l->file), key,
+                     peft_has_head(l->model) ? "has no pooler" : "was opened without its head");
 }
 
 static peft_status check_all(loading *l, peft_error *error)

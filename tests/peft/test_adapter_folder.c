@@ -526,6 +526,13 @@ static void keep_what_was_before(void)
     add_like("classifier.bias", "base_model.model.classifier.original_module.bias");
     add_like("classifier.weight", "base_model.model.classifier.original_module.weight");
     add_like("classifier.bias", "base_model.model.classifier.modules_to_save.bias");
+    add_like("classifier.bias", "base_model.model.classifier.modules_to_save.default.bias");
+}
+
+/* The name that sorts last is the plain one. */
+static void keep_the_wrapped_name_first(void)
+{
+    add_like("classifier.weight", "base_model.model.classifier.modules_to_save.default.weight");
 }
 
 static const struct {
@@ -662,6 +669,7 @@ static const struct {
      {"both \"query\" and \"layer.0.attention.self.query\" match bert.encoder.layer.0.attention.self.query"}},
     {lack_biases, {"has none of the biases that bias \"lora_only\" trains"}},
     {keep_what_was_before, {NULL}},
+    {keep_the_wrapped_name_first, {NULL}},
 };
 
 START_TEST(what_the_tensors_do_not_bear_out_is_noted)
@@ -685,6 +693,30 @@ START_TEST(what_the_tensors_do_not_bear_out_is_noted)
                      count ? PEFT_ERR_UNSUPPORTED : PEFT_OK);
     unload(adapters);
     ck_assert_int_eq(num_attached(), 0);
+    json_decref(options.notes);
+}
+END_TEST
+
+/* transformers draws a pooler for a RoBERTa that has none in its files, and PEFT adapts it; nothing depends on it. */
+START_TEST(tensors_of_a_pooler_that_the_model_lacks_are_left_out)
+{
+    static const char *const of_roberta = "base_model.model.roberta.pooler.dense.lora_A.weight";
+    static const char *const of_bert = "base_model.model.bert.pooler.dense.lora_C.weight";
+    peft_load_options options = {.notes = json_array()};
+    peft_adapters *adapters;
+    read_copy("rslora");
+    add_like("layer.0.attention.self.value.lora_A.weight", of_bert);
+    ck_assert_int_eq(peft_adapter_load(model, write_copy(), NULL, &adapters, NULL, &error), PEFT_ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(error.message, of_bert));
+    peft_model_close(model);
+    ck_assert_msg(!peft_model_open(&model, fixture("models", "roberta", ""), NULL, &error), "%s", error.message);
+    read_copy("../models/roberta");
+    add_like("layer.0.attention.self.value.lora_A.weight", of_roberta);
+    ck_assert_msg(!peft_adapter_load(model, write_copy(), &options, &adapters, NULL, &error), "%s", error.message);
+    ck_assert_int_eq(adapters->num_layers, 4);
+    ck_assert_uint_eq(json_array_size(options.notes), 1);
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(options.notes, 0)), "the model has no pooler"));
+    unload(adapters);
     json_decref(options.notes);
 }
 END_TEST
@@ -773,6 +805,7 @@ TEST_MAIN(
     tcase_add_test(tc, names_of_the_bare_encoder_are_taken_and_noted);
     tcase_add_test(tc, full_weights_beyond_the_list_are_taken_and_noted);
     tcase_add_loop_test(tc, what_the_tensors_do_not_bear_out_is_noted, 0, sizeof passed_over / sizeof *passed_over);
+    tcase_add_test(tc, tensors_of_a_pooler_that_the_model_lacks_are_left_out);
     tcase_add_test(tc, half_precision_is_read_exactly);
     tcase_add_test(tc, a_second_adapter_on_the_same_layers_is_refused);
     tcase_add_test(tc, a_failed_save_leaves_the_old_files);
