@@ -9,6 +9,7 @@
 #include "peft/adapter_settings.h"
 #include "peft/adapter_tensors.h"
 #include "peft/inject.h"
+#include "peft/provenance.h"
 
 typedef struct reading {
     peft_adapter_contents *contents;
@@ -70,23 +71,6 @@ static void take_sizes(peft_layer *layer, const peft_value_spec *spec, const pef
         if (spec->shape.size[d] == IN_FEATURES) layer->in_features = shape->size[d];
         if (spec->shape.size[d] == OUT_FEATURES) layer->out_features = shape->size[d];
     }
-}
-
-static bool has_size(const reading *r, int64_t size)
-{
-    for (int32_t k = 0; k < r->num_specs; k++)
-        for (int32_t d = 0; d < r->specs[k].shape.ndim; d++)
-            if (r->specs[k].shape.size[d] == size) return true;
-    return false;
-}
-
-/* VeRA's values have no dimension that is the layer's input, LoKr's have factors of both. */
-static peft_status check_sizes_shown(const reading *r, peft_error *error)
-{
-    if (has_size(r, IN_FEATURES) && has_size(r, OUT_FEATURES)) return PEFT_OK;
-    return peft_fail(error, PEFT_ERR_UNSUPPORTED,
-                     "%s: the shapes of a %s adapter do not say the sizes of its layers; give its base model, too",
-                     r->folder, r->contents->config.variant->name);
 }
 
 static int by_module(const void *a, const void *b)
@@ -166,16 +150,42 @@ static peft_status list_others(reading *r, peft_error *error)
     return status;
 }
 
+static int32_t specs_of(const peft_adapter_config *config, peft_value_spec specs[PEFT_MAX_VALUES])
+{
+    const peft_adapters all = {.variant = config->variant, .options = config->options};
+    const peft_adapter any = {
+        .all = &all, .module = "", .in_features = IN_FEATURES, .out_features = OUT_FEATURES, .rank = 1};
+    return config->variant->layer_values(&any, specs);
+}
+
+static bool has_size(const peft_value_spec *specs, int32_t count, int64_t size)
+{
+    for (int32_t k = 0; k < count; k++)
+        for (int32_t d = 0; d < specs[k].shape.ndim; d++)
+            if (specs[k].shape.size[d] == size) return true;
+    return false;
+}
+
+/* VeRA's values have no dimension that is the layer's input, IA3's one of both, LoKr's have factors of both. */
+bool peft_adapter_shows_sizes(const peft_adapter_config *config)
+{
+    peft_value_spec specs[PEFT_MAX_VALUES];
+    if (!config->variant) return true;
+    const int32_t count = specs_of(config, specs);
+    return has_size(specs, count, IN_FEATURES) && has_size(specs, count, OUT_FEATURES);
+}
+
 /* From the file alone. */
 static peft_status layers_of_file(reading *r, peft_error *error)
 {
-    const peft_variant *variant = r->contents->config.variant;
-    const peft_adapters all = {.variant = variant, .options = r->contents->config.options};
-    const peft_adapter any = {
-        .all = &all, .module = "", .in_features = IN_FEATURES, .out_features = OUT_FEATURES, .rank = 1};
-    r->num_specs = variant->layer_values(&any, r->specs);
-    peft_status status = check_sizes_shown(r, error);
-    return status == PEFT_OK ? find_layers(r, error) : status;
+    const peft_adapter_config *config = &r->contents->config;
+    if (!peft_adapter_shows_sizes(config))
+        return peft_fail(error, PEFT_ERR_UNSUPPORTED,
+                         "%s: the shapes of a %s adapter do not say the sizes of its layers; give its base model, too "
+                         "(--model)",
+                         r->folder, config->variant->name);
+    r->num_specs = specs_of(config, r->specs);
+    return find_layers(r, error);
 }
 
 /* Those of the model, under the names that the file has. */
@@ -211,17 +221,23 @@ static peft_status read_adapters(reading *r, peft_model *model, const peft_load_
         status = peft_note_settings(&(peft_settings_case){r->folder, &c->config, c->adapters, model, r->report},
                                     options, error);
     if (status == PEFT_OK) status = peft_adapters_each_value(c->adapters, check_value, c->file, error);
+    if (status == PEFT_OK && model) status = peft_base_check(model, c->adapters, c->file, r->folder, options, error);
     if (status == PEFT_OK) status = peft_adapters_allocate(c->adapters, 0, error);
     if (status == PEFT_OK && model) status = peft_init_from_base(model, c->adapters, 0, error);
     return status == PEFT_OK ? peft_adapters_each_value(c->adapters, read_value, c->file, error) : status;
 }
 
-static peft_status read_all(reading *r, peft_model *model, const peft_load_options *options, peft_error *error)
+static peft_status open_files(const reading *r, const peft_load_options *options, peft_error *error)
 {
     peft_adapter_contents *c = r->contents;
     peft_status status = peft_adapter_config_open(&c->config, r->folder, options, error);
-    if (status == PEFT_OK) status = peft_adapter_file_open(&c->file, r->folder, error);
-    if (status == PEFT_OK && c->config.variant) status = read_adapters(r, model, options, error);
+    return status == PEFT_OK ? peft_adapter_file_open(&c->file, r->folder, error) : status;
+}
+
+static peft_status read_all(reading *r, peft_model *model, const peft_load_options *options, peft_error *error)
+{
+    peft_status status = open_files(r, options, error);
+    if (status == PEFT_OK && r->contents->config.variant) status = read_adapters(r, model, options, error);
     return status == PEFT_OK ? list_others(r, error) : status;
 }
 
@@ -240,6 +256,17 @@ peft_status peft_adapter_read(peft_adapter_contents *contents, const char *folde
     return status;
 }
 
+peft_status peft_adapter_read_tensors(peft_adapter_contents *contents, const char *folder,
+                                      const peft_load_options *options, peft_error *error)
+{
+    *contents = (peft_adapter_contents){0};
+    reading r = {.contents = contents, .folder = folder};
+    peft_status status = open_files(&r, options, error);
+    if (status == PEFT_OK) status = list_others(&r, error);
+    if (status != PEFT_OK) peft_adapter_contents_free(contents);
+    return status;
+}
+
 void peft_adapter_contents_free(peft_adapter_contents *c)
 {
     peft_adapters_free(c->adapters);
@@ -247,29 +274,4 @@ void peft_adapter_contents_free(peft_adapter_contents *c)
     peft_adapter_config_free(&c->config);
     free(c->others);
     *c = (peft_adapter_contents){0};
-}
-
-/* ---- the head ---- */
-
-peft_status peft_adapter_head(const char *folder, peft_model_options *head, peft_error *error)
-{
-    static const struct {
-        const char *name;
-        peft_model_part part;
-    } heads[] = {{PEFT_MODEL_PREFIX "classifier.weight", PEFT_MODEL_WITH_HEAD},
-                 {PEFT_MODEL_PREFIX "classifier.out_proj.weight", PEFT_MODEL_WITH_HEAD},
-                 {PEFT_MODEL_PREFIX "score.weight", PEFT_MODEL_WITH_HEAD},
-                 {PEFT_MODEL_PREFIX "answers.weight", PEFT_MODEL_ANSWERS}};
-    peft_safetensors *file = NULL;
-    *head = (peft_model_options){0};
-    peft_status status = peft_adapter_file_open(&file, folder, error);
-    for (size_t k = 0; status == PEFT_OK && k < sizeof heads / sizeof heads[0]; k++) {
-        const peft_file_tensor *tensor = peft_safetensors_find(file, heads[k].name);
-        if (!tensor || tensor->shape.ndim != 2) continue;
-        head->part = heads[k].part;
-        head->num_labels = tensor->shape.size[0];
-        head->regression = head->num_labels == 1 && head->part == PEFT_MODEL_WITH_HEAD;
-    }
-    peft_safetensors_close(file);
-    return status;
 }

@@ -77,15 +77,9 @@ static peft_status check_finite(void *argument, const char *module, peft_value *
 
 static peft_status read_adapter(const peft_conversion *c, peft_adapter_contents *contents, peft_error *error)
 {
-    peft_model *model = NULL;
-    peft_model_options options = {0};
-    peft_status status = peft_adapter_head(c->adapter, &options, error);
-    if (status == PEFT_OK && c->model) status = peft_model_open(&model, c->model, &options, error);
-    if (status == PEFT_OK) status = peft_adapter_read(contents, c->adapter, model, c->load, error);
-    if (status == PEFT_OK)
-        status = peft_adapters_each_value(contents->adapters, check_finite, (void *)(uintptr_t)c->adapter, error);
-    peft_model_close(model);
-    return status;
+    peft_status status = peft_adapter_read_with(contents, c->adapter, c->model, c->load, error);
+    if (status != PEFT_OK) return status;
+    return peft_adapters_each_value(contents->adapters, check_finite, (void *)(uintptr_t)c->adapter, error);
 }
 
 /* ---- writing ---- */

@@ -11,8 +11,9 @@ extern "C" {
 #endif
 
 typedef struct peft_conversion {
-    const char *adapter, *output;  /* folders */
-    const char *model;             /* folder of the base model, or NULL: few variants need it (VeRA, LoKr) */
+    const char *adapter, *output; /* folders */
+    const char *model; /* folder of the base model, or NULL: few variants need it (VeRA, LoKr), and then it is
+                          the one that adapter_config.json names, if it is there */
     const peft_load_options *load; /* or NULL */
 } peft_conversion;
 

@@ -10,7 +10,7 @@
 
 typedef struct convert_options {
     char *adapter, *to, *output, *model;
-    bool force;
+    bool force, other_base;
 } convert_options;
 
 static const struct target {
@@ -46,7 +46,13 @@ static const peft_option table[] = {
      .type = PEFT_OPTION_STRING,
      AT(model),
      .placeholder = "DIR",
-     .help = "folder of the base model; only adapters whose files do not say the sizes of their layers need it"},
+     .help = "folder of the base model, for adapters whose files do not say the sizes of their layers; if not set, the "
+             "one that adapter_config.json names"},
+    {.name = "other_base",
+     .type = PEFT_OPTION_BOOL,
+     AT(other_base),
+     .initial = "false",
+     .help = "go on where the adapter was trained on another model"},
     {0}};
 
 static peft_status print(const json_t *report, peft_output *output, peft_error *error)
@@ -68,7 +74,7 @@ static peft_status print(const json_t *report, peft_output *output, peft_error *
 
 static peft_status convert(const convert_options *o, json_t *notes, json_t **report, peft_error *error)
 {
-    const peft_load_options load = {.notes = notes};
+    const peft_load_options load = {.notes = notes, .other_base = o->other_base};
     const peft_conversion conversion = {.adapter = o->adapter, .output = o->output, .model = o->model, .load = &load};
     size_t k = 0;
     while (k + 1 < NUM_TARGETS && strcmp(o->to, targets[k].name) != 0) k++;

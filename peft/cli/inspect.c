@@ -37,13 +37,14 @@ static peft_status applies(const peft_inspector *inspector, const char *folder, 
     return PEFT_OK;
 }
 
-static peft_status describe_all(const char *folder, json_t *all, peft_error *error)
+static peft_status describe_all(const peft_inspection *what, json_t *all, peft_error *error)
 {
+    const char *folder = what->folder;
     for (int k = 0; k < NUM_INSPECTORS; k++) {
         bool does;
         json_t *document = NULL;
         peft_status status = applies(inspectors[k], folder, &does, error);
-        if (status == PEFT_OK && does) status = inspectors[k]->describe(folder, &document, error);
+        if (status == PEFT_OK && does) status = inspectors[k]->describe(what, &document, error);
         if (status != PEFT_OK) return status;
         if (does && json_object_set_new(all, inspectors[k]->kind, document) != 0)
             return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
@@ -73,7 +74,7 @@ static peft_status print_all(const json_t *all, peft_output *output, peft_error 
 }
 
 typedef struct inspect_options {
-    char *svg;
+    char *svg, *model;
 } inspect_options;
 
 static const peft_option option_table[] = {{.name = "svg",
@@ -83,6 +84,14 @@ static const peft_option option_table[] = {{.name = "svg",
                                             .help = "draw the updates of the modules, and what the variant decided "
                                                     "over the run, as heat maps",
                                             .group = "Inspect"},
+                                           {.name = "model",
+                                            .type = PEFT_OPTION_STRING,
+                                            .offset = offsetof(inspect_options, model),
+                                            .placeholder = "DIR",
+                                            .help = "folder of an adapter's base model, for methods whose files do not "
+                                                    "say the sizes of their layers; if not set, the one that "
+                                                    "adapter_config.json names",
+                                            .group = "Inspect"},
                                            {0}};
 
 static const peft_command_part parts[] = {{option_table, 0}, {0}};
@@ -90,9 +99,12 @@ static const peft_command_part parts[] = {{option_table, 0}, {0}};
 static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
 {
     const inspect_options *options = arguments->values;
+    const peft_inspection what = {.folder = arguments->operands[0], .model = options->model};
     json_t *all = json_object();
     if (!all) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
-    peft_status status = describe_all(arguments->operands[0], all, error);
+    peft_status status = describe_all(&what, all, error);
+    if (status == PEFT_OK && options->model && !json_object_get(all, peft_inspect_adapter.kind))
+        status = peft_fail(error, PEFT_ERR_ARGUMENT, "--model: %s holds no adapter that has a base", what.folder);
     if (status == PEFT_OK && options->svg) status = peft_inspect_draw(all, options->svg, error);
     if (status == PEFT_OK) status = print_all(all, output, error);
     json_decref(all);

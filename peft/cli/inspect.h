@@ -4,11 +4,16 @@
 
 #include "peft/cli/output.h"
 
+typedef struct peft_inspection {
+    const char *folder;
+    const char *model; /* folder of the base model of an adapter, or NULL */
+} peft_inspection;
+
 /* `describe` makes the document that --json prints and `print` shows it to people: they say the same. */
 typedef struct peft_inspector {
     const char *kind;     /* key of the document */
     const char *files[2]; /* the folder holds one of these; the second may be NULL */
-    peft_status (*describe)(const char *folder, json_t **document, peft_error *error);
+    peft_status (*describe)(const peft_inspection *what, json_t **document, peft_error *error);
     peft_status (*print)(const json_t *document, FILE *out, peft_error *error);
 } peft_inspector;
 

@@ -88,12 +88,12 @@ static peft_status add_module(json_t *modules, const peft_adapter *a, peft_error
     return add_norms(object, a, error);
 }
 
-static peft_status add_saved(json_t *saved, const peft_file_tensor *tensor, peft_error *error)
+static peft_status add_tensor(json_t *list, const peft_file_tensor *tensor, peft_error *error)
 {
     float *values = malloc(((size_t)peft_shape_count(&tensor->shape) + 1) * sizeof *values);
     if (!values) return peft_fail(error, PEFT_ERR_MEMORY, "%s: %s: out of memory", tensor->path, tensor->name);
     peft_status status = peft_file_tensor_read_f32(tensor, values, error);
-    if (status == PEFT_OK && json_array_append_new(saved, tensor_json(tensor->name, &tensor->shape, values)) != 0)
+    if (status == PEFT_OK && json_array_append_new(list, tensor_json(tensor->name, &tensor->shape, values)) != 0)
         status = peft_fail(error, PEFT_ERR_MEMORY, "%s: %s: out of memory", tensor->path, tensor->name);
     free(values);
     return status;
@@ -109,11 +109,13 @@ static int64_t parameters_of_tensors(const peft_safetensors *file)
 
 static peft_status fill(json_t *document, const peft_adapter_contents *c, peft_error *error)
 {
-    json_t *modules = json_object_get(document, "modules"), *saved = json_object_get(document, "saved_in_full");
+    const bool layers = c->adapters || !c->config.variant;
+    json_t *modules = json_object_get(document, "modules");
+    json_t *others = json_object_get(document, layers ? "saved_in_full" : "tensors");
     peft_status status = PEFT_OK;
     for (int64_t k = 0; status == PEFT_OK && c->adapters && k < c->adapters->num_layers; k++)
         status = add_module(modules, &c->adapters->layers[k], error);
-    for (size_t k = 0; status == PEFT_OK && k < c->num_others; k++) status = add_saved(saved, &c->others[k], error);
+    for (size_t k = 0; status == PEFT_OK && k < c->num_others; k++) status = add_tensor(others, &c->others[k], error);
     return status;
 }
 
@@ -121,11 +123,11 @@ static peft_status make_document(const peft_adapter_contents *c, json_t *notes, 
 {
     const peft_adapter_config *config = &c->config;
     *document = json_pack(
-        "{s:s, s:s, s:s?, s:s?, s:I, s:I, s:[], s:[], s:O}", "variant",
+        "{s:s, s:s, s:s?, s:s?, s:I, s:I, s:[], s:[], s:[], s:O}", "variant",
         config->variant ? config->variant->name : "head", "peft_type",
         config->variant ? config->variant->peft_type : PEFT_TYPE_HEAD, "task_type", config->task_type, "base_model",
         config->base_model_name_or_path, "parameters", (json_int_t)parameters_of_tensors(c->file), "bytes",
-        peft_inspect_file_bytes(peft_safetensors_path(c->file)), "modules", "saved_in_full", "notes", notes);
+        peft_inspect_file_bytes(peft_safetensors_path(c->file)), "modules", "tensors", "saved_in_full", "notes", notes);
     if (!*document) return peft_fail(error, PEFT_ERR_MEMORY, "adapter: out of memory");
     peft_status status = fill(*document, c, error);
     if (status == PEFT_OK) return PEFT_OK;
@@ -134,12 +136,30 @@ static peft_status make_document(const peft_adapter_contents *c, json_t *notes, 
     return status;
 }
 
-static peft_status describe(const char *folder, json_t **document, peft_error *error)
+/* Where it takes a base to make layers of the tensors and none fits, these alone are shown. */
+static peft_status read_tensors(peft_adapter_contents *c, const char *folder, const peft_load_options *options,
+                                peft_error *error)
 {
-    const peft_load_options options = {.notes = json_array()};
-    if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
+    const peft_error cause = *error;
+    json_array_clear(options->notes);
+    peft_status status = peft_adapter_read_tensors(c, folder, options, error);
+    if (status == PEFT_OK && peft_adapter_shows_sizes(&c->config)) {
+        *error = cause;
+        status = cause.status;
+    }
+    if (status == PEFT_OK) status = peft_note(options, error, "%s", cause.message);
+    if (status != PEFT_OK) peft_adapter_contents_free(c);
+    return status;
+}
+
+static peft_status describe(const peft_inspection *what, json_t **document, peft_error *error)
+{
+    const peft_load_options options = {.other_base = true, .notes = json_array()};
+    if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", what->folder);
     peft_adapter_contents contents;
-    peft_status status = peft_adapter_read(&contents, folder, NULL, &options, error);
+    peft_status status = peft_adapter_read_with(&contents, what->folder, what->model, &options, error);
+    if (status != PEFT_OK && status != PEFT_ERR_MEMORY && !what->model)
+        status = read_tensors(&contents, what->folder, &options, error);
     if (status == PEFT_OK) status = make_document(&contents, options.notes, document, error);
     peft_adapter_contents_free(&contents);
     json_decref(options.notes);
@@ -182,14 +202,16 @@ static peft_status print_modules(const json_t *modules, FILE *out, peft_error *e
     return status;
 }
 
-static peft_status print_saved(const json_t *saved, FILE *out, peft_error *error)
+static peft_status print_tensors(const json_t *list, const char *heading, FILE *out, peft_error *error)
 {
-    static const char *const headings[] = {"saved in full", "shape", "norm"};
+    const char *const headings[] = {heading, "shape", "norm"};
+    if (!json_array_size(list)) return PEFT_OK;
+    putc('\n', out);
     peft_text_table table;
     peft_text_table_init(&table, headings, sizeof headings / sizeof headings[0]);
     size_t index;
     json_t *tensor;
-    json_array_foreach(saved, index, tensor)
+    json_array_foreach(list, index, tensor)
     {
         char *shape = json_dumps(json_object_get(tensor, "shape"), 0);
         peft_text_table_cell(&table, "%s", peft_document_text(tensor, "name", ""));
@@ -204,11 +226,13 @@ static peft_status print_saved(const json_t *saved, FILE *out, peft_error *error
 
 static peft_status print(const json_t *document, FILE *out, peft_error *error)
 {
-    const json_t *modules = json_object_get(document, "modules"), *saved = json_object_get(document, "saved_in_full");
+    const json_t *modules = json_object_get(document, "modules"), *tensors = json_object_get(document, "tensors");
+    const bool alone = json_array_size(tensors) > 0;
     fprintf(out, "adapter: %s (%s), task type %s, for the base model %s\n", peft_document_text(document, "variant", ""),
             peft_document_text(document, "peft_type", ""), peft_document_text(document, "task_type", "none"),
             peft_document_text(document, "base_model", "(not named)"));
-    fprintf(out, "%zu modules, %lld parameters with those saved in full, %lld bytes\n", json_array_size(modules),
+    fprintf(out, "%zu %s, %lld parameters with those saved in full, %lld bytes\n",
+            json_array_size(alone ? tensors : modules), alone ? "tensors" : "modules",
             peft_document_integer(document, "parameters"), peft_document_integer(document, "bytes"));
     size_t index;
     json_t *note;
@@ -219,10 +243,9 @@ static peft_status print(const json_t *document, FILE *out, peft_error *error)
         putc('\n', out);
         status = print_modules(modules, out, error);
     }
-    if (status == PEFT_OK && json_array_size(saved)) {
-        putc('\n', out);
-        status = print_saved(saved, out, error);
-    }
+    if (status == PEFT_OK) status = print_tensors(tensors, "tensor", out, error);
+    if (status == PEFT_OK)
+        status = print_tensors(json_object_get(document, "saved_in_full"), "saved in full", out, error);
     return status;
 }
 

@@ -104,8 +104,9 @@ static json_t *quantity_json(const char *name, const json_t *quantity)
                      measures[measure].name, "steps", json_object_get(quantity, "steps"), "modules", list);
 }
 
-static peft_status describe(const char *folder, json_t **document, peft_error *error)
+static peft_status describe(const peft_inspection *what, json_t **document, peft_error *error)
 {
+    const char *folder = what->folder;
     char *path = NULL;
     json_t *quantities = json_object(), *quantity, *list = json_array();
     const char *name;

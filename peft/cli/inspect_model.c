@@ -45,8 +45,9 @@ static void count_weights(peft_model *model, int64_t *tensors, int64_t *paramete
     }
 }
 
-static peft_status describe(const char *folder, json_t **document, peft_error *error)
+static peft_status describe(const peft_inspection *what, json_t **document, peft_error *error)
 {
+    const char *folder = what->folder;
     peft_model *model;
     peft_status status = peft_model_open(&model, folder, NULL, error);
     if (status != PEFT_OK) return status;

@@ -97,8 +97,9 @@ static peft_status add_part(const char *folder, const char *name, json_t *docume
     return status;
 }
 
-static peft_status describe(const char *folder, json_t **document, peft_error *error)
+static peft_status describe(const peft_inspection *what, json_t **document, peft_error *error)
 {
+    const char *folder = what->folder;
     *document = json_pack("{s:n, s:n}", "summary", "log");
     if (!*document) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", folder);
     peft_status status = add_part(folder, "run.json", *document, describe_summary, error);

@@ -51,6 +51,17 @@ goldens=$BATS_TEST_DIRNAME/../fixtures/goldens/variants
     fails 1 "a whole model, no adapter"
 }
 
+@test "the base that the adapter names is used where its own files do not do, and no other" {
+    works train --model model --task rte --data "$fixtures/glue" --output run --variant lokr --learning-rate 0.1 --steps 9 --quiet
+    works convert --adapter run --output lora
+    works convert --adapter run --output again --model model
+    cmp lora/adapter_model.safetensors again/adapter_model.safetensors
+    works merge --model model --adapter run --output merged
+    peft convert --adapter run --output wrong --model merged
+    fails 2 "was trained on another base than merged"
+    works convert --adapter run --output wrong --model merged --other-base
+}
+
 @test "nothing is written over unasked, and never what is read" {
     works convert --adapter "$lora" --output out
     peft convert --adapter "$lora" --output out

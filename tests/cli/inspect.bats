@@ -22,6 +22,30 @@ setup() {
     [[ "$output" == *"4 modules, 1123 parameters"* ]]
 }
 
+@test "an adapter whose files do not say the sizes of its layers: those of its base" {
+    tiny_model tiny
+    for variant in vera lokr ia3; do
+        works train --model tiny --task rte --data "$fixtures/glue" --output $variant --variant $variant --steps 2 --quiet
+        works inspect $variant --json
+        holds '.adapter | (.modules | length > 0) and .tensors == [] and .notes == [] and ([.modules[].in_features | . > 0] | all)'
+        peft inspect $variant --model tiny --json
+        works inspect $variant --model tiny
+        [[ "$output" == *"bert.encoder.layer.0.attention.self."*" 32 "* ]]
+    done
+    # the base is not where it was: what the tensors alone say, until it is named
+    mv tiny elsewhere
+    works inspect vera --json
+    holds '.adapter | .modules == [] and (.notes | length == 1) and ([.tensors[].name | test("vera_lambda_b$")] | any)'
+    works inspect vera
+    [[ "$output" == *" tensors, "*"note: vera: the shapes of a vera adapter"*"--model"*"vera_lambda_b "* ]]
+    works inspect vera --model elsewhere --json
+    holds '.adapter | (.modules | length > 0) and .notes == []'
+    peft inspect vera --model nowhere
+    fails 3 "nowhere"
+    peft inspect elsewhere --model elsewhere
+    fails 2 "--model: elsewhere holds no adapter"
+}
+
 @test "an adapter with ranks of its own for some modules, and layers in the order of numbers" {
     works inspect "$fixtures/goldens/variants/rank-pattern/adapter" --json
     holds '([.adapter.modules[].rank] | unique | length) > 1'

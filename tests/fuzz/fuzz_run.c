@@ -11,7 +11,7 @@ static void inspect(const peft_inspector *inspector, FILE *out)
 {
     json_t *document;
     peft_error error = {0};
-    peft_status status = inspector->describe(fuzz_path("run"), &document, &error);
+    peft_status status = inspector->describe(&(peft_inspection){.folder = fuzz_path("run")}, &document, &error);
     FUZZ_CHECK((status == PEFT_OK) == (document != NULL));
     FUZZ_CHECK(status == PEFT_OK || *error.message);
     if (status) return;
