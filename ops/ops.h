@@ -159,6 +159,11 @@ PEFT_API peft_tensor *peft_mean(peft_graph *g, peft_tensor *x, int32_t dim);
 PEFT_API peft_tensor *peft_cross_entropy(peft_graph *g, peft_tensor *logits, peft_tensor *labels,
                                          peft_tensor *class_weights, double label_smoothing, double normalizer);
 
+/* The same of the logits x W^T + b, which are never there as a whole: for vocabularies.
+ *   x [N, in], weight [C, in], bias [C] or NULL, labels [N] as above -> [1] */
+PEFT_API peft_tensor *peft_linear_cross_entropy(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *bias,
+                                                peft_tensor *labels, double label_smoothing, double normalizer);
+
 /* loss = sum (prediction - target)^2 / normalizer -> [1]; normalizer 0: the number of elements */
 PEFT_API peft_tensor *peft_mse(peft_graph *g, peft_tensor *prediction, peft_tensor *target, double normalizer);
 

@@ -30,6 +30,17 @@ static double linear_flops(const peft_node *node, bool backward)
     return product * wanted(node, X, WEIGHT) + (node->din[BIAS] ? elements(node->dout) : 0);
 }
 
+/* Backward computes the logits again for each of the two. */
+static double linear_cross_entropy_flops(const peft_node *node, bool backward)
+{
+    enum { X, WEIGHT, BIAS };
+    double logits = (double)peft_rows(node->in[X]) * (double)peft_rows(node->in[WEIGHT]);
+    double product = 2 * (double)peft_columns(node->in[X]) * logits, loss = 4 * logits;
+    if (!backward) return product + loss;
+    bool of_weight = node->din[WEIGHT] || node->din[BIAS];
+    return product * wanted(node, X, WEIGHT) + (product + loss) * ((node->din[X] ? 1 : 0) + (of_weight ? 1 : 0));
+}
+
 static double matmul_flops(const peft_node *node, bool backward)
 {
     const peft_matmul_attributes *a = node->attributes;
@@ -91,6 +102,7 @@ static const struct rule {
 } rules[PEFT_NUM_OPS] = {
     [PEFT_OP_linear] = {.flops = linear_flops},
     [PEFT_OP_low_rank] = {.flops = low_rank_flops},
+    [PEFT_OP_linear_cross_entropy] = {.flops = linear_cross_entropy_flops},
     [PEFT_OP_matmul] = {.flops = matmul_flops},
     [PEFT_OP_attention] = {.flops = attention_flops},
     [PEFT_OP_embedding] = {.part = PEFT_IN(0)},

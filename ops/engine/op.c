@@ -60,6 +60,12 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
     [PEFT_OP_sum] = {.name = "sum"},
     [PEFT_OP_cross_entropy] = {.name = "cross_entropy", /* logits, labels, class weights -> loss, log-sum-exp */
                                .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_OUT(1)}},
+    [PEFT_OP_linear_cross_entropy] =
+        {.name = "linear_cross_entropy", /* x, weight, bias, labels -> loss, log-sum-exp */
+         .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_OUT(1),
+                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_OUT(1),
+                            PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_OUT(1)},
+         .reads_stored = PEFT_IN(1)},
     [PEFT_OP_mse] = {.name = "mse", .gradient_reads = {PEFT_IN(0) | PEFT_IN(1), PEFT_IN(0) | PEFT_IN(1)}},
     [PEFT_OP_copy] = {.name = "copy"},
     [PEFT_OP_cast] = {.name = "cast"},

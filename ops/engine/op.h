@@ -36,6 +36,7 @@
     X(concat)                                                                                                          \
     X(sum)                                                                                                             \
     X(cross_entropy)                                                                                                   \
+    X(linear_cross_entropy)                                                                                            \
     X(mse)                                                                                                             \
     X(copy)                                                                                                            \
     X(cast)                                                                                                            \

@@ -365,6 +365,44 @@ START_TEST(every_op_takes_every_format)
 }
 END_TEST
 
+/* loss and dL/dx of words whose vectors are the rows of W. */
+static void compute_loss(const peft_weight *weight, const char *backend, float found[1 + 2 * 64])
+{
+    static const int32_t words[] = {69, 3};
+    static float x[2 * 64];
+    for (int k = 0; k < 2 * 64; k++) x[k] = (float)op_noise((uint64_t)k);
+    peft_error error = {0};
+    peft_context *ctx;
+    peft_graph *g;
+    ck_assert(!peft_context_open(&ctx, &(peft_context_options){.threads = 2, .backend = backend}, &error));
+    ck_assert(!peft_graph_create(&g, &error));
+    memset(found, 0, (1 + 2 * 64) * sizeof *found);
+    peft_tensor *input = peft_parameter(g, PEFT_F32, peft_shape_2(2, 64), x, found + 1, "x");
+    peft_tensor *labels = peft_constant(g, PEFT_I32, peft_shape_1(2), words, "words");
+    peft_tensor *loss =
+        peft_graph_keep(g, peft_linear_cross_entropy(g, input, peft_weight_leaf(g, weight), NULL, labels, 0, 0));
+    ck_assert_msg(!peft_graph_differentiate(g, loss, &error), "%s", error.message);
+    ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
+    *found = *(const float *)loss->data;
+    peft_graph_free(g);
+    peft_context_close(ctx);
+}
+
+START_TEST(vocabularies_are_read_as_they_are_stored)
+{
+    float stored[1 + 2 * 64], plain[1 + 2 * 64];
+    matrix m = make_matrix(kinds[_i].format, kinds[_i].transposed, 70, 64);
+    for (int k = 0; peft_backend_name(k); k++) {
+        if (!peft_backend_available(peft_backend_name(k))) continue;
+        compute_loss(&m.stored, peft_backend_name(k), stored);
+        compute_loss(&m.plain, peft_backend_name(k), plain);
+        ck_assert_mem_eq(stored, plain, sizeof stored);
+        ck_assert(stored[0] > 0);
+    }
+    free_matrix(&m);
+}
+END_TEST
+
 /* A product that reads W again in its backward pass widens it again: between the passes there is no copy of it. */
 START_TEST(what_was_widened_is_not_kept)
 {
@@ -452,6 +490,8 @@ TEST_MAIN("stored", tcase_add_loop_test(tc, numbers_are_read_exactly, 0, NUM_KIN
           tcase_add_loop_test(tc, products_are_right_on_every_backend, 0, NUM_KINDS *NUM_SIZES);
           tcase_add_loop_test(tc, transposed_weights_give_the_same_bits, 0, NUM_SIZES);
           tcase_add_loop_test(tc, bf16_products_are_those_of_the_floats, 0, NUM_KINDS *NUM_SIZES);
-          tcase_add_test(tc, blocks_stay_blocks); tcase_add_loop_test(tc, every_op_takes_every_format, 0, NUM_KINDS);
+          tcase_add_test(tc, blocks_stay_blocks);
+          tcase_add_loop_test(tc, vocabularies_are_read_as_they_are_stored, 0, NUM_KINDS);
+          tcase_add_loop_test(tc, every_op_takes_every_format, 0, NUM_KINDS);
           tcase_add_test(tc, what_was_widened_is_not_kept); tcase_add_test(tc, what_cannot_be_stored_so_is_refused);
           tcase_add_test(tc, no_memory_is_an_error))

@@ -8,6 +8,7 @@
  * x [N, C], l = labels[n], w the class weights (1 without), Z the normalizer. Rows with a negative label do not
  * count. Losses of rows add up in double, in their order. */
 #include "ops/describe/cross_entropy.h"
+#include "ops/cpu/kernels/labels.h"
 #include "ops/cpu/kernels/row.h"
 
 enum { LOGITS, LABELS, CLASS_WEIGHTS };
@@ -45,19 +46,6 @@ static cross_entropy read_node(const peft_node *node)
     return e;
 }
 
-static bool labels_fit(const cross_entropy *e, peft_context *ctx)
-{
-    for (int64_t n = 0; n < e->rows; n++)
-        if (e->labels[n] >= e->classes) {
-            peft_context_fail(ctx, PEFT_ERR_ARGUMENT, "labels[%lld]: expected less than %lld classes, found %d",
-                              (long long)n, (long long)e->classes, e->labels[n]);
-            return false;
-        }
-    if (e->normalizer > 0) return true;
-    peft_context_fail(ctx, PEFT_ERR_ARGUMENT, "labels: the weights of the rows' labels sum to 0, so there is no mean");
-    return false;
-}
-
 /* (1), without 1 / Z */
 static double row_loss(const cross_entropy *e, int64_t n)
 {
@@ -85,7 +73,7 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
 static void forward(const peft_node *node, peft_context *ctx)
 {
     cross_entropy e = read_node(node);
-    if (!labels_fit(&e, ctx)) return;
+    if (!labels_fit(e.labels, e.rows, e.classes, e.normalizer, ctx)) return;
     peft_for_rows(node, ctx, e.rows, ROWS, forward_rows);
     const double *losses = node->shared;
     double sum = 0;
