@@ -16,7 +16,8 @@ typedef struct reader {
     const char *text;
     size_t bytes;
     const char *where;
-    locale_t c_locale; /* numbers have a point, whatever the program's locale says */
+    locale_t c_locale;      /* numbers have a point, whatever the program's locale says */
+    peft_yaml_lines *lines; /* NULL: nobody asks for them */
     peft_error *error;
 } reader;
 
@@ -176,6 +177,12 @@ static peft_status next_event(reader *r, yaml_event_t *event)
     return yaml_parser_parse(&r->parser, event) ? PEFT_OK : fail_syntax(r);
 }
 
+static peft_status note_line(const reader *r, const yaml_event_t *event, const json_t *container, size_t position)
+{
+    if (!r->lines || peft_yaml_lines_add(r->lines, container, position, event->start_mark.line + 1)) return PEFT_OK;
+    return fail_memory(r);
+}
+
 /* ---- nodes ---- */
 
 static peft_status read_node(reader *r, const yaml_event_t *event, int depth, json_t **value);
@@ -183,7 +190,9 @@ static peft_status read_node(reader *r, const yaml_event_t *event, int depth, js
 static peft_status add_item(reader *r, const yaml_event_t *event, int depth, json_t *list)
 {
     json_t *item;
-    peft_status status = read_node(r, event, depth, &item);
+    peft_status status = note_line(r, event, list, json_array_size(list));
+    if (status) return status;
+    status = read_node(r, event, depth, &item);
     if (status) return status;
     return json_array_append_new(list, item) ? fail_memory(r) : PEFT_OK;
 }
@@ -209,7 +218,8 @@ static peft_status add_member(reader *r, const yaml_event_t *event, int depth, j
     if (json_object_get(object, key))
         return peft_fail(r->error, PEFT_ERR_FORMAT, "%s:%zu: the key \"%s\" comes twice", r->where,
                          event->start_mark.line + 1, key);
-    return add_value(r, key, depth, object);
+    status = note_line(r, event, object, json_object_size(object));
+    return status ? status : add_value(r, key, depth, object);
 }
 
 typedef peft_status add_function(reader *r, const yaml_event_t *event, int depth, json_t *container);
@@ -309,13 +319,14 @@ static peft_status read_document(reader *r, json_t **root)
     return status;
 }
 
-peft_status peft_yaml_parse(const char *text, size_t bytes, const char *where, json_t **root, peft_error *error)
+static peft_status parse(const char *text, size_t bytes, const char *where, json_t **root, peft_yaml_lines *lines,
+                         peft_error *error)
 {
     *root = NULL;
     if (bytes > PEFT_YAML_MAX_BYTES)
         return peft_fail(error, PEFT_ERR_FORMAT, "%s: expected YAML of at most %d bytes, found %zu", where,
                          PEFT_YAML_MAX_BYTES, bytes);
-    reader r = {.text = text, .bytes = bytes, .where = where, .error = error};
+    reader r = {.text = text, .bytes = bytes, .where = where, .lines = lines, .error = error};
     r.c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!r.c_locale || !yaml_parser_initialize(&r.parser)) {
         if (r.c_locale) freelocale(r.c_locale);
@@ -333,14 +344,32 @@ peft_status peft_yaml_parse(const char *text, size_t bytes, const char *where, j
     return status;
 }
 
-peft_status peft_yaml_load(const char *path, json_t **root, peft_error *error)
+peft_status peft_yaml_parse(const char *text, size_t bytes, const char *where, json_t **root, peft_error *error)
+{
+    return parse(text, bytes, where, root, NULL, error);
+}
+
+static peft_status load(const char *path, json_t **root, peft_yaml_lines *lines, peft_error *error)
 {
     *root = NULL;
     peft_mapped_file file;
     peft_status status = peft_file_map(path, &file, error);
     if (status) return status;
-    status = peft_yaml_parse(file.data, file.bytes, path, root, error);
+    status = parse(file.data, file.bytes, path, root, lines, error);
     if (status) status = peft_fail_foreign(error, status, path, file.data, file.bytes);
     peft_file_unmap(&file);
+    return status;
+}
+
+peft_status peft_yaml_load(const char *path, json_t **root, peft_error *error)
+{
+    return load(path, root, NULL, error);
+}
+
+peft_status peft_yaml_load_lines(const char *path, json_t **root, peft_yaml_lines *lines, peft_error *error)
+{
+    *lines = (peft_yaml_lines){0};
+    peft_status status = load(path, root, lines, error);
+    if (status) peft_yaml_lines_free(lines);
     return status;
 }

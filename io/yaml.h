@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "io/yaml_lines.h"
 #include "ops/status.h"
 
 enum { PEFT_YAML_MAX_BYTES = 1 << 20, PEFT_YAML_MAX_DEPTH = 64 };
@@ -18,5 +19,8 @@ enum { PEFT_YAML_MAX_BYTES = 1 << 20, PEFT_YAML_MAX_DEPTH = 64 };
  * or nested lists than above. The second form reads from memory, with `where` in place of the path. */
 peft_status peft_yaml_load(const char *path, json_t **root, peft_error *error);
 peft_status peft_yaml_parse(const char *text, size_t bytes, const char *where, json_t **root, peft_error *error);
+
+/* The same, with the lines of its parts. Release with peft_yaml_lines_free. */
+peft_status peft_yaml_load_lines(const char *path, json_t **root, peft_yaml_lines *lines, peft_error *error);
 
 #endif

@@ -14,7 +14,7 @@
      .type = PEFT_OPTION_STRING,                                                                                       \
      AT(task),                                                                                                         \
      .placeholder = "NAME",                                                                                            \
-     .help = "task, one of `peft tasks`",                                                                              \
+     .help = "task, one of `peft tasks`, or of a file of tasks: FILE.yaml, FILE.yaml:NAME",                            \
      .group = "Data"},                                                                                                 \
         {.name = "data",                                                                                               \
          .type = PEFT_OPTION_STRING,                                                                                   \
@@ -87,58 +87,38 @@ const peft_option peft_data_option_table[] = {READ_OPTIONS,
 
 peft_status peft_data_options_check(const peft_data_options *o, peft_error *error)
 {
-    bool own = o->train || o->dev;
-    const peft_task *task = o->task ? peft_task_find(o->task, error) : NULL;
+    bool own = o->train || o->dev, known = o->task && !peft_task_is_file(o->task);
+    const peft_task *task = known ? peft_task_find(o->task, error) : NULL;
     if (own && o->task)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "--task %s and own files (--train, --dev) exclude each other",
                          o->task);
     if (!own && !o->task)
         return peft_fail(error, PEFT_ERR_ARGUMENT,
                          "no data: give --task NAME and --data DIR, or own files by --train FILE and --dev FILE");
-    if (o->task && !task) return PEFT_ERR_ARGUMENT;
+    if (known && !task) return PEFT_ERR_ARGUMENT;
     if (task && !o->data)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "--task %s needs --data DIR, the folder that holds %s/", o->task,
                          task->folder);
     return PEFT_OK;
 }
 
-static peft_status path_of_task(const peft_data_options *o, const char *split_name, char **path, peft_error *error)
-{
-    const peft_task *task = peft_task_find(o->task, error);
-    const peft_split *split = task ? peft_task_split(task, split_name, error) : NULL;
-    if (!split) return PEFT_ERR_ARGUMENT;
-    char *folder = NULL;
-    peft_status status = peft_path_join(o->data, task->folder, &folder, error);
-    if (status == PEFT_OK) status = peft_path_join(folder, split->file, path, error);
-    free(folder);
-    return status;
-}
-
-peft_status peft_corpus_path(const peft_data_options *o, const char *split, char **path, peft_error *error)
+peft_status peft_corpus_path(const peft_data_options *o, const char *split_name, char **path, peft_error *error)
 {
     *path = NULL;
-    if (o->task) return path_of_task(o, split, path, error);
-    const char *own = strcmp(split, "train") == 0 ? o->train : o->dev;
+    if (o->task) {
+        peft_task_list list;
+        const peft_task *task;
+        peft_status status = peft_task_open(o->task, &list, &task, error);
+        if (status != PEFT_OK) return status;
+        const peft_split *split = peft_task_split(task, split_name, error);
+        status = split ? peft_task_path(task, o->data, split, path, error) : PEFT_ERR_ARGUMENT;
+        peft_task_list_free(&list);
+        return status;
+    }
+    const char *own = strcmp(split_name, "train") == 0 ? o->train : o->dev;
     if (!own) return PEFT_OK;
     *path = strdup(own);
     return *path ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", own);
-}
-
-static peft_status open_task(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
-                             peft_error *error)
-{
-    c->task = peft_task_find(o->task, error);
-    if (!c->task) return PEFT_ERR_ARGUMENT;
-    c->name = c->task->name;
-    c->regression = !c->task->labels;
-    c->num_labels = (int64_t)c->task->num_labels;
-    memcpy(c->metrics, c->task->metrics, sizeof c->metrics);
-    peft_status status = PEFT_OK;
-    if (wanted->train) status = peft_dataset_load(c->task, o->data, "train", &c->train, error);
-    if (status == PEFT_OK && wanted->dev) status = peft_dataset_load(c->task, o->data, wanted->dev, &c->dev, error);
-    if (status == PEFT_OK && c->train) status = peft_dataset_adopt_names(c->train, &wanted->of_model, error);
-    if (status == PEFT_OK && c->dev) status = peft_dataset_adopt_names(c->dev, &wanted->of_model, error);
-    return status;
 }
 
 /* Two classes are scored as GLUE scores its binary tasks, more by accuracy. */
@@ -164,35 +144,83 @@ static const peft_dataset *any_part(const peft_corpus *c)
     return c->train ? c->train : c->dev;
 }
 
+static peft_status open_task(peft_corpus *c, const peft_data_options *o, peft_error *error)
+{
+    peft_status status = peft_task_open(o->task, &c->tasks, &c->task, error);
+    if (status != PEFT_OK) return status;
+    c->name = c->task->name;
+    c->regression = peft_task_is_regression(c->task);
+    c->knows_classes = c->task->labels || c->regression;
+    c->quoting = c->task->quoting;
+    return PEFT_OK;
+}
+
 static peft_status open_own(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
                             peft_error *error)
 {
     if (wanted->train && !o->train) return peft_fail(error, PEFT_ERR_ARGUMENT, "own data: --train FILE is missing");
     if (wanted->dev && !o->dev) return peft_fail(error, PEFT_ERR_ARGUMENT, "own data: --dev FILE is missing");
-    peft_dataset_columns columns = {.text = o->text_column,
-                                    .text_pair = o->text_pair_column,
-                                    .label = o->label_column,
-                                    .regression = o->regression,
-                                    .quoting = c->quoting,
-                                    .label_names = wanted->label_names,
-                                    .num_labels = wanted->num_labels,
-                                    .of_model = wanted->of_model};
-    peft_status status = PEFT_OK;
-    if (o->train) status = peft_dataset_load_file(o->train, &columns, &c->train, error);
-    if (status == PEFT_OK && wanted->train) status = check_several(c->train, o->train, error);
-    if (status == PEFT_OK && wanted->dev) {
-        if (c->train && !columns.label_names) {
-            columns.label_names = (const char *const *)c->train->label_names;
-            columns.num_labels = c->train->num_labels;
-        }
-        status = peft_dataset_load_file(o->dev, &columns, &c->dev, error);
-    }
-    if (status != PEFT_OK) return status;
-    const peft_dataset *any = any_part(c);
     c->name = "own";
     c->regression = o->regression;
-    c->num_labels = any ? (int64_t)any->num_labels : 0;
-    choose_metrics(c);
+    c->quoting = o->no_quoting ? PEFT_UNQUOTED : wanted->quoting;
+    return PEFT_OK;
+}
+
+/* How a split is read: as the task says, or the options. Classes that nobody has named yet are the run's, else those of
+ * the training file, else what the file itself holds. */
+static peft_status columns_of(const peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
+                              const char *split_name, peft_dataset_columns *columns, peft_error *error)
+{
+    const peft_split *split = c->task ? peft_task_split(c->task, split_name, error) : NULL;
+    if (c->task && !split) return PEFT_ERR_ARGUMENT;
+    *columns = c->task ? peft_task_columns(c->task, split)
+                       : (peft_dataset_columns){.text = o->text_column,
+                                                .text_pair = o->text_pair_column,
+                                                .label = o->label_column,
+                                                .regression = o->regression,
+                                                .quoting = c->quoting};
+    if (c->knows_classes) return PEFT_OK;
+    bool told = !wanted->label_names && c->train;
+    columns->label_names = told ? (const char *const *)c->train->label_names : wanted->label_names;
+    columns->num_labels = told ? c->train->num_labels : wanted->num_labels;
+    columns->of_model = wanted->of_model;
+    return PEFT_OK;
+}
+
+static peft_status open_part(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
+                             const char *split, peft_dataset **part, char **path, peft_error *error)
+{
+    peft_dataset_columns columns;
+    peft_dataset *dataset = NULL;
+    peft_status status = columns_of(c, o, wanted, split, &columns, error);
+    if (status == PEFT_OK) status = peft_corpus_path(o, split, path, error);
+    if (status == PEFT_OK) status = peft_dataset_load_file(*path, &columns, &dataset, error);
+    if (status == PEFT_OK && c->knows_classes) status = peft_dataset_adopt_names(dataset, &wanted->of_model, error);
+    *part = dataset;
+    return status;
+}
+
+/* The training file is read also where it alone knows the classes. */
+static bool reads_train(const peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted)
+{
+    if (wanted->train) return true;
+    return c->task ? !c->knows_classes && !wanted->label_names : o->train != NULL;
+}
+
+static peft_status open_parts(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
+                              peft_error *error)
+{
+    peft_status status = PEFT_OK;
+    if (reads_train(c, o, wanted)) status = open_part(c, o, wanted, "train", &c->train, &c->train_path, error);
+    if (status == PEFT_OK && wanted->train) status = check_several(c->train, c->train_path, error);
+    if (status == PEFT_OK && wanted->dev) status = open_part(c, o, wanted, wanted->dev, &c->dev, &c->dev_path, error);
+    const peft_dataset *any = any_part(c);
+    if (status != PEFT_OK || !any) return status;
+    c->num_labels = (int64_t)any->num_labels;
+    if (c->task && c->task->metrics[0])
+        memcpy(c->metrics, c->task->metrics, sizeof c->metrics);
+    else
+        choose_metrics(c);
     return PEFT_OK;
 }
 
@@ -206,7 +234,34 @@ static peft_status find_positive(peft_corpus *c, const char *name, peft_error *e
     return peft_fail_unknown(error, PEFT_ERR_ARGUMENT, "--positive-class: class", name, &names);
 }
 
-/* Of a task's own classes the second is meant, wherever a model's order has put it. */
+/* Of a task's own classes the second is meant if it names none, wherever a model's order has put it. */
+static const char *positive_of_task(const peft_task *task)
+{
+    return task->positive ? task->positive : task->labels ? task->labels[1].name : NULL;
+}
+
+/* A model may write the name of a class in another way than the task. */
+static bool is_alike(const char *a, const char *b)
+{
+    char *left = peft_label_key(a), *right = peft_label_key(b);
+    bool alike = left && right && strcmp(left, right) == 0;
+    free(left);
+    free(right);
+    return alike;
+}
+
+json_t *peft_corpus_answers(const peft_corpus *c)
+{
+    const peft_task *task = c->task;
+    const peft_dataset *any = any_part(c);
+    json_t *answers = task && task->answers && any ? json_array() : NULL;
+    for (size_t k = 0; answers && k < any->num_labels; k++)
+        for (size_t j = 0; j < task->num_labels; j++)
+            if (is_alike(any->label_names[k], task->labels[j].name))
+                json_array_append_new(answers, json_string(task->answers[j]));
+    return answers;
+}
+
 static peft_status choose_positive(peft_corpus *c, const peft_data_options *o, const peft_corpus_wanted *wanted,
                                    peft_error *error)
 {
@@ -219,13 +274,10 @@ static peft_status choose_positive(peft_corpus *c, const peft_data_options *o, c
                    : PEFT_OK;
     if (o->positive_class) return find_positive(c, o->positive_class, error);
     if (wanted->positive_class) return find_positive(c, wanted->positive_class, error);
-    if (any->order != PEFT_CLASSES_OF_MODEL || !c->task) return PEFT_OK;
-    for (int32_t k = 0; k < 2; k++) {
-        char *name = peft_label_key(any->label_names[k]), *second = peft_label_key(c->task->labels[1].name);
-        if (name && second && strcmp(name, second) == 0) c->positive = k;
-        free(name);
-        free(second);
-    }
+    const char *name = c->task ? positive_of_task(c->task) : NULL;
+    if (name && !c->knows_classes) return find_positive(c, name, error);
+    for (int32_t k = 0; name && k < 2; k++)
+        if (is_alike(any->label_names[k], name)) c->positive = k;
     return PEFT_OK;
 }
 
@@ -273,10 +325,8 @@ peft_status peft_corpus_open(peft_corpus *c, const peft_data_options *o, const p
     *c = (peft_corpus){0};
     peft_status status = peft_data_options_check(o, error);
     if (status != PEFT_OK) return status;
-    c->quoting = o->no_quoting ? PEFT_UNQUOTED : wanted->quoting;
-    status = o->task ? open_task(c, o, wanted, error) : open_own(c, o, wanted, error);
-    if (status == PEFT_OK && c->train) status = peft_corpus_path(o, "train", &c->train_path, error);
-    if (status == PEFT_OK && c->dev) status = peft_corpus_path(o, wanted->dev, &c->dev_path, error);
+    status = o->task ? open_task(c, o, error) : open_own(c, o, wanted, error);
+    if (status == PEFT_OK) status = open_parts(c, o, wanted, error);
     if (status == PEFT_OK) status = choose_positive(c, o, wanted, error);
     if (status == PEFT_OK) status = hold_out(c, o->max_train, wanted, error);
     if (status == PEFT_OK) status = cut_train(c, o->max_train, wanted->seed, error);
@@ -291,5 +341,6 @@ void peft_corpus_close(peft_corpus *c)
     peft_dataset_free(c->held_out);
     free(c->train_path);
     free(c->dev_path);
+    peft_task_list_free(&c->tasks);
     *c = (peft_corpus){0};
 }

@@ -101,7 +101,7 @@ void peft_corpus_notes(const peft_corpus *c, bool training, peft_note_function *
     const peft_dataset *d = c->train ? c->train : c->dev;
     if (!note || !d || !d->label_names || c->regression) return;
     note_classes(d, training, note, argument);
-    if (!training || c->task) return;
+    if (!training || c->knows_classes) return;
     note_alike(d, note, argument);
     note_scores(d, note, argument);
 }

@@ -117,11 +117,12 @@ static peft_status fill_answers(peft_session *s, peft_error *error)
 {
     const peft_train_options *o = s->job->train;
     const peft_class_names classes = {(const char *const *)s->corpus.train->label_names, (size_t)s->corpus.num_labels};
-    const char **texts;
-    peft_status status = peft_answer_texts(o->answers, &classes, &texts, error);
-    if (status != PEFT_OK) return status;
-    status = peft_answers_fill(s->model, s->ctx, s->tokenizer, texts, o->answer_scale, error);
+    const char **texts = NULL;
+    json_t *of_task = o->answers ? NULL : peft_corpus_answers(&s->corpus);
+    peft_status status = peft_answer_texts(o->answers ? o->answers : of_task, &classes, &texts, error);
+    if (status == PEFT_OK) status = peft_answers_fill(s->model, s->ctx, s->tokenizer, texts, o->answer_scale, error);
     free(texts);
+    json_decref(of_task);
     return status;
 }
 
@@ -205,6 +206,23 @@ static void forget_answers(json_t *settings)
     for (size_t k = 0; k < sizeof of_head / sizeof of_head[0]; k++) json_object_del(settings, of_head[k]);
 }
 
+/* What a task file says of how data are read stands for its name: where it lies, and what it says to people, changes
+ * nothing. Where memory runs out the dump below fails, too. */
+static void describe_task(json_t *all, const peft_corpus *corpus)
+{
+    const peft_task *task = corpus->task;
+    if (!task || !task->from_file) return;
+    json_t *labels = json_array(), *metrics = json_array();
+    for (size_t k = 0; task->labels && k < task->num_labels; k++)
+        json_array_append_new(labels, json_pack("[s, s]", task->labels[k].text, task->labels[k].name));
+    for (size_t k = 0; corpus->metrics[k]; k++) json_array_append_new(metrics, json_string(corpus->metrics[k]));
+    json_object_set_new(all, "task",
+                        json_pack("{s:s, s:s, s:s?, s:s, s:o, s:o, s:b, s:s}", "name", task->name, "text", task->text,
+                                  "text_pair", task->text_pair, "label", task->label, "labels", labels, "metrics",
+                                  metrics, "regression", corpus->regression, "quoting",
+                                  peft_quoting_name(task->quoting)));
+}
+
 /* The text that a checkpoint must agree with: settings, and what the files held. Where a run lies and how many threads
  * it has does not change it. */
 static peft_status describe_settings(peft_session *s, peft_error *error)
@@ -215,9 +233,14 @@ static peft_status describe_settings(peft_session *s, peft_error *error)
     json_t *all = s->job->settings ? json_deep_copy(s->job->settings) : json_object();
     for (size_t k = 0; k < sizeof without / sizeof without[0]; k++) json_object_del(all, without[k]);
     if (json_is_null(json_object_get(all, "positive_class"))) json_object_del(all, "positive_class");
-    if (s->corpus.quoting == PEFT_UNQUOTED || (s->corpus.quoting == PEFT_QUOTED && reads_tsv(s->job->data)))
+    describe_task(all, &s->corpus);
+    bool own = !s->corpus.task;
+    if (own && (s->corpus.quoting == PEFT_UNQUOTED || (s->corpus.quoting == PEFT_QUOTED && reads_tsv(s->job->data))))
         json_object_set_new(all, quoting_setting, json_string(peft_quoting_name(s->corpus.quoting)));
-    if (!peft_train_compares_answers(s->job->train)) forget_answers(all);
+    if (!peft_train_compares_answers(s->job->train))
+        forget_answers(all);
+    else if (!s->job->train->answers)
+        json_object_set_new_nocheck(all, "answers", peft_corpus_answers(&s->corpus));
     json_object_set(all, "fingerprints", s->fingerprints);
     json_object_set_new(all, "backend", json_string(peft_context_backend(s->ctx)));
     json_object_set_new(all, "dtype", json_string(peft_dtype_name(peft_context_dtype(s->ctx))));

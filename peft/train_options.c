@@ -134,7 +134,7 @@ const peft_option peft_train_option_table[] = {
      .group = "Head"},
     PEFT_ANSWERS_OPTION_ROW(AT(answers),
                             "of answer-words: an answer for each class in their order, or an object {\"class\": "
-                            "\"answer\"}; without it the names of the classes"),
+                            "\"answer\"}; without it the task's, else the names of the classes"),
     PEFT_ANSWER_SCALE_OPTION_ROW(AT(answer_scale)),
     {.name = "max_length",
      .elsewhere = "max_seq_length",

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/file.h"
 #include "io/number.h"
 #include "ops/nearest.h"
 
@@ -232,27 +231,18 @@ static peft_status load(const char *path, const peft_table_request *request, con
     return status;
 }
 
-static peft_status load_split(const peft_task *task, const char *folder, const peft_split *split, peft_dataset **out,
-                              peft_error *error)
+peft_dataset_columns peft_task_columns(const peft_task *task, const peft_split *split)
 {
-    const peft_table_request request = {
-        .columns = {[TEXT].name = task->text,
-                    [TEXT_PAIR].name = task->text_pair,
-                    [LABEL] = {.name = task->label, .optional = !split->labelled}},
-        .header = split->columns,
-        .quoting = PEFT_UNQUOTED,
-        .skip_broken_rows = task->skips_broken_rows,
-    };
-    label_set known = {{0}, {0}, {0}};
-    if (task->labels)
-        known = (label_set){.texts = {&task->labels[0].text, task->num_labels, sizeof task->labels[0]},
-                            .names = {&task->labels[0].name, task->num_labels, sizeof task->labels[0]}};
-    char *path;
-    peft_status status = peft_path_join(folder, split->file, &path, error);
-    if (status != PEFT_OK) return status;
-    status = load(path, &request, &known, !task->labels, out, error);
-    free(path);
-    return status;
+    return (peft_dataset_columns){.text = task->text,
+                                  .text_pair = task->text_pair,
+                                  .label = task->label,
+                                  .label_optional = !split->labelled,
+                                  .regression = peft_task_is_regression(task),
+                                  .quoting = task->quoting,
+                                  .header = split->columns,
+                                  .skip_broken_rows = task->skips_broken_rows,
+                                  .labels = task->labels,
+                                  .num_labels = task->labels ? task->num_labels : 0};
 }
 
 peft_status peft_dataset_load(const peft_task *task, const char *data_dir, const char *split_name,
@@ -261,22 +251,34 @@ peft_status peft_dataset_load(const peft_task *task, const char *data_dir, const
     *dataset = NULL;
     const peft_split *split = peft_task_split(task, split_name, error);
     if (!split) return PEFT_ERR_ARGUMENT;
-    char *folder;
-    peft_status status = peft_path_join(data_dir, task->folder, &folder, error);
+    const peft_dataset_columns columns = peft_task_columns(task, split);
+    char *path;
+    peft_status status = peft_task_path(task, data_dir, split, &path, error);
     if (status != PEFT_OK) return status;
-    status = load_split(task, folder, split, dataset, error);
-    free(folder);
+    status = peft_dataset_load_file(path, &columns, dataset, error);
+    free(path);
     return status;
+}
+
+static label_set known_labels(const peft_dataset_columns *c)
+{
+    const peft_names names = {c->label_names, c->label_names ? c->num_labels : 0, sizeof *c->label_names};
+    if (!c->labels) return (label_set){names, names, c->of_model};
+    return (label_set){.texts = {&c->labels[0].text, c->num_labels, sizeof c->labels[0]},
+                       .names = {&c->labels[0].name, c->num_labels, sizeof c->labels[0]}};
 }
 
 peft_status peft_dataset_load_file(const char *path, const peft_dataset_columns *columns, peft_dataset **dataset,
                                    peft_error *error)
 {
     const peft_table_request request = {
-        .columns = {[TEXT].name = columns->text, [TEXT_PAIR].name = columns->text_pair, [LABEL].name = columns->label},
-        .quoting = columns->quoting};
-    peft_names names = {columns->label_names, columns->label_names ? columns->num_labels : 0, sizeof(char *)};
-    label_set known = {names, names, columns->of_model};
+        .columns = {[TEXT].name = columns->text,
+                    [TEXT_PAIR].name = columns->text_pair,
+                    [LABEL] = {.name = columns->label, .optional = columns->label_optional}},
+        .header = columns->header,
+        .quoting = columns->quoting,
+        .skip_broken_rows = columns->skip_broken_rows};
+    const label_set known = known_labels(columns);
     return load(path, &request, &known, columns->regression, dataset, error);
 }
 

@@ -32,8 +32,8 @@ typedef struct peft_dataset {
     peft_table table;       /* holds the texts */
 } peft_dataset;
 
-/* One split of a known task: data_dir/RTE/dev.tsv. Splits that the task marks as not labelled may lack the label
- * column; the others may not.
+/* One split of a task: data_dir/RTE/dev.tsv. Splits that the task marks as not labelled may lack the label column; the
+ * others may not.
  *
  * PEFT_ERR_ARGUMENT (no such split), PEFT_ERR_FILE, PEFT_ERR_FORMAT (the table's errors; a label that the task does not
  * have, a score that is not a number, with file and line), PEFT_ERR_MEMORY. Release with peft_dataset_free. */
@@ -44,14 +44,19 @@ typedef struct peft_dataset_columns {
     const char *text;
     const char *text_pair; /* NULL: single sentences */
     const char *label;     /* NULL: the file is read without labels */
+    bool label_optional;   /* the file may lack that column, and is then read without labels */
     bool regression;       /* labels are numbers */
 
-    peft_quoting quoting; /* of a .csv or .tsv file */
+    peft_quoting quoting;      /* of a .csv or .tsv file */
+    const char *const *header; /* names of its columns where its first line is no header; NULL at the end */
+    bool skip_broken_rows;     /* rows with a wrong number of columns are counted instead of refused */
 
-    /* Classes in the order of their ids, such as those of the training file when the dev file is read; a label that is
-     * none of them is an error. NULL: the distinct labels of this file, in the order that tasks/labels.h says. */
+    /* Classes in the order of their ids, as files write them and as people call them; or, where these are the same,
+     * such as those of the training file when the dev file is read, their names. A label that is none of them is an
+     * error. Both NULL: the distinct labels of this file, in the order that tasks/labels.h says. */
+    const peft_label *labels;
     const char *const *label_names;
-    size_t num_labels;
+    size_t num_labels;         /* of either */
     peft_class_names of_model; /* what that order looks at; may be all zero */
 } peft_dataset_columns;
 
@@ -59,6 +64,9 @@ typedef struct peft_dataset_columns {
  * understands it, where a file has one class alone and no model says of how many, or more than PEFT_MAX_LABELS. */
 PEFT_API peft_status peft_dataset_load_file(const char *path, const peft_dataset_columns *columns,
                                             peft_dataset **dataset, peft_error *error);
+
+/* How a task's files are read. */
+PEFT_API peft_dataset_columns peft_task_columns(const peft_task *task, const peft_split *split);
 
 /* Turns the class ids of a known task, in which it is read, into those of a model that calls the same classes by the
  * same names in another order; others stay. PEFT_ERR_MEMORY. */

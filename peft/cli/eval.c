@@ -38,7 +38,7 @@ static peft_status open_corpus(peft_corpus *corpus, const eval_options *o, const
     peft_status status = peft_corpus_open(corpus, &o->data, &wanted, error);
     if (status != PEFT_OK) return status;
     if (corpus->regression == l->regression && corpus->num_labels == l->num_labels) return PEFT_OK;
-    bool too_few = !corpus->task && !corpus->regression && corpus->num_labels < l->num_labels;
+    bool too_few = !corpus->knows_classes && corpus->num_labels < l->num_labels;
     status = peft_fail(error, PEFT_ERR_SHAPE, "task %s has %" PRId64 " %s, the model's head has %" PRId64 " %s%s",
                        corpus->name, corpus->num_labels, corpus->regression ? "score" : "classes", l->num_labels,
                        l->regression ? "score" : "classes",
@@ -78,7 +78,7 @@ static void give_notes(const peft_corpus *corpus, const eval_options *o, const p
 {
     const peft_loaded *l = &inference->loaded;
     if (l->names_source != PEFT_NAMES_OF_RUN) peft_corpus_notes(corpus, false, say, output);
-    if (!corpus->task && corpus->quoting != PEFT_QUOTED && !o->data.no_quoting && peft_table_is_tsv(o->data.dev))
+    if (!corpus->task && corpus->quoting != PEFT_QUOTED && !o->data.no_quoting && peft_table_is_tsv(corpus->dev_path))
         say(output, "the file is read without quotes, as that of the run was");
 }
 

@@ -7,7 +7,7 @@
 #include "peft/cli/commands.h"
 #include "peft/cli/table.h"
 #include "peft/output_folder.h"
-#include "tasks/task.h"
+#include "tasks/task_file.h"
 #include "tasks/wordnet.h"
 
 typedef struct tasks_options {
@@ -59,61 +59,114 @@ static void labels_text(const peft_task *task, char *text, size_t bytes)
     if (task->labels)
         joined(names, text, bytes);
     else
-        snprintf(text, bytes, "a score");
+        snprintf(text, bytes, "%s", peft_task_is_regression(task) ? "a score" : "those of the training file");
+}
+
+/* A new array; nothing where there is no list. */
+static json_t *list_json(const char *const *words)
+{
+    json_t *list = json_array();
+    for (; words && *words; words++) json_array_append_new(list, json_string(*words));
+    return list;
 }
 
 static json_t *task_json(const peft_task *task)
 {
-    json_t *metrics = json_array(), *labels = json_array(), *splits = json_array();
-    for (int k = 0; task->metrics[k]; k++) json_array_append_new(metrics, json_string(task->metrics[k]));
+    json_t *labels = json_array(), *splits = json_array();
     for (size_t k = 0; task->labels && k < task->num_labels; k++)
         json_array_append_new(labels, json_string(task->labels[k].name));
     for (const peft_split *split = task->splits; split->name; split++)
         json_array_append_new(splits, json_string(split->name));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "name", task->name, "folder", task->folder, "help",
-                     task->help, "source", task->source, "metrics", metrics, "labels", labels, "splits", splits);
+    return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:s?}", "name", task->name, "folder", task->folder,
+                     "help", task->help, "source", task->source, "descriptions", list_json(task->descriptions),
+                     "metrics", list_json(task->metrics), "labels", labels, "splits", splits, "answer_words",
+                     list_json(task->answers), "prompt", task->prompt);
 }
 
-static peft_status print_json(const peft_task *one, peft_output *output, peft_error *error)
+/* All known tasks, or those that a word stands for. */
+static peft_status list_tasks(const char *word, peft_task_list *list, peft_error *error)
 {
-    json_t *document = one ? task_json(one) : json_array();
-    for (size_t k = 0; !one && k < peft_num_tasks(); k++) json_array_append_new(document, task_json(peft_task_at(k)));
+    if (word) return peft_task_list_open(word, list, error);
+    *list = (peft_task_list){0};
+    list->tasks = peft_arena_take(&list->arena, peft_num_tasks() * sizeof *list->tasks);
+    if (!list->tasks) return peft_fail(error, PEFT_ERR_MEMORY, "tasks: out of memory");
+    for (size_t k = 0; k < peft_num_tasks(); k++) list->tasks[list->count++] = peft_task_at(k);
+    return PEFT_OK;
+}
+
+/* One task that was asked for is an object, several are an array. */
+static peft_status print_json(const peft_task_list *list, bool one, peft_output *output, peft_error *error)
+{
+    json_t *document = one ? task_json(list->tasks[0]) : json_array();
+    for (size_t k = 0; !one && k < list->count; k++) json_array_append_new(document, task_json(list->tasks[k]));
     if (!document) return peft_fail(error, PEFT_ERR_MEMORY, "tasks: out of memory");
     peft_status status = peft_output_json(output, document, error);
     json_decref(document);
     return status;
 }
 
-static peft_status print_list(peft_output *output, peft_error *error)
+static peft_status print_list(const peft_task_list *list, peft_output *output, peft_error *error)
 {
     static const char *const headings[] = {"task", "folder", "metrics", "question"};
-    peft_text_table list;
-    peft_text_table_init(&list, headings, 4);
-    for (size_t k = 0; k < peft_num_tasks(); k++) {
-        const peft_task *task = peft_task_at(k);
+    peft_text_table table_of_tasks;
+    peft_text_table_init(&table_of_tasks, headings, 4);
+    for (size_t k = 0; k < list->count; k++) {
+        const peft_task *task = list->tasks[k];
         char metrics[128];
         joined(task->metrics, metrics, sizeof metrics);
-        peft_text_table_cell(&list, "%s", task->name);
-        peft_text_table_cell(&list, "%s", task->folder);
-        peft_text_table_cell(&list, "%s", metrics);
-        peft_text_table_cell(&list, "%s", task->help);
+        peft_text_table_cell(&table_of_tasks, "%s", task->name);
+        peft_text_table_cell(&table_of_tasks, "%s", task->folder);
+        peft_text_table_cell(&table_of_tasks, "%s", metrics);
+        peft_text_table_cell(&table_of_tasks, "%s", task->help);
     }
-    peft_status status = peft_text_table_print(&list, output->results, error);
-    peft_text_table_free(&list);
+    peft_status status = peft_text_table_print(&table_of_tasks, output->results, error);
+    peft_text_table_free(&table_of_tasks);
     return status;
+}
+
+static void print_files(const peft_task *task, FILE *out)
+{
+    fprintf(out, "Files:  ");
+    for (const peft_split *split = task->splits; split->name; split++) {
+        const char *folder = split->file[0] == '/' ? "" : task->folder;
+        fprintf(out, " %s%s%s%s", folder, *folder ? "/" : "", split->file, split->labelled ? "" : " (no labels)");
+    }
+    fputc('\n', out);
 }
 
 static void print_one(const peft_task *task, FILE *out)
 {
-    char metrics[128], labels[512];
+    char metrics[128], labels[512], answers[512];
     joined(task->metrics, metrics, sizeof metrics);
     labels_text(task, labels, sizeof labels);
-    fprintf(out, "%s: %s\n\nLabels:  %s\nMetrics: %s\nColumns: %s%s%s -> %s\nSource:  %s\nFiles:  ", task->name,
-            task->help, labels, metrics, task->text, task->text_pair ? ", " : "",
-            task->text_pair ? task->text_pair : "", task->label, task->source);
-    for (const peft_split *split = task->splits; split->name; split++)
-        fprintf(out, " %s/%s%s", task->folder, split->file, split->labelled ? "" : " (no labels)");
-    fputc('\n', out);
+    fprintf(out, "%s: %s\n\nLabels:  %s\nMetrics: %s\nColumns: %s%s%s -> %s\n", task->name, task->help, labels,
+            *metrics ? metrics : "as own files are scored", task->text, task->text_pair ? ", " : "",
+            task->text_pair ? task->text_pair : "", task->label);
+    if (task->source) fprintf(out, "Source:  %s\n", task->source);
+    print_files(task, out);
+    if (task->answers) {
+        joined(task->answers, answers, sizeof answers);
+        fprintf(out, "Answers: %s\n", answers);
+    }
+    if (task->prompt) fprintf(out, "Prompt:  %s\n", task->prompt);
+    for (const char *const *text = task->descriptions; text && *text; text++)
+        fprintf(out, "%s%s\n", text == task->descriptions ? "\nDescriptions, which generators read:\n" : "", *text);
+}
+
+static peft_status print(const char *word, peft_output *output, peft_error *error)
+{
+    peft_task_list list;
+    peft_status status = list_tasks(word, &list, error);
+    if (status != PEFT_OK) return status;
+    bool one = word && list.count == 1;
+    if (output->json)
+        status = print_json(&list, one, output, error);
+    else if (one)
+        print_one(list.tasks[0], output->results);
+    else
+        status = print_list(&list, output, error);
+    peft_task_list_free(&list);
+    return status;
 }
 
 /* ---- the tasks from WordNet ---- */
@@ -147,21 +200,18 @@ static peft_status build(const tasks_options *o, peft_error *error)
 static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
 {
     const tasks_options *options = arguments->values;
-    const peft_task *one = NULL;
-    if (arguments->num_operands && !(one = peft_task_find(arguments->operands[0], error))) return PEFT_ERR_ARGUMENT;
     if (options->build_wordnet) return build(options, error);
-    if (output->json) return print_json(one, output, error);
-    if (!one) return print_list(output, error);
-    print_one(one, output->results);
-    return PEFT_OK;
+    return print(arguments->num_operands ? arguments->operands[0] : NULL, output, error);
 }
 
 const peft_command peft_command_tasks = {
     .name = "tasks",
     .summary = "list the tasks, or build the default ones from WordNet",
-    .example = "peft tasks\npeft tasks rte\npeft tasks --build-wordnet data",
-    .description = "Without a name, all tasks; with one, its labels, metrics, columns and files.\n"
-                   "--build-wordnet makes three tasks that need no download; the same seed gives the same bytes.",
+    .example = "peft tasks\npeft tasks rte\npeft tasks mine.yaml\npeft tasks --build-wordnet data",
+    .description =
+        "Without a name, all known tasks; with one, its labels, metrics, columns and files. Tasks of your own "
+        "stand in files, which are shown, too.\n"
+        "--build-wordnet makes three tasks that need no download; the same seed gives the same bytes.",
     .operands = "[NAME]",
     .max_operands = 1,
     .parts = parts,

@@ -138,6 +138,29 @@ same_result() {
     [ -f runs/own/head/seed0/run.json ]
 }
 
+@test "all tasks of a file are compared, each in its folder" {
+    cat > tasks.yaml << EOF
+- name: films
+  files: {train: $BATS_FILE_TMPDIR/data/SST-2/train.tsv, dev: $BATS_FILE_TMPDIR/data/SST-2/dev.tsv}
+  columns: {text: sentence}
+- name: pairs
+  files: {train: $BATS_FILE_TMPDIR/data/RTE/train.tsv, dev: $BATS_FILE_TMPDIR/data/RTE/dev.tsv}
+  columns: {text: sentence1, text_pair: sentence2}
+  metric: accuracy
+EOF
+    works compare --model "$BATS_FILE_TMPDIR/tiny" --tasks tasks.yaml --variants head --seeds 0 --steps 2 --output runs
+    [ "$(cells runs/results.csv task)" = "films pairs" ]
+    [ "$(jq -r .task runs/films/head/seed0/settings.json)" = tasks.yaml:films ]
+    [ -f runs/pairs/head/seed0/run.json ]
+    works compare --config runs/comparison.json --output again
+    same_result runs/pairs/head/seed0 again/pairs/head/seed0
+    works compare --model "$BATS_FILE_TMPDIR/tiny" --tasks tasks.yaml:pairs --variants head --seeds 0 --steps 2 --output one
+    [ "$(cells one/results.csv task)" = pairs ]
+    same_result runs/pairs/head/seed0 one/pairs/head/seed0
+    peft compare "${common[@]}" --tasks sst2,tasks.yaml:films,sst2 --variants head --output x
+    [ "$status" -eq 2 ]
+}
+
 # ---- the learning rate ----
 
 @test "a learning rate is chosen on examples held out of train, and all runs have it" {

@@ -208,3 +208,80 @@ names_classes() {
     trains --force
     says_nothing_of max-length
 }
+
+# ---- task files ----
+
+# writes_tasks: two tasks over own files, in a folder of their own
+writes_tasks() {
+    mkdir -p tasks
+    cp own.csv tasks/train.csv
+    printf 'a\tw7 w1\t2\nb\tw8 w2\t1\nc\tw7\t2\n' > tasks/bare.tsv
+    cat > tasks/two.yaml << 'EOF'
+- name: plain
+  description: Tell good from bad.
+  files: {train: train.csv, dev: train.csv}
+- name: marked
+  descriptions: [Tell good from bad.]
+  files: {train: bare.tsv, dev: bare.tsv}
+  header: [id, body, mark]
+  columns: {text: body, label: mark}
+  labels: {2: good, 1: bad}
+  metrics: [f1, accuracy]
+  positive_class: good
+EOF
+}
+
+@test "a task file trains as the same files do, and its labels and metrics are its own" {
+    writes_tasks
+    works train --model "$model" --task tasks/two.yaml:plain --steps 3 --output run
+    works train --model "$model" --train own.csv --dev own.csv --steps 3 --output own
+    cmp run/adapter_model.safetensors own/adapter_model.safetensors
+    [ "$(jq -c '[.task, .label_names, .metrics]' run/run.json)" = "$(jq -c '["plain", .label_names, .metrics]' own/run.json)" ]
+    works train --model "$model" --task tasks/two.yaml:marked --steps 3 --output marked
+    [ "$(jq -c '[.task, .label_names, (.metrics | keys_unsorted), .positive_class]' marked/run.json)" = '["marked",["good","bad"],["f1","accuracy"],"good"]' ]
+    works eval --model "$model" --adapter marked --task tasks/two.yaml:marked --json
+    holds "(.metrics.accuracy - $(jq .metrics.accuracy marked/run.json) | fabs) < 1e-9"
+    works eval --model "$model" --adapter run --task tasks/two.yaml:plain --json
+    holds "(.metrics.accuracy - $(jq .metrics.accuracy run/run.json) | fabs) < 1e-9"
+    refuses 2 "tasks/two.yaml: holds 2 tasks; name one of them: tasks/two.yaml:plain" train --model "$model" --task tasks/two.yaml --output x
+    refuses 2 'tasks/two.yaml: task "plan": unknown; did you mean "plain"?' train --model "$model" --task tasks/two.yaml:plan --output x
+    refuses 3 'nowhere/train.csv: cannot open' train --model "$model" --task tasks/two.yaml:plain --data nowhere --output x
+    sed -i 's/2: good/3: good/' tasks/two.yaml
+    refuses 3 'tasks/bare.tsv:1: label "2": unknown' train --model "$model" --task tasks/two.yaml:marked --output x
+    sed -i 's/positive_class/positiv_class/' tasks/two.yaml
+    refuses 3 'tasks/two.yaml:11: key "positiv_class": unknown; did you mean "positive_class"?' tasks tasks/two.yaml
+}
+
+@test "a task's answer words are those of --head answer-words, in the order of the classes" {
+    writes_tasks
+    printf '  answer_words: {bad: w40, good: w50}\n' >> tasks/two.yaml
+    head=(--head answer-words --steps 2)
+    works train --model "$model" --task tasks/two.yaml:marked "${head[@]}" --output run
+    works train --model "$model" --task tasks/two.yaml:marked "${head[@]}" --output given --answers w50,w40
+    cmp run/adapter_model.safetensors given/adapter_model.safetensors
+    works train --model "$model" --task tasks/two.yaml:marked "${head[@]}" --output other --answers w40,w50
+    ! cmp -s run/adapter_model.safetensors other/adapter_model.safetensors
+}
+
+@test "a run of a task file is resumed where its file lies elsewhere, and not where its labels changed" {
+    writes_tasks
+    works train --model "$model" --task tasks/two.yaml:marked --steps 4 --output whole
+    works train --model "$model" --task tasks/two.yaml:marked --steps 4 --output run
+    mv tasks moved
+    sed -i 's/Tell good/Always tell good/' moved/two.yaml
+    works train --model "$model" --task moved/two.yaml:marked --steps 4 --output run --resume
+    cmp run/adapter_model.safetensors whole/adapter_model.safetensors
+    sed -i 's/2: good, 1: bad/1: bad, 2: good/' moved/two.yaml
+    peft train --model "$model" --task moved/two.yaml:marked --steps 4 --output run --resume
+    fails 2 task
+}
+
+@test "peft tasks shows a file of tasks, and the example is one" {
+    writes_tasks
+    works tasks tasks/two.yaml
+    [[ "$output" == *plain* && "$output" == *marked* ]]
+    works tasks tasks/two.yaml:marked --json
+    holds '.labels == ["good", "bad"] and .descriptions == ["Tell good from bad."] and .splits == ["train", "dev"]'
+    works tasks "$BATS_TEST_DIRNAME/../../examples/tasks.yaml" --json
+    holds 'map(.name) == ["kind", "sense"] and all(.[]; .descriptions | length > 0)'
+}

@@ -132,6 +132,32 @@ START_TEST(files_are_loaded_by_name)
 }
 END_TEST
 
+START_TEST(each_part_knows_its_line)
+{
+    static const char text[] = "# two tasks\n- name: a\n  files:\n    train: x\n    dev: {b: 1,\n      c: 2}\n\n- 3\n";
+    json_t *root;
+    peft_yaml_lines lines;
+    ck_assert_int_eq(peft_yaml_load_lines(scratch_write("t.yaml", text, sizeof text - 1), &root, &lines, &error),
+                     PEFT_OK);
+    json_t *first = json_array_get(root, 0), *files = json_object_get(first, "files"),
+           *dev = json_object_get(files, "dev");
+    ck_assert_uint_eq(peft_yaml_line_of_item(&lines, root, 0), 2);
+    ck_assert_uint_eq(peft_yaml_line_of_item(&lines, root, 1), 8);
+    ck_assert_uint_eq(peft_yaml_line_of_item(&lines, root, 2), 0);
+    ck_assert_uint_eq(peft_yaml_line_of_key(&lines, first, "name"), 2);
+    ck_assert_uint_eq(peft_yaml_line_of_key(&lines, first, "files"), 3);
+    ck_assert_uint_eq(peft_yaml_line_of_key(&lines, files, "train"), 4);
+    ck_assert_uint_eq(peft_yaml_line_of_key(&lines, files, "dev"), 5);
+    ck_assert_uint_eq(peft_yaml_line_of_key(&lines, dev, "c"), 6);
+    ck_assert_uint_eq(peft_yaml_line_of_key(&lines, dev, "d"), 0);
+    json_decref(root);
+    peft_yaml_lines_free(&lines);
+    ck_assert_int_eq(peft_yaml_load_lines(scratch_write("t.yaml", "a: 1\na: 2\n", 10), &root, &lines, &error),
+                     PEFT_ERR_FORMAT);
+    ck_assert_ptr_null(lines.entries);
+}
+END_TEST
+
 /* libyaml's own allocations are out of the test's reach. */
 START_TEST(running_out_of_memory_is_reported)
 {
@@ -157,6 +183,7 @@ int main(void)
     tcase_add_test(tests, nesting_is_bounded);
     tcase_add_test(tests, size_is_bounded);
     tcase_add_test(tests, files_are_loaded_by_name);
+    tcase_add_test(tests, each_part_knows_its_line);
     tcase_add_test(tests, running_out_of_memory_is_reported);
     return run_tests(tests);
 }

@@ -11,7 +11,7 @@
 #include "io/json.h"
 #include "models/model.h"
 #include "peft/output_folder.h"
-#include "tasks/task.h"
+#include "tasks/task_file.h"
 
 static const char OWN_FILES[] = "own", SETTINGS[] = "comparison.json";
 
@@ -89,31 +89,81 @@ static peft_status parse_items(peft_grid *grid, const peft_arguments *arguments,
 
 /* ---- cells ---- */
 
-static peft_status find_task(peft_grid *grid, size_t index, const char **name, peft_error *error)
+static peft_status check_name(const peft_grid *grid, const char *name, peft_error *error)
 {
-    *name = OWN_FILES;
-    if (!grid->options->tasks) return PEFT_OK;
-    const peft_task *task = peft_task_find(json_string_value(peft_list_at(grid->options->tasks, index)), error);
-    if (!task) return PEFT_ERR_ARGUMENT;
-    *name = task->name;
+    for (size_t t = 0; t < grid->num_tasks; t++)
+        if (strcmp(grid->tasks[t].name, name) == 0)
+            return peft_fail(error, PEFT_ERR_ARGUMENT, "--tasks: two are called %s, and would share a folder", name);
     return PEFT_OK;
+}
+
+/* `word` is taken over. */
+static peft_status add_task(peft_grid *grid, const char *name, char *word, peft_error *error)
+{
+    peft_compare_task *tasks = realloc(grid->tasks, (grid->num_tasks + 1) * sizeof *tasks);
+    char *copy = tasks ? strdup(name) : NULL;
+    if (tasks) grid->tasks = tasks;
+    if (!copy) {
+        free(word);
+        return no_memory(error);
+    }
+    tasks[grid->num_tasks++] = (peft_compare_task){copy, word};
+    return PEFT_OK;
+}
+
+/* The word for one of the tasks that `word` stands for; NULL: out of memory. */
+static char *word_of(const char *word, const peft_task *task)
+{
+    const char *colon = strrchr(word, ':');
+    if (!task->from_file) return strdup(task->name);
+    if (colon && strcmp(colon + 1, task->name) == 0) return strdup(word);
+    size_t bytes = strlen(word) + strlen(task->name) + 2;
+    char *text = malloc(bytes);
+    if (text) snprintf(text, bytes, "%s:%s", word, task->name);
+    return text;
+}
+
+static peft_status add_listed(peft_grid *grid, const char *word, const peft_task *task, peft_error *error)
+{
+    peft_status status = check_name(grid, task->name, error);
+    if (status != PEFT_OK) return status;
+    char *own = word_of(word, task);
+    return own ? add_task(grid, task->name, own, error) : no_memory(error);
+}
+
+/* A name stands for a known task, a file for all that it holds. */
+static peft_status add_tasks(peft_grid *grid, const char *word, peft_error *error)
+{
+    peft_task_list list;
+    peft_status status = peft_task_list_open(word, &list, error);
+    if (status != PEFT_OK) return status;
+    for (size_t k = 0; k < list.count && status == PEFT_OK; k++) status = add_listed(grid, word, list.tasks[k], error);
+    peft_task_list_free(&list);
+    return status;
+}
+
+static peft_status find_tasks(peft_grid *grid, peft_error *error)
+{
+    json_t *list = grid->options->tasks;
+    if (!list) return add_task(grid, OWN_FILES, NULL, error);
+    peft_status status = PEFT_OK;
+    for (size_t i = 0; i < peft_list_count(list) && status == PEFT_OK; i++)
+        status = add_tasks(grid, json_string_value(peft_list_at(list, i)), error);
+    return status;
 }
 
 static peft_status make_cells(peft_grid *grid, peft_error *error)
 {
-    size_t num_tasks = grid->options->tasks ? peft_list_count(grid->options->tasks) : 1;
-    grid->cells = calloc(num_tasks * grid->num_items + 1, sizeof *grid->cells);
+    peft_status status = find_tasks(grid, error);
+    if (status != PEFT_OK) return status;
+    grid->cells = calloc(grid->num_tasks * grid->num_items + 1, sizeof *grid->cells);
     if (!grid->cells) return no_memory(error);
-    for (size_t t = 0; t < num_tasks; t++) {
-        const char *task;
-        peft_status status = find_task(grid, t, &task, error);
-        if (status != PEFT_OK) return status;
+    for (const peft_compare_task *task = grid->tasks; task < grid->tasks + grid->num_tasks; task++)
         for (const peft_compare_item *item = grid->items; item < grid->items + grid->num_items; item++)
             grid->cells[grid->num_cells++] =
                 (peft_compare_cell){.task = task,
                                     .item = item,
                                     .learning_rate = json_number_value(json_object_get(item->all, "learning_rate"))};
-    }
     return PEFT_OK;
 }
 
@@ -130,12 +180,10 @@ static peft_status check_split(const peft_data_options *data, const char *split,
     return status;
 }
 
-static peft_status check_task(const peft_grid *grid, const char *task, peft_error *error)
+static peft_status check_task(const peft_grid *grid, const peft_compare_task *task, peft_error *error)
 {
-    char name[PLACE_BYTES];
-    snprintf(name, sizeof name, "%s", task);
     peft_data_options data = grid->options->data;
-    data.task = task == OWN_FILES ? NULL : name;
+    data.task = task->word;
     peft_status status = check_split(&data, "train", error);
     return status == PEFT_OK ? check_split(&data, "dev", error) : status;
 }
@@ -147,9 +195,9 @@ static peft_status check_inputs(const peft_grid *grid, peft_error *error)
     peft_status status = peft_model_open(&model, grid->options->model, NULL, error);
     if (status != PEFT_OK) return status;
     peft_model_close(model);
-    status = check_task(grid, grid->cells[0].task, error);
-    for (size_t k = grid->num_items; k < grid->num_cells && status != PEFT_OK; k += grid->num_items)
-        if (check_task(grid, grid->cells[k].task, NULL) == PEFT_OK) return PEFT_OK;
+    status = check_task(grid, &grid->tasks[0], error);
+    for (size_t t = 1; t < grid->num_tasks && status != PEFT_OK; t++)
+        if (check_task(grid, &grid->tasks[t], NULL) == PEFT_OK) return PEFT_OK;
     return status;
 }
 
@@ -229,6 +277,11 @@ void peft_grid_close(peft_grid *grid)
     for (size_t i = 0; i < grid->num_runs; i++) peft_compare_run_free(&grid->runs[i]);
     for (size_t i = 0; i < grid->num_cells; i++) free(grid->cells[i].chosen_on);
     for (size_t i = 0; i < grid->num_items; i++) peft_compare_item_free(&grid->items[i]);
+    for (size_t i = 0; i < grid->num_tasks; i++) {
+        free(grid->tasks[i].name);
+        free(grid->tasks[i].word);
+    }
+    free(grid->tasks);
     free(grid->runs);
     free(grid->cells);
     free(grid->items);
@@ -242,7 +295,7 @@ static json_t *settings_of(const peft_grid *grid, const peft_compare_cell *cell,
 {
     json_t *settings = json_pack("{s:s, s:s}", "model", grid->options->model, "variant", cell->item->variant);
     bool complete = settings && json_object_update(settings, cell->item->all) == 0 &&
-                    (cell->task == OWN_FILES || json_object_set_new(settings, "task", json_string(cell->task)) == 0) &&
+                    (!cell->task->word || json_object_set_new(settings, "task", json_string(cell->task->word)) == 0) &&
                     json_object_update(settings, changes) == 0;
     if (complete) return settings;
     json_decref(settings);
@@ -254,8 +307,8 @@ peft_status peft_grid_make_run(const peft_grid *grid, const peft_compare_cell *c
 {
     char folder[PATH_BYTES], name[PATH_BYTES];
     const char *output = grid->options->output, *label = cell->item->label;
-    int bytes = snprintf(folder, sizeof folder, "%s/%s/%s/%s", output, cell->task, label, place);
-    snprintf(name, sizeof name, "%s %s %s", cell->task, label, place);
+    int bytes = snprintf(folder, sizeof folder, "%s/%s/%s/%s", output, cell->task->name, label, place);
+    snprintf(name, sizeof name, "%s %s %s", cell->task->name, label, place);
     json_t *settings = changes ? settings_of(grid, cell, changes) : NULL;
     json_decref(changes);
     if (!settings) return no_memory(error);

@@ -9,9 +9,14 @@
 #include "peft/cli/compare/options.h"
 #include "peft/cli/compare/run.h"
 
+typedef struct peft_compare_task {
+    char *name; /* "own" for own files */
+    char *word; /* what --task of its runs says: the name, or FILE:NAME; NULL for own files */
+} peft_compare_task;
+
 /* A task with a variant: what the seeds are averaged over. */
 typedef struct peft_compare_cell {
-    const char *task; /* "own" for own files */
+    const peft_compare_task *task;
     const peft_compare_item *item;
     double learning_rate; /* of the runs; NaN: no candidate came to an end */
     char *chosen_on;      /* what the rate was chosen on; NULL: it was given */
@@ -21,6 +26,8 @@ typedef struct peft_grid {
     peft_compare_options *options;
     peft_compare_item *items;
     size_t num_items;
+    peft_compare_task *tasks;
+    size_t num_tasks;
     peft_compare_cell *cells; /* [num_tasks * num_items], task by task */
     size_t num_cells;
     size_t num_seeds;

@@ -15,7 +15,8 @@ static const peft_option compare_table[] = {
      .type = PEFT_OPTION_JSON,
      AT(tasks),
      .placeholder = "A,B",
-     .help = "tasks, some of `peft tasks`; none with own files (--train, --dev)",
+     .help =
+         "tasks, some of `peft tasks` or of files (FILE.yaml, FILE.yaml:NAME); none with own files (--train, --dev)",
      .group = "Comparison"},
     {.name = "variants",
      .type = PEFT_OPTION_JSON,
@@ -143,6 +144,14 @@ static peft_status check_lists(const peft_compare_options *o, peft_error *error)
     return status;
 }
 
+static bool all_from_files(json_t *tasks)
+{
+    bool all = true;
+    for (size_t i = 0; i < peft_list_count(tasks); i++)
+        all = all && peft_task_is_file(json_string_value(peft_list_at(tasks, i)));
+    return all;
+}
+
 static peft_status check_data(const peft_compare_options *o, peft_error *error)
 {
     bool own = o->data.train || o->data.dev;
@@ -150,9 +159,10 @@ static peft_status check_data(const peft_compare_options *o, peft_error *error)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "--tasks and own files (--train, --dev) exclude each other");
     if (own && !(o->data.train && o->data.dev))
         return peft_fail(error, PEFT_ERR_ARGUMENT, "own data: --train FILE and --dev FILE are both needed");
-    if (!own && !(peft_list_count(o->tasks) && o->data.data))
+    if (!own && !(peft_list_count(o->tasks) && (o->data.data || all_from_files(o->tasks))))
         return peft_fail(error, PEFT_ERR_ARGUMENT,
-                         "no data: give --tasks A,B and --data DIR, or own files by --train FILE and --dev FILE");
+                         "no data: give --tasks A,B and --data DIR, a file of tasks, or own files by --train FILE and "
+                         "--dev FILE");
     return PEFT_OK;
 }
 

@@ -27,9 +27,9 @@ static json_t *result_row(const peft_grid *grid, size_t index)
 {
     const peft_compare_run *run = &grid->runs[index];
     const peft_compare_cell *cell = &grid->cells[index / grid->num_seeds];
-    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s?, s:s}", "task", cell->task, "variant",
-                     cell->item->text, "seed", (json_int_t)peft_grid_seed(grid, index % grid->num_seeds), "metrics",
-                     field(run, "metrics"), "trainable_parameters", field(run, "trainable_parameters"),
+    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s?, s:s}", "task", cell->task->name,
+                     "variant", cell->item->text, "seed", (json_int_t)peft_grid_seed(grid, index % grid->num_seeds),
+                     "metrics", field(run, "metrics"), "trainable_parameters", field(run, "trainable_parameters"),
                      "peak_memory_bytes", field(run, "peak_memory_bytes"), "train_seconds", field(run, "train_seconds"),
                      "tokens_per_second", field(run, "tokens_per_second"), "learning_rate", number(cell->learning_rate),
                      "status", peft_run_state_name(run->state), "message", run->message, "folder", run->folder);
@@ -85,11 +85,11 @@ static json_t *summary_row(const peft_grid *grid, size_t index, const char *metr
     double memory = largest(values, collect(grid, index, NULL, "peak_memory_bytes", values));
     double seconds = peft_statistics_of(values, collect(grid, index, NULL, "train_seconds", values)).mean;
     peft_statistics s = peft_statistics_of(values, collect(grid, index, "metrics", metric, values));
-    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s}", "task", cell->task,
-                     "variant", cell->item->text, "metric", metric, "n", (json_int_t)s.n, "mean", number(s.mean),
-                     "standard_deviation", number(s.deviation), "interval_low", number(s.low), "interval_high",
-                     number(s.high), "trainable_parameters", whole(parameters), "peak_memory_bytes", whole(memory),
-                     "train_seconds", number(seconds), "learning_rate", number(cell->learning_rate),
+    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s}", "task",
+                     cell->task->name, "variant", cell->item->text, "metric", metric, "n", (json_int_t)s.n, "mean",
+                     number(s.mean), "standard_deviation", number(s.deviation), "interval_low", number(s.low),
+                     "interval_high", number(s.high), "trainable_parameters", whole(parameters), "peak_memory_bytes",
+                     whole(memory), "train_seconds", number(seconds), "learning_rate", number(cell->learning_rate),
                      "learning_rate_chosen_on", cell->chosen_on, "reported_on", "dev");
 }
 

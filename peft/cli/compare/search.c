@@ -96,7 +96,7 @@ static peft_status choose_all(const search *s, peft_output *output, peft_error *
         if (!takes_part(cell)) continue;
         peft_status status = choose(s, cell, runs, error);
         if (status != PEFT_OK) return status;
-        peft_output_say(output, PEFT_SAY_NOTE, "%s %s: learning rate %g", cell->task, cell->item->text,
+        peft_output_say(output, PEFT_SAY_NOTE, "%s %s: learning rate %g", cell->task->name, cell->item->text,
                         cell->learning_rate);
         runs += s->num_rates;
     }
