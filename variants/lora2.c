@@ -65,13 +65,18 @@ static int32_t layer_values(const peft_adapter *a, peft_value_spec *specs)
     return VALUES;
 }
 
+static bool starts_orthonormal(const lora2_options *o)
+{
+    return strcmp(o->init, "orthonormal") == 0;
+}
+
 static peft_status init(peft_adapter *a, const peft_base_linear *base, uint64_t seed, peft_error *error)
 {
     const lora2_options *o = a->all->options;
     (void)base;
     (void)seed;
     (void)error;
-    for (int v = A2; v <= B2 && strcmp(o->init, "orthonormal") == 0; v++) {
+    for (int v = A2; v <= B2 && starts_orthonormal(o); v++) {
         const peft_value *value = &a->values[v];
         if (v != E) peft_orthonormalize(value->data, value->spec.shape.size[0], value->spec.shape.size[1]);
     }
@@ -104,11 +109,19 @@ typedef struct penalty_term {
     peft_gram gram;
 } penalty_term;
 
+/* Orthonormal planes start at its minimum, up to rounding. */
+static peft_tensor *penalty_of(peft_graph *g, const lora2_options *o, const penalty_term *term)
+{
+    const double rounding = 1e-6;
+    if (!starts_orthonormal(o)) return peft_orthogonality(g, term->matrix, term->gram);
+    return peft_orthogonality_beyond(g, term->matrix, term->gram, rounding);
+}
+
 static void add_terms(peft_graph *g, const peft_adapter *a, const penalty_term *terms, int32_t count)
 {
     const lora2_options *o = a->all->options;
-    peft_tensor *sum = peft_orthogonality(g, terms[0].matrix, terms[0].gram);
-    for (int32_t t = 1; t < count; t++) sum = peft_add(g, sum, peft_orthogonality(g, terms[t].matrix, terms[t].gram));
+    peft_tensor *sum = penalty_of(g, o, &terms[0]);
+    for (int32_t t = 1; t < count; t++) sum = peft_add(g, sum, penalty_of(g, o, &terms[t]));
     peft_graph_add_loss(g, a->module, "orthogonality", sum,
                         o->budget.orth_reg_weight / ((double)count * (double)a->all->num_layers));
 }

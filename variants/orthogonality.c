@@ -4,12 +4,34 @@
 
 #include "ops/ops.h"
 
-peft_tensor *peft_orthogonality(peft_graph *g, peft_tensor *M, peft_gram gram)
+static peft_tensor *gram_matrix(peft_graph *g, peft_tensor *M, peft_gram gram)
 {
     bool columns = gram == PEFT_GRAM_COLUMNS;
-    peft_tensor *products = peft_matmul(g, M, columns, M, !columns);
+    return peft_matmul(g, M, columns, M, !columns);
+}
+
+peft_tensor *peft_orthogonality(peft_graph *g, peft_tensor *M, peft_gram gram)
+{
+    peft_tensor *products = gram_matrix(g, M, gram);
     if (!products) return NULL;
     return peft_mse(g, products, peft_identity(g, products->dtype, products->shape.size[0]), 1);
+}
+
+/* S - slack where that is above 0 */
+static peft_tensor *above(peft_graph *g, peft_tensor *S, double slack)
+{
+    return peft_activation(g, peft_shift(g, S, -slack), PEFT_ACTIVATION_relu);
+}
+
+peft_tensor *peft_orthogonality_beyond(peft_graph *g, peft_tensor *M, peft_gram gram, double slack)
+{
+    if (!M) return NULL;
+    int64_t rows = M->shape.size[0], columns = M->shape.size[1];
+    int64_t size = gram == PEFT_GRAM_ROWS ? rows : columns, smaller = rows < columns ? rows : columns;
+    peft_tensor *products = gram_matrix(g, M, rows <= columns ? PEFT_GRAM_ROWS : PEFT_GRAM_COLUMNS);
+    peft_tensor *S = peft_add(g, products, peft_scale(g, peft_identity(g, M->dtype, smaller), -1));
+    peft_tensor *square = peft_mse(g, above(g, S, slack), above(g, peft_scale(g, S, -1), slack), 1);
+    return peft_shift(g, square, (double)(size - smaller));
 }
 
 peft_tensor *peft_orthogonality_norm(peft_graph *g, peft_tensor *M, peft_gram gram)

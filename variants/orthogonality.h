@@ -12,6 +12,11 @@ typedef enum peft_gram { PEFT_GRAM_ROWS, PEFT_GRAM_COLUMNS } peft_gram;
  *   M [rows, columns] -> [1] */
 peft_tensor *peft_orthogonality(peft_graph *g, peft_tensor *M, peft_gram gram);
 
+/* The same where entries of S below `slack` count as 0, and others as that much nearer to it; of M's two Gram matrices
+ * the smaller is taken, whose |S|^2 is less by the difference of their sizes. Factors that start orthonormal are off by
+ * rounding alone, and have no gradient then: an optimiser that divides by a gradient's size would make steps of it. */
+peft_tensor *peft_orthogonality_beyond(peft_graph *g, peft_tensor *M, peft_gram gram, double slack);
+
 /* |S| itself, whose gradient is 2 S M / |S|, taken as 0 at |S| = 0: what AdaLoRA's programs add. */
 peft_tensor *peft_orthogonality_norm(peft_graph *g, peft_tensor *M, peft_gram gram);
 

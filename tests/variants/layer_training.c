@@ -34,7 +34,7 @@ static listing list_values(const layer_training *t, peft_optimizer_parameter *li
 void training_open(layer_training *t, const peft_variant *variant, layer_case sizes, const char *text, int threads)
 {
     peft_optimizer_parameter list[2 * PEFT_MAX_VALUES];
-    *t = (layer_training){.threads = threads};
+    *t = (layer_training){.threads = threads, .rate = 0.01};
     layer_open(&t->layer, variant, sizes, text);
     listing l = list_values(t, list);
     ck_assert(!peft_optimizer_create(&t->optimizer, NULL, l.list, l.count, NULL));
@@ -53,7 +53,7 @@ static void compute_gradients(layer_training *t, int64_t step)
     peft_error error = {0};
     peft_graph *g;
     peft_context *ctx;
-    const peft_context_options options = {.threads = t->threads, .seed = 9};
+    const peft_context_options options = {.threads = t->threads, .backend = t->backend, .seed = 9};
     ck_assert(!peft_graph_create(&g, &error) && !peft_context_open(&ctx, &options, &error));
     peft_context_set_step(ctx, step);
     peft_tensor *y = layer_forward(g, l);
@@ -69,12 +69,11 @@ static void compute_gradients(layer_training *t, int64_t step)
 
 void training_run(layer_training *t, int64_t first, int64_t last, int64_t num_steps)
 {
-    const double rate = 0.01;
     peft_error error = {0};
     for (int64_t step = first; step <= last; step++) {
         compute_gradients(t, step - 1);
-        ck_assert(!peft_optimizer_step(t->optimizer, rate, &error));
-        const peft_training_step done = {step, num_steps, rate};
+        ck_assert(!peft_optimizer_step(t->optimizer, t->rate, &error));
+        const peft_training_step done = {step, num_steps, t->rate};
         ck_assert_msg(!peft_adapters_after_step(t->layer.all, &done, &error), "%s: step %lld: %s",
                       layer_text(&t->layer), (long long)step, error.message);
     }

@@ -10,6 +10,8 @@ typedef struct layer_training {
     adapted_layer layer;
     peft_optimizer *optimizer;
     int threads;
+    const char *backend; /* NULL, as after opening: the fastest */
+    double rate;         /* 0.01 after opening */
 } layer_training;
 
 void training_open(layer_training *t, const peft_variant *variant, layer_case sizes, const char *text, int threads);

@@ -36,6 +36,11 @@ static double penalty_of(penalty_function *penalty, float *M, int64_t rows, int6
     return value;
 }
 
+static peft_tensor *beyond_rounding(peft_graph *g, peft_tensor *M, peft_gram gram)
+{
+    return peft_orthogonality_beyond(g, M, gram, 1e-6);
+}
+
 /* M M^T = [[5, 8], [8, 20]], so S = [[4, 8], [8, 19]]; M^T M = [[20, 8, 1], [8, 4, 0], [1, 0, 1]], and so on. */
 START_TEST(it_is_the_square_of_the_distance_to_the_identity)
 {
@@ -44,6 +49,18 @@ START_TEST(it_is_the_square_of_the_distance_to_the_identity)
     ck_assert_double_eq(penalty_of(peft_orthogonality, M, 2, 3, PEFT_GRAM_ROWS, NULL), of_rows);
     ck_assert_double_eq(penalty_of(peft_orthogonality, M, 2, 3, PEFT_GRAM_COLUMNS, NULL), of_columns);
     ck_assert_double_eq_tol(penalty_of(peft_orthogonality_norm, M, 2, 3, PEFT_GRAM_ROWS, NULL), sqrt(of_rows), 1e-5);
+}
+END_TEST
+
+START_TEST(what_rounding_leaves_has_neither_penalty_nor_gradient)
+{
+    float M[] = {0, 1, 3e-7F, 1e-7F, 2e-7F, -1.0000002F}, gradient[6] = {0};
+    ck_assert_double_gt(penalty_of(peft_orthogonality, M, 2, 3, PEFT_GRAM_ROWS, NULL), 0);
+    ck_assert_double_eq(penalty_of(beyond_rounding, M, 2, 3, PEFT_GRAM_ROWS, gradient), 0);
+    ck_assert_double_eq(penalty_of(beyond_rounding, M, 2, 3, PEFT_GRAM_COLUMNS, gradient), 1);
+    for (int k = 0; k < 6; k++) ck_assert(gradient[k] == 0);
+    M[4] = 0.5F; /* S is [[0, 0.5], [0.5, 0.25]] */
+    ck_assert_double_eq_tol(penalty_of(beyond_rounding, M, 2, 3, PEFT_GRAM_ROWS, NULL), 0.5625, 1e-5);
 }
 END_TEST
 
@@ -96,6 +113,7 @@ START_TEST(training_on_the_penalty_alone_leads_to_its_least_value)
 END_TEST
 
 TEST_MAIN("orthogonality", tcase_add_test(tc, it_is_the_square_of_the_distance_to_the_identity);
+          tcase_add_test(tc, what_rounding_leaves_has_neither_penalty_nor_gradient);
           tcase_add_test(tc, orthonormal_rows_have_neither_penalty_nor_gradient);
           tcase_add_test(tc, orthonormalized_matrices_have_no_penalty);
           tcase_add_loop_test(tc, training_on_the_penalty_alone_leads_to_its_least_value, 0, 2))
