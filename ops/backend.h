@@ -63,9 +63,6 @@ typedef struct peft_form {
 
 /* ---- a backend ---- */
 
-/* Piece 0 ... pieces - 1 of a loop, on thread 0 ... threads - 1. */
-typedef void peft_piece_function(void *argument, int64_t piece, int thread);
-
 /* `state` is what `open` has made. Functions that may be NULL say so. */
 typedef struct peft_backend {
     const char *name;    /* "avx2" */

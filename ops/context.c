@@ -173,6 +173,11 @@ void peft_context_set_step(peft_context *ctx, int64_t step)
     ctx->step = step;
 }
 
+void peft_context_loop(peft_context *ctx, int64_t pieces, peft_piece_function *run, void *argument)
+{
+    ctx->backend->loop(ctx->state, pieces, run, argument);
+}
+
 void peft_context_profile(peft_context *ctx, peft_profile *profile)
 {
     ctx->profile = profile;

@@ -44,6 +44,13 @@ PEFT_API void peft_context_expect(peft_context *ctx, int64_t rows);
 /* Optimiser step, part of the key of every random number (ops/rng.h); counts from 0. */
 PEFT_API void peft_context_set_step(peft_context *ctx, int64_t step);
 
+/* Piece 0 ... pieces - 1 of a loop, on thread 0 ... threads - 1. */
+typedef void peft_piece_function(void *argument, int64_t piece, int thread);
+
+/* Work of the caller's own on the context's threads: runs all pieces, in any order, each once, and returns when the
+ * last is done. Pieces may not run graphs. */
+void peft_context_loop(peft_context *ctx, int64_t pieces, peft_piece_function *run, void *argument);
+
 /* Bytes that the context holds now for plans: the largest plan run so far. */
 PEFT_API size_t peft_context_bytes(const peft_context *ctx);
 

@@ -18,8 +18,8 @@ typedef struct pass {
     int64_t first, end;
     peft_trace *traces; /* of these layers */
     double *memory;     /* of the traces */
-    double *rows;       /* a batch's inputs of one layer in double */
-    int64_t row_capacity;
+    double *rows;       /* a batch's inputs of one layer in double, for each that is worked on at a time */
+    int64_t row_capacity, row_numbers; /* of all, of one */
     peft_graph *g;
     peft_task_objective task; /* what is looked at is its loss, without dropout */
     uint32_t *order;
@@ -123,8 +123,25 @@ static int64_t num_examples(const pass *p)
     return wanted < p->c->train->count ? wanted : p->c->train->count;
 }
 
-static peft_status reserve_rows(pass *p, int64_t numbers, peft_error *error)
+/* How many layers are worked on at a time, and which of so many places is that of one. */
+static int64_t places(const pass *p)
 {
+    int64_t layers = p->end - p->first, threads = peft_context_threads(p->c->ctx);
+    return threads < layers ? threads : layers;
+}
+
+static int64_t place_of(const pass *p, int64_t layer, int thread)
+{
+    return places(p) < p->end - p->first ? thread : layer - p->first;
+}
+
+static peft_status reserve_rows(pass *p, int64_t tokens, peft_error *error)
+{
+    int64_t widest = 0;
+    for (int64_t l = p->first; l < p->end; l++)
+        if (p->probes->layers[l].in_features > widest) widest = p->probes->layers[l].in_features;
+    p->row_numbers = tokens * widest;
+    int64_t numbers = places(p) * p->row_numbers;
     if (numbers <= p->row_capacity) return PEFT_OK;
     free(p->rows);
     p->rows = malloc((size_t)numbers * sizeof *p->rows);
@@ -132,27 +149,34 @@ static peft_status reserve_rows(pass *p, int64_t numbers, peft_error *error)
     return p->rows ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "start values: out of memory");
 }
 
-static peft_status add_inputs(pass *p, const peft_tensor *x, peft_trace *trace, peft_error *error)
+static void add_inputs(const peft_tensor *x, double *rows, peft_trace *trace)
 {
     int64_t tokens = x->shape.size[0], in = x->shape.size[1];
-    peft_status status = reserve_rows(p, tokens * in, error);
-    if (status) return status;
-    for (int64_t k = 0; k < tokens * in; k++) p->rows[k] = (double)((const float *)x->data)[k];
-    for (int64_t k = 0; k < tokens * in; k++) trace->sum[k % in] += p->rows[k];
-    peft_product(in, in, tokens, p->rows, true, p->rows, false, 1, trace->moments);
+    for (int64_t k = 0; k < tokens * in; k++) rows[k] = (double)((const float *)x->data)[k];
+    for (int64_t k = 0; k < tokens * in; k++) trace->sum[k % in] += rows[k];
+    peft_product(in, in, tokens, rows, true, rows, false, 1, trace->moments);
     trace->tokens += tokens;
-    return PEFT_OK;
 }
 
-/* The layers observe in the order of the model. */
-static peft_status add_observed(pass *p, peft_error *error)
+/* What one layer observed. */
+static void add_observed(void *argument, int64_t piece, int thread)
+{
+    const pass *p = argument;
+    const peft_side_value *seen;
+    const int64_t layer = p->first + piece;
+    double *rows = p->rows + place_of(p, layer, thread) * p->row_numbers;
+    for (int32_t k = 0; (seen = peft_graph_observation_at(p->g, k)); k++)
+        if (seen->where == p->probes->layers[layer].module) add_inputs(seen->tensor, rows, &p->traces[piece]);
+}
+
+static peft_status add_all_observed(pass *p, peft_error *error)
 {
     const peft_side_value *seen;
-    peft_status status = PEFT_OK;
-    for (int32_t k = 0; (seen = peft_graph_observation_at(p->g, k)) && status == PEFT_OK; k++)
-        for (int64_t l = p->first; l < p->end && status == PEFT_OK; l++)
-            if (seen->where == p->probes->layers[l].module)
-                status = add_inputs(p, seen->tensor, &p->traces[l - p->first], error);
+    int64_t tokens = 0;
+    for (int32_t k = 0; (seen = peft_graph_observation_at(p->g, k)); k++)
+        if (seen->tensor->shape.size[0] > tokens) tokens = seen->tensor->shape.size[0];
+    peft_status status = tokens > 0 ? reserve_rows(p, tokens, error) : PEFT_OK;
+    if (status == PEFT_OK && tokens > 0) peft_context_loop(p->c->ctx, p->end - p->first, add_observed, p);
     return status;
 }
 
@@ -166,7 +190,7 @@ static peft_status run_batch(pass *p, int64_t first, int64_t size, peft_error *e
     status = peft_graph_status(p->g, error);
     if (status == PEFT_OK && p->wish->kind == PEFT_TRACE_GRADIENT) status = peft_graph_differentiate(p->g, loss, error);
     if (status == PEFT_OK) status = peft_graph_run(p->g, p->c->ctx, error);
-    return status == PEFT_OK ? add_observed(p, error) : status;
+    return status == PEFT_OK ? add_all_observed(p, error) : status;
 }
 
 static peft_status look(pass *p, size_t *bytes, peft_error *error)
@@ -186,7 +210,8 @@ static peft_status look(pass *p, size_t *bytes, peft_error *error)
         int64_t next = numbers_to_decompose(p, &p->probes->layers[l]);
         if (next > most) most = next;
     }
-    size_t taken = (size_t)(numbers + p->row_capacity + most) * sizeof(double) + peft_context_bytes(p->c->ctx);
+    size_t taken =
+        (size_t)(numbers + p->row_capacity + places(p) * most) * sizeof(double) + peft_context_bytes(p->c->ctx);
     if (taken > *bytes) *bytes = taken;
     return status;
 }
@@ -234,17 +259,58 @@ static const peft_base_linear *base_of(const peft_calibration *c, const char *mo
     return NULL;
 }
 
+/* Start values of the layers that a pass has seen, each from its own trace. */
+typedef struct setting {
+    const pass *pass;
+    peft_adapters *adapters;
+    double **worth;     /* of each of these layers */
+    peft_error *errors; /* of each of these layers */
+} setting;
+
+static void set_layer(void *argument, int64_t piece, int thread)
+{
+    const setting *s = argument;
+    const pass *p = s->pass;
+    peft_adapter *a = &s->adapters->layers[p->first + piece];
+    (void)thread;
+    peft_adapter_init_from_trace(a, base_of(p->c, a->module), &p->traces[piece], s->worth[piece], &s->errors[piece]);
+}
+
+/* The first error in the order of the layers, whichever came first. */
+static peft_status first_error(const setting *s, int64_t count, peft_error *error)
+{
+    for (int64_t k = 0; k < count; k++)
+        if (s->errors[k].status != PEFT_OK) return peft_fail(error, s->errors[k].status, "%s", s->errors[k].message);
+    return PEFT_OK;
+}
+
+/* *worth: of the directions of these layers and, after them, of others. */
+static peft_status set_seen(const pass *p, peft_adapters *adapters, double **worth, peft_error *error)
+{
+    int64_t count = p->end - p->first;
+    setting s = {p, adapters, calloc((size_t)count, sizeof *s.worth), calloc((size_t)count, sizeof *s.errors)};
+    peft_status status =
+        s.worth && s.errors ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "start values: out of memory");
+    for (int64_t k = 0; k < count && status == PEFT_OK; k++) {
+        s.worth[k] = *worth;
+        *worth += adapters->layers[p->first + k].rank;
+    }
+    if (status == PEFT_OK) {
+        peft_context_loop(p->c->ctx, count, set_layer, &s);
+        status = first_error(&s, count, error);
+    }
+    free(s.worth);
+    free(s.errors);
+    return status;
+}
+
 /* Start values of all layers of `adapters`; worth: of their directions, one layer after another. */
 static peft_status set_layers(pass *p, peft_adapters *adapters, double *worth, size_t *bytes, peft_error *error)
 {
     peft_status status = PEFT_OK;
     for (; p->first < adapters->num_layers && status == PEFT_OK; p->first = p->end) {
         status = look(p, bytes, error);
-        for (int64_t l = p->first; l < p->end && status == PEFT_OK; l++) {
-            peft_adapter *a = &adapters->layers[l];
-            status = peft_adapter_init_from_trace(a, base_of(p->c, a->module), &p->traces[l - p->first], worth, error);
-            worth += a->rank;
-        }
+        if (status == PEFT_OK) status = set_seen(p, adapters, &worth, error);
         forget(p);
     }
     return status;
