@@ -176,13 +176,27 @@ static bool meet_others(peft_model *model, const peft_target_options *targets)
     return false;
 }
 
+/* PEFT's all-linear takes DistilBERT's pre_classifier, too, which it saves in full beside a "classifier", and fails. */
+static bool all_linear_meets_saved(peft_model *model, const peft_target_options *targets)
+{
+    int64_t count;
+    const peft_linear_layer *linears = peft_model_linears(model, &count);
+    const peft_target_options saved = {.modules_to_save = targets->modules_to_save};
+    const char *text = json_string_value(targets->target_modules);
+    bool meets = false;
+    for (int64_t k = 0; k < count && !meets && text && strcasecmp(text, "all-linear") == 0; k++)
+        meets = !linears[k].output && peft_is_saved_weight(&saved, linears[k].base.weight->name, NULL);
+    return meets;
+}
+
 /* Rules that the file has no field for, or that select too much, become the list of what is adapted. */
 static bool targets_are_named(peft_model *model, const peft_adapters *adapters, const peft_target_options *targets)
 {
     return !targets->target_modules ||
            (targets->exclude_modules && peft_variant_lacks(adapters->variant, "exclude_modules")) ||
            (targets->layers_to_transform && peft_variant_lacks(adapters->variant, "layers_to_transform")) ||
-           (model && (!select_these(model, adapters, targets) || meet_others(model, targets)));
+           (model && (!select_these(model, adapters, targets) || meet_others(model, targets) ||
+                      all_linear_meets_saved(model, targets)));
 }
 
 /* ---- the folder ---- */

@@ -275,6 +275,18 @@ START_TEST(expressions_that_mean_other_modules_become_names)
 }
 END_TEST
 
+/* To PEFT pre_classifier is a part of the classifier that is saved in full, and one of all-linear's layers as well. */
+START_TEST(all_linear_becomes_names_where_one_is_saved_in_full)
+{
+    static const char *const settings[][2] = {{"target_modules", "all-linear"}, {NULL, NULL}};
+    peft_model_close(model);
+    ck_assert_msg(!peft_model_open(&model, fixture("models", "distilbert", ""), NULL, &error), "%s", error.message);
+    json_t *targets = written(settings, "target_modules");
+    ck_assert_uint_eq(json_array_size(targets), 12); /* six in each of two layers */
+    json_decref(targets);
+}
+END_TEST
+
 START_TEST(layers_to_transform_leave_the_others_alone)
 {
     peft_adapters *adapters = load(golden("layers"));
@@ -796,6 +808,7 @@ TEST_MAIN(
     tcase_add_test(tc, patterns_that_do_not_meet_are_written_as_given); tcase_add_test(tc, shapes_decide_between_ranks);
     tcase_add_loop_test(tc, expressions_that_mean_other_modules_become_names, 0,
                         sizeof expressions / sizeof *expressions);
+    tcase_add_test(tc, all_linear_becomes_names_where_one_is_saved_in_full);
     tcase_add_test(tc, layers_to_transform_leave_the_others_alone); tcase_add_test(tc, a_head_alone_is_a_folder_too);
     tcase_add_loop_test(tc, biases_are_saved_under_their_places, 0, 2);
     tcase_add_test(tc, what_a_file_has_no_field_for_is_written_otherwise_or_refused);
