@@ -3,7 +3,7 @@
  *     d[0] = |w|      d[k] = sum_i s_ki w_i,  k = 1 to 4
  *
  * with signs s_ki of -1 or 1 that were drawn once and depend on k and i alone. Two weights w and v differ by about
- * root-mean-square(d[1..4] - e[1..4]), an estimate of |w - v|: rounding to 16 bits changes a weight by 0.2 % of its
+ * root-mean-square(d[1..4] - e[1..4]), an estimate of |w - v|: rounding to bfloat16 changes a weight by 0.17 % of its
  * norm, another model's weight by more than all of it. The sums are in double and in order, so the numbers are the same
  * bits everywhere. */
 #ifndef PEFT_MODELS_DESCRIPTOR_H

@@ -77,6 +77,9 @@ typedef struct difference {
     int64_t modules; /* of which it is above the limit */
 } difference;
 
+/* Between copies of all-MiniLM-L6-v2 and all-mpnet-base-v2 in bfloat16 and the originals the 109 weights differed by
+ * 0.15 % in the middle and 0.36 % at most, in float16 by 0.02 % and 0.04 %. Rounding to bfloat16 moves a weight by 0.17
+ * % of its norm; that four projections show three times as much happens once in four million weights. */
 static const double MOST = 0.005;
 
 static peft_status compare(const peft_model *model, const peft_linear_layer *layer, const json_t *expected,
