@@ -337,7 +337,10 @@ peft_status peft_safetensors_verify(const peft_safetensors *file, peft_error *er
     uint64_t sum = 0;
     json_t *value;
     if (!expected) return PEFT_OK;
-    for (size_t i = 0; i < file->count; i++) sum += peft_checksum_of_tensor(&file->tensors[i]);
+    for (size_t i = 0; i < file->count; i++) {
+        sum += peft_checksum_of_tensor(&file->tensors[i]);
+        peft_safetensors_release(file); /* no more of a large model is in memory than one tensor */
+    }
     json_object_foreach(json_object_get(file->header, METADATA_KEY), key, value)
     {
         sum += peft_checksum_of_metadata(key, json_string_value(value));

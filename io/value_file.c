@@ -12,7 +12,7 @@ static bool is_in_files(const peft_value_item *item)
 
 peft_status peft_value_set_save(const peft_value_set *set, const char *path, peft_error *error)
 {
-    static const peft_key_value metadata = {"format", "pt"};
+    static const peft_key_value metadata[] = {{"format", "pt"}, {PEFT_CHECKSUM_KEY, NULL}};
     peft_file_tensor *tensors = calloc((size_t)set->count + 1, sizeof *tensors);
     if (!tensors) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     size_t count = 0;
@@ -25,7 +25,7 @@ peft_status peft_value_set_save(const peft_value_set *set, const char *path, pef
                                                   .data = item->value->data,
                                                   .bytes = (size_t)peft_value_count(item->value) * sizeof(float)};
     }
-    peft_status status = peft_safetensors_write(path, tensors, count, &metadata, 1, error);
+    peft_status status = peft_safetensors_write(path, tensors, count, metadata, 2, error);
     free(tensors);
     return status;
 }
@@ -84,7 +84,8 @@ peft_status peft_value_set_load(const peft_value_set *set, const char *path, pef
     for (int64_t k = 0; k < set->count; k++)
         if (is_in_files(&set->items[k])) total += peft_value_count(set->items[k].value);
     float *data = malloc((size_t)total * sizeof *data + 1);
-    status = data ? read_all(set, file, data, error) : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    status = data ? peft_safetensors_verify(file, error) : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
+    if (status == PEFT_OK) status = read_all(set, file, data, error);
     if (status == PEFT_OK) take_all(set, data);
     free(data);
     peft_safetensors_close(file);

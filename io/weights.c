@@ -23,9 +23,11 @@ static peft_status new_files(peft_weights *weights, size_t room, const char *pat
 
 static peft_status add_file(peft_weights *weights, const char *path, peft_error *error)
 {
-    peft_status status = peft_safetensors_open(path, &weights->files[weights->num_files], error);
-    if (status == PEFT_OK) weights->num_files++;
-    return status;
+    peft_safetensors **file = &weights->files[weights->num_files];
+    peft_status status = peft_safetensors_open(path, file, error);
+    if (status != PEFT_OK) return status;
+    weights->num_files++;
+    return peft_safetensors_verify(*file, error);
 }
 
 static peft_status open_single(peft_weights *weights, const char *folder, const char *path, peft_error *error)

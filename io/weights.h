@@ -8,10 +8,11 @@
 
 typedef struct peft_weights peft_weights;
 
-/* Maps all files of the folder; tensors live until it is closed. model.safetensors wins where both forms are there. Of
- * a sharded model every tensor has to lie in the shard that the index names, and every tensor of a shard has to be in
- * the index (PEFT_ERR_FORMAT). PEFT_ERR_UNSUPPORTED for a folder that has its weights only as pickle
- * (pytorch_model.bin), which is never read since it can run any program. */
+/* Maps all files of the folder; tensors live until it is closed. What carries a checksum, as the models that we write
+ * do, is compared with it (PEFT_ERR_FORMAT). model.safetensors wins where both forms are there. Of a sharded model
+ * every tensor has to lie in the shard that the index names, and every tensor of a shard has to be in the index
+ * (PEFT_ERR_FORMAT). PEFT_ERR_UNSUPPORTED for a folder that has its weights only as pickle (pytorch_model.bin), which
+ * is never read since it can run any program. */
 peft_status peft_weights_open(const char *folder, peft_weights **weights, peft_error *error);
 void peft_weights_close(peft_weights *weights); /* NULL is allowed */
 

@@ -57,7 +57,7 @@ static peft_status add_weight(weight_file *f, int64_t index, const peft_weight *
 
 static peft_status write_weights(peft_model *model, peft_dtype dtype, const char *path, peft_error *error)
 {
-    static const peft_key_value metadata[] = {{"format", "pt"}};
+    static const peft_key_value metadata[] = {{"format", "pt"}, {PEFT_CHECKSUM_KEY, NULL}};
     int64_t count;
     const peft_weight *weights = peft_model_weights(model, &count);
     size_t total = 0;
@@ -66,7 +66,7 @@ static peft_status write_weights(peft_model *model, peft_dtype dtype, const char
         .dtype = dtype, .bytes = malloc(total + 1), .list = calloc((size_t)count + 1, sizeof(peft_file_tensor))};
     peft_status status = f.bytes && f.list ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", path);
     for (int64_t k = 0; k < count && status == PEFT_OK; k++) status = add_weight(&f, k, &weights[k], error);
-    if (status == PEFT_OK) status = peft_safetensors_write(path, f.list, (size_t)count, metadata, 1, error);
+    if (status == PEFT_OK) status = peft_safetensors_write(path, f.list, (size_t)count, metadata, 2, error);
     free(f.bytes);
     free(f.list);
     return status;

@@ -36,6 +36,16 @@ goldens=$BATS_TEST_DIRNAME/../fixtures/goldens/variants
     works inspect merged
 }
 
+@test "a merged model carries a checksum, and is refused where it is damaged" {
+    works merge --model model --adapter "$lora" --output merged
+    works predict --model merged --text "w69 w25 w8"
+    printf '\x55' | dd of=merged/model.safetensors bs=1 seek=20000 conv=notrunc status=none
+    peft predict --model merged --text "w69 w25 w8"
+    fails 3 "merged/model.safetensors: damaged: expected the checksum"
+    peft merge --model merged --adapter "$lora" --output again
+    fails 3 "merged/model.safetensors: damaged"
+}
+
 @test "the modules of a sentence encoder come along: embed gives the same vectors" {
     mkdir model/1_Pooling
     echo '{"pooling_mode_cls_token": true}' > model/1_Pooling/config.json

@@ -124,6 +124,28 @@ START_TEST(a_tensor_in_two_shards_is_refused)
 }
 END_TEST
 
+/* Of a file with a checksum each byte counts; one without is taken as it is. */
+START_TEST(a_damaged_file_is_refused_where_it_carries_a_checksum)
+{
+    static const peft_key_value checksum = {PEFT_CHECKSUM_KEY, NULL};
+    const peft_file_tensor tensor = {
+        .name = "a", .dtype = PEFT_U8, .shape = peft_shape_1(5), .data = "bytes", .bytes = 5};
+    for (size_t with = 0; with < 2; with++) {
+        peft_weights *weights;
+        const char *path = scratch("model.safetensors");
+        ck_assert_int_eq(peft_safetensors_write(path, &tensor, 1, &checksum, with, &error), PEFT_OK);
+        ck_assert_msg(peft_weights_open(scratch(""), &weights, &error) == PEFT_OK, "%s", error.message);
+        ck_assert_mem_eq(peft_weights_at(weights, 0)->data, "bytes", 5); /* also after its pages were given back */
+        peft_weights_close(weights);
+        FILE *file = fopen(path, "r+b");
+        ck_assert(file && fseek(file, -1, SEEK_END) == 0 && fputc('t', file) == 't' && fclose(file) == 0);
+        ck_assert_int_eq(peft_weights_open(scratch(""), &weights, &error), with ? PEFT_ERR_FORMAT : PEFT_OK);
+        if (with) ck_assert_ptr_nonnull(strstr(error.message, "model.safetensors: damaged: expected the checksum"));
+        peft_weights_close(weights);
+    }
+}
+END_TEST
+
 START_TEST(pickle_is_refused_with_what_to_do)
 {
     static const char *const names[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
@@ -169,6 +191,7 @@ int main(void)
     tcase_add_test(tests, one_file_wins_over_an_index);
     tcase_add_loop_test(tests, an_index_that_does_not_fit_is_refused, 0, sizeof wrong_maps / sizeof wrong_maps[0]);
     tcase_add_test(tests, a_tensor_in_two_shards_is_refused);
+    tcase_add_test(tests, a_damaged_file_is_refused_where_it_carries_a_checksum);
     tcase_add_loop_test(tests, pickle_is_refused_with_what_to_do, 0, 2);
     tcase_add_test(tests, a_folder_without_weights_is_refused);
     tcase_add_test(tests, running_out_of_memory_is_reported);
