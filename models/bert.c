@@ -8,12 +8,14 @@ static const peft_encoder_names names = {
     .layers = "encoder.layer",
     .modules = PEFT_ENCODER_BERT_MODULES,
     .head = {"bert.pooler.dense", "classifier", PEFT_ACTIVATION_tanh, false},
+    .words = {"cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.decoder",
+              "cls.predictions.bias", false},
     .drops_attention_output = true,
 };
 
 const peft_model_kind peft_model_bert = {
     .type = "bert",
-    .classes = {"BertForSequenceClassification", "BertModel"},
+    .classes = {"BertForSequenceClassification", "BertModel", "BertForMaskedLM"},
     .prefix = "bert.",
     .head = "classifier",
     .default_targets = default_targets,

@@ -25,11 +25,12 @@ static const peft_encoder_names names = {
                 .output = "ffn.lin2",
                 .output_norm = "output_layer_norm"},
     .head = {"pre_classifier", "classifier", PEFT_ACTIVATION_relu, false},
+    .words = {"vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector.bias", false},
 };
 
 const peft_model_kind peft_model_distilbert = {
     .type = "distilbert",
-    .classes = {"DistilBertForSequenceClassification", "DistilBertModel"},
+    .classes = {"DistilBertForSequenceClassification", "DistilBertModel", "DistilBertForMaskedLM"},
     .prefix = "distilbert.",
     .head = "classifier", /* PEFT's modules_to_save match by their end: pre_classifier is among them */
     .default_targets = default_targets,

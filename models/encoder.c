@@ -32,7 +32,8 @@ typedef struct encoder {
     norm embedding_norm;
     layer *layers;
     const peft_linear_layer *dense, *classifier; /* of the head */
-    int64_t first_position;                      /* row of the first token's position */
+    bool unties_words;
+    int64_t first_position; /* row of the first token's position */
     int64_t pad_token_id;
 } encoder;
 
@@ -150,6 +151,16 @@ static peft_status refuse_others(const json_t *config, const char *where, peft_e
     return status;
 }
 
+static peft_status read_tie(encoder *b, const json_t *config, const char *where, peft_error *error)
+{
+    const json_t *tied = json_object_get(config, "tie_word_embeddings");
+    char text[PEFT_JSON_TEXT];
+    b->unties_words = json_is_false(tied);
+    if (!tied || json_is_boolean(tied) || json_is_null(tied)) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_FORMAT, "%s: tie_word_embeddings: expected true or false, found %s", where,
+                     peft_json_text(tied, text));
+}
+
 static peft_status read_activation(const peft_model *model, encoder *b, const json_t *config, const char *where,
                                    peft_error *error)
 {
@@ -240,6 +251,19 @@ static bool has_pooler(const peft_model *model)
     return model->options.part == PEFT_MODEL_ENCODER && peft_model_file_has(model, name);
 }
 
+static peft_status add_words(peft_model *model, const encoder *b, peft_error *error)
+{
+    const peft_word_names *names = &model->kind->encoder->words;
+    const peft_word_head_options options = {
+        .names = names,
+        .embeddings = b->word,
+        .tied = !b->unties_words,
+        .activation = names->always_gelu ? PEFT_ACTIVATION_gelu : b->hidden_act,
+        .layer_norm_eps = b->layer_norm_eps,
+    };
+    return peft_word_head_add(model, &options, error);
+}
+
 static void add_head(peft_model *model, encoder *b)
 {
     const peft_encoder_head *head = &model->kind->encoder->head;
@@ -257,7 +281,7 @@ static void add_head(peft_model *model, encoder *b)
 
 static peft_status add_weights(peft_model *model, encoder *b, peft_error *error)
 {
-    enum { OUTSIDE_LAYERS = 10, IN_LAYER = 16, LINEARS_IN_LAYER = 6 };
+    enum { OUTSIDE_LAYERS = 14, IN_LAYER = 16, LINEARS_IN_LAYER = 6 };
     peft_status status = peft_model_reserve(model, OUTSIDE_LAYERS + IN_LAYER * model->num_layers,
                                             2 + LINEARS_IN_LAYER * model->num_layers, error);
     if (status != PEFT_OK) return status;
@@ -267,6 +291,8 @@ static peft_status add_weights(peft_model *model, encoder *b, peft_error *error)
     for (int64_t k = 0; k < model->num_layers; k++) add_layer(model, b, &b->layers[k], k);
     model->num_encoder_weights = model->num_weights;
     add_head(model, b);
+    if (model->options.part == PEFT_MODEL_WORDS) status = add_words(model, b, error);
+    if (status != PEFT_OK) return status;
     return model->incomplete ? peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", model->dir) : PEFT_OK;
 }
 
@@ -280,6 +306,7 @@ peft_status peft_encoder_describe(peft_model *model, const json_t *config, const
     if (status == PEFT_OK) status = read_numbers(model, b, config, where, error);
     if (status == PEFT_OK) status = refuse_others(config, where, error);
     if (status == PEFT_OK) status = read_activation(model, b, config, where, error);
+    if (status == PEFT_OK) status = read_tie(b, config, where, error);
     if (status == PEFT_OK) status = read_labels(model, config, where, error);
     return status == PEFT_OK ? add_weights(model, b, error) : status;
 }

@@ -11,7 +11,7 @@
 #ifndef PEFT_MODELS_ENCODER_H
 #define PEFT_MODELS_ENCODER_H
 
-#include "models/model_internal.h"
+#include "models/word_head.h"
 #include "ops/ops.h"
 
 /* Keys of config.json; NULL: it has none. */
@@ -38,6 +38,7 @@ typedef struct peft_encoder_names {
     const char *layers; /* what stands before a layer's number */
     peft_encoder_modules modules;
     peft_encoder_head head;
+    peft_word_names words;
     const char *relative_bias; /* module of the scores' bias by distance; NULL: none */
     bool drops_attention_output;
     bool positions_follow_padding; /* the first token's position is pad_token_id + 1 */

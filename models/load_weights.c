@@ -5,6 +5,7 @@
 
 #include "io/name_list.h"
 #include "models/model_internal.h"
+#include "models/word_head.h"
 #include "ops/rng.h"
 #include "variants/module_name.h"
 
@@ -60,6 +61,7 @@ static peft_status draw_weight(peft_model *model, peft_weight *weight, peft_erro
     if (!values) return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", weight->name);
     if (weight->shape.ndim == 2)
         peft_random_normal(values, count, 0, model->initializer_range, model->options.seed, peft_stream(weight->name));
+    for (size_t k = 0; k < count && peft_model_is_scale(weight); k++) values[k] = 1;
     weight->stored = (peft_stored){.data = values, .format = PEFT_FORMAT_F32};
     return PEFT_OK;
 }
@@ -154,9 +156,10 @@ static bool lies_in_encoder(const peft_model *model, const char *name)
     return false;
 }
 
-/* A head that the model was opened without, or has for other labels. */
+/* A head that the model was opened without, or has for other labels; what is tied, a second time. */
 static bool is_unwanted(const peft_model *model, const char *name)
 {
+    if (model->words && peft_word_head_repeats(model->words, name)) return true;
     return model->options.part == PEFT_MODEL_WITH_HEAD ? peft_module_lies_in(name, model->kind->head)
                                                        : peft_model_is_of_head(model, name);
 }

@@ -49,6 +49,12 @@ static peft_weight *add_weight(peft_model *model, peft_shape shape, const char *
     return weight;
 }
 
+bool peft_model_is_scale(const peft_weight *weight)
+{
+    const char *dot = strrchr(weight->name, '.');
+    return weight->shape.ndim == 1 && dot && strcmp(dot, ".weight") == 0;
+}
+
 peft_weight *peft_model_add_weight(peft_model *model, peft_shape shape, const char *format, ...)
 {
     va_list arguments;
@@ -261,7 +267,12 @@ const char *peft_model_type(const peft_model *model)
 
 const char *peft_model_architecture(const peft_model *model)
 {
-    return model->kind->classes[model->options.part != PEFT_MODEL_WITH_HEAD];
+    static const int classes[] = {[PEFT_MODEL_WITH_HEAD] = 0,
+                                  [PEFT_MODEL_HIDDEN] = 1,
+                                  [PEFT_MODEL_ENCODER] = 1,
+                                  [PEFT_MODEL_WORDS] = 2,
+                                  [PEFT_MODEL_ANSWERS] = 1};
+    return model->kind->classes[classes[model->options.part]];
 }
 
 const peft_model_options *peft_model_opened_with(const peft_model *model)

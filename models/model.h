@@ -27,6 +27,7 @@ typedef enum peft_model_part {
     PEFT_MODEL_WITH_HEAD, /* a class or a score for each sequence */
     PEFT_MODEL_HIDDEN,    /* hidden states alone: `peft embed` */
     PEFT_MODEL_ENCODER,   /* these, with the pooler where the file has one: what transformers calls BertModel */
+    PEFT_MODEL_WORDS,     /* a word for each token (models/words.h): BertForMaskedLM */
     PEFT_MODEL_ANSWERS    /* a class for each sequence, by its similarity to answers (models/answers.h) */
 } peft_model_part;
 

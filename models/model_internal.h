@@ -12,10 +12,12 @@
 
 enum { PEFT_MODEL_MAX_NAME = 256 }; /* bytes of a tensor's name */
 
+typedef struct peft_word_head peft_word_head;
+
 /* An architecture: one row of the table in model.c. */
 typedef struct peft_model_kind {
     const char *type;       /* model_type of config.json */
-    const char *classes[2]; /* transformers' names: with a head, without */
+    const char *classes[3]; /* transformers' names: with a head, without, for words */
     const char *prefix;     /* of the encoder's tensors in the task model's file: "bert." */
     const char *head;       /* module that PEFT saves with the adapter */
     const char *pooler;     /* module between the two that a model without head may lack */
@@ -42,9 +44,10 @@ struct peft_model {
     const peft_file_tensor **sources; /* where each comes from; NULL: no file has it */
     bool *given;                      /* for those: an adapter brought it */
     int64_t num_weights, num_encoder_weights, weight_capacity;
-    const peft_weight *answers; /* of PEFT_MODEL_ANSWERS, or NULL */
-    const peft_weight *frozen;  /* that cannot be trained, or NULL */
-    bool incomplete;            /* some weight or layer could not be added */
+    const struct peft_word_head *words; /* of PEFT_MODEL_WORDS, or NULL */
+    const peft_weight *answers;         /* of PEFT_MODEL_ANSWERS, or NULL */
+    const peft_weight *frozen;          /* that cannot be trained, or NULL */
+    bool incomplete;                    /* some weight or layer could not be added */
     peft_linear_layer *linears;
     int64_t num_linears, linear_capacity;
 };
@@ -68,6 +71,9 @@ peft_linear_layer *peft_model_add_linear(peft_model *model, int64_t out_features
 
 /* Is there a tensor for the weight of this name? A random model has no file. */
 bool peft_model_file_has(const peft_model *model, const char *name);
+
+/* The factor of a norm, which starts at 1. */
+bool peft_model_is_scale(const peft_weight *weight);
 
 /* Takes each weight that was described from the files, and draws what they lack of the head. */
 peft_status peft_model_load_weights(peft_model *model, peft_error *error);

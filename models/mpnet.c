@@ -16,6 +16,7 @@ static const peft_encoder_names names = {
                 .output = "output.dense",
                 .output_norm = "output.LayerNorm"},
     .head = {"classifier.dense", "classifier.out_proj", PEFT_ACTIVATION_tanh, true},
+    .words = {"lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias", true},
     .relative_bias = "encoder.relative_attention_bias",
     .drops_attention_output = true,
     .positions_follow_padding = true,
@@ -23,7 +24,7 @@ static const peft_encoder_names names = {
 
 const peft_model_kind peft_model_mpnet = {
     .type = "mpnet",
-    .classes = {"MPNetForSequenceClassification", "MPNetModel"},
+    .classes = {"MPNetForSequenceClassification", "MPNetModel", "MPNetForMaskedLM"},
     .prefix = "mpnet.",
     .head = "classifier",
     .default_targets = default_targets,

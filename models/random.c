@@ -13,15 +13,9 @@ typedef struct values {
     float *matrix, *scale, *bias;
 } values;
 
-static bool is_scale(const peft_weight *weight)
-{
-    const char *dot = strrchr(weight->name, '.');
-    return weight->shape.ndim == 1 && dot && strcmp(dot, ".weight") == 0;
-}
-
 static const float *values_of(const values *v, const peft_weight *weight)
 {
-    return weight->shape.ndim == 2 ? v->matrix : is_scale(weight) ? v->scale : v->bias;
+    return weight->shape.ndim == 2 ? v->matrix : peft_model_is_scale(weight) ? v->scale : v->bias;
 }
 
 static peft_status make_values(const peft_model *model, uint64_t seed, values *v, peft_error *error)

@@ -8,13 +8,14 @@ static const peft_encoder_names names = {
     .layers = "encoder.layer",
     .modules = PEFT_ENCODER_BERT_MODULES,
     .head = {"classifier.dense", "classifier.out_proj", PEFT_ACTIVATION_tanh, true},
+    .words = {"lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias", true},
     .drops_attention_output = true,
     .positions_follow_padding = true,
 };
 
 const peft_model_kind peft_model_roberta = {
     .type = "roberta",
-    .classes = {"RobertaForSequenceClassification", "RobertaModel"},
+    .classes = {"RobertaForSequenceClassification", "RobertaModel", "RobertaForMaskedLM"},
     .prefix = "roberta.",
     .head = "classifier",
     .default_targets = default_targets,

@@ -45,14 +45,16 @@ static const json_t *said_by_any(const peft_token_sources *sources, const char *
     return map ? map : config;
 }
 
-const json_t *peft_special_token(const peft_token_sources *sources, int name)
+/* What the files call the token: a string or an object with its `content`, borrowed; NULL: they do not say. Where
+ * tokenizer_config.json lists all added tokens (added_tokens_decoder) it is right, else special_tokens_map.json. */
+static const json_t *special_token(const peft_token_sources *sources, int name)
 {
     return said_by_any(sources, peft_token_names[name]);
 }
 
 const char *peft_special_token_text(const peft_token_sources *sources, int name)
 {
-    const char *text = content(peft_special_token(sources, name));
+    const char *text = content(special_token(sources, name));
     return text || !sources->class ? text : sources->class->family->tokens[name];
 }
 
@@ -314,7 +316,7 @@ static peft_status take_named(builder *b, peft_error *error)
 {
     peft_status status = PEFT_OK;
     for (int name = 0; status == PEFT_OK && name < PEFT_NUM_TOKEN_NAMES; name++) {
-        const json_t *token = peft_special_token(b->sources, name);
+        const json_t *token = special_token(b->sources, name);
         status = token ? take_special(b, token, peft_token_names[name], error) : take_default(b, name, error);
     }
     return status;

@@ -14,11 +14,7 @@ typedef struct peft_token_sources {
     json_t *notes;                     /* what should be known is added as strings */
 } peft_token_sources;
 
-/* What the files call the token `name` (PEFT_TOKEN_CLS, ...): a string or an object with its `content`, borrowed; NULL:
- * they do not say. Where tokenizer_config.json lists all added tokens (added_tokens_decoder) it is right, else
- * special_tokens_map.json. */
-const json_t *peft_special_token(const peft_token_sources *sources, int name);
-/* Its text, or that of the class; NULL: it has none. */
+/* The text of the token `name` (PEFT_TOKEN_CLS, ...) as the files have it, or that of the class; NULL: it has none. */
 const char *peft_special_token_text(const peft_token_sources *sources, int name);
 
 /* Puts all of them into the list `added_tokens` of `root`, a tokenizer.json: first those that are there, then those of

@@ -180,6 +180,19 @@ peft_status peft_answer_vectors(peft_model *model, peft_context *ctx, const peft
     return status;
 }
 
+/* As where the tokenizer knows neither text. */
+static peft_status check_apart(const float *vectors, int64_t size, const char *const *texts, int64_t count,
+                               peft_error *error)
+{
+    for (int64_t k = 1; k < count; k++)
+        for (int64_t other = 0; other < k; other++)
+            if (memcmp(vectors + k * size, vectors + other * size, (size_t)size * sizeof *vectors) == 0)
+                return peft_fail(error, PEFT_ERR_ARGUMENT,
+                                 "answers: \"%s\" and \"%s\" have the same vector; does the tokenizer know them?",
+                                 texts[other], texts[k]);
+    return PEFT_OK;
+}
+
 peft_status peft_answers_fill(peft_model *model, peft_context *ctx, const peft_tokenizer *tokenizer,
                               const char *const *texts, double scale, peft_error *error)
 {
@@ -187,6 +200,7 @@ peft_status peft_answers_fill(peft_model *model, peft_context *ctx, const peft_t
     float *vectors = calloc((size_t)(count * peft_model_hidden_size(model)), sizeof *vectors);
     if (!vectors) return fail_memory(error);
     peft_status status = peft_answer_vectors(model, ctx, tokenizer, texts, count, scale, vectors, error);
+    if (status == PEFT_OK) status = check_apart(vectors, peft_model_hidden_size(model), texts, count, error);
     if (status == PEFT_OK) status = peft_model_fill(model, peft_model_answers(model), vectors, error);
     free(vectors);
     return status;

@@ -35,7 +35,8 @@ PEFT_API peft_status peft_answer_vectors(peft_model *model, peft_context *ctx, c
                                          const char *const *texts, int64_t count, double scale, float *vectors,
                                          peft_error *error);
 
-/* These, into the answers of a model that was opened with PEFT_MODEL_ANSWERS: texts [number of its classes]. */
+/* These, into the answers of a model that was opened with PEFT_MODEL_ANSWERS: texts [number of its classes].
+ * PEFT_ERR_ARGUMENT: two of them have the same vector. */
 PEFT_API peft_status peft_answers_fill(peft_model *model, peft_context *ctx, const peft_tokenizer *tokenizer,
                                        const char *const *texts, double scale, peft_error *error);
 

@@ -16,6 +16,7 @@
 #include "io/value_set.h"
 #include "models/answers.h"
 #include "models/model.h"
+#include "models/words.h"
 #include "ops/batch.h"
 #include "ops/context.h"
 #include "ops/graph.h"

@@ -69,7 +69,7 @@ peft_status peft_cpu_reserve(void *state, size_t bytes, char **buffer, peft_erro
     return PEFT_OK;
 }
 
-const char *peft_cpu_library_version(char text[PEFT_VERSION_TEXT])
+static const char *library_version(char text[PEFT_VERSION_TEXT])
 {
     snprintf(text, PEFT_VERSION_TEXT, "%s", peft_gemm_version());
     return text;
@@ -108,7 +108,7 @@ KERNELS(portable_f64)
     }                                                                                                                  \
     const peft_backend peft_backend_##kernels = {.name = #kernels,                                                     \
                                                  .library = "blis",                                                    \
-                                                 .library_version = peft_cpu_library_version,                          \
+                                                 .library_version = library_version,                                   \
                                                  .dtypes = PEFT_DTYPE_BIT(PEFT_F32),                                   \
                                                  .check = check_##kernels,                                             \
                                                  .open = open_cpu,                                                     \

@@ -20,7 +20,6 @@ void peft_cpu_close(peft_cpu *cpu); /* also one that is all zeros */
 /* Of the table; `state` begins with a peft_cpu. */
 void peft_cpu_loop(void *state, int64_t pieces, peft_piece_function *run, void *argument);
 peft_status peft_cpu_reserve(void *state, size_t bytes, char **buffer, peft_error *error);
-const char *peft_cpu_library_version(char text[PEFT_VERSION_TEXT]);
 
 /* For products outside of graphs: those of the fastest instructions that this CPU has. */
 peft_gemm_arch peft_cpu_fastest_products(void);

@@ -616,11 +616,13 @@ bad_data() {
 }
 
 @test "answer words: without answers the names of the classes, and every method" {
+    for i in 1 2 3 4; do printf 'w7 w%s,w40\nw8 w%s,w50\nw9 w%s,w60\n' $i $i $i; done | sed '1i text,label' > own.csv
     for variant in lora dora vera ia3 molora trex full; do
-        works train "${any_variant[@]}" --variant $variant --head answer-words --output $variant --steps 2
+        works train --model "$model" --train own.csv --target-modules all-linear --batch-size 8 --variant $variant \
+            --head answer-words --output $variant --steps 2
     done
-    works eval --model full --task sst2 --data "$data"
-    works plan "${common[@]}" --head answer-words --json
+    works eval --model full --dev own.csv
+    works plan "${common[@]}" --head answer-words --answers w40,w50 --json
 }
 
 @test "answers that do not fit are refused before anything is written" {
@@ -630,7 +632,7 @@ bad_data() {
     fails 2 "answers: expected 2, one for each class, found 3"
     peft train "${common[@]}" --head answer-words --answers '{"positiv": "w40", "negative": "w50"}' --output run
     fails 2 'answers: no class is called "positiv"'
-    peft train "${any_variant[@]}" --variant head --head answer-words --output run
+    peft train "${any_variant[@]}" --variant head --head answer-words --answers w40,w50 --output run
     fails 2 "there is no value to train"
     [ ! -e run ]
 }
