@@ -164,10 +164,17 @@ int32_t peft_best_class(const float *logits, int64_t num_labels)
     return best;
 }
 
+static bool is_one_answer(const peft_outcomes *outcomes)
+{
+    for (size_t n = 1; n < outcomes->count; n++)
+        if (outcomes->predicted[n] != outcomes->predicted[0]) return false;
+    return outcomes->classes && outcomes->count > 1;
+}
+
 static peft_status compute(const peft_outcomes *outcomes, const char *const *names, peft_scores *scores,
                            peft_error *error)
 {
-    *scores = (peft_scores){.examples = (int64_t)outcomes->count};
+    *scores = (peft_scores){.examples = (int64_t)outcomes->count, .one_answer = is_one_answer(outcomes)};
     peft_status status = PEFT_OK;
     for (int k = 0; status == PEFT_OK && names[k]; k++) {
         scores->names[k] = names[k];

@@ -48,6 +48,7 @@ int32_t peft_best_class(const float *logits, int64_t num_labels);
 
 typedef struct peft_scores {
     int64_t examples;
+    bool one_answer; /* every example got the same class */
     int num_metrics;
     const char *names[PEFT_TASK_MAX_METRICS];
     double values[PEFT_TASK_MAX_METRICS];

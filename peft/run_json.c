@@ -66,21 +66,23 @@ peft_status peft_run_json(const peft_session *s, const peft_progress_state *stat
 {
     const peft_train_job *job = s->job;
     double rate = state->seconds > 0 ? (double)state->tokens / state->seconds : 0;
-    *summary = json_pack(
-        "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:I, s:I, s:o, s:o, s:s?, s:s?, s:o, s:o, "
-        "s:O, s:O?, s:o?}",
-        "task", s->corpus.name, "variant", method(job), "seed", (json_int_t)job->train->seed, "model", job->model,
-        "trainable_parameters", (json_int_t)s->trainer.parameters.num_trained, "adapter_bytes",
-        file_bytes(job->output, job->all_weights ? "model.safetensors" : "adapter_model.safetensors"),
-        "planned_memory_bytes", (json_int_t)state->planned, "peak_anonymous_bytes", (json_int_t)state->peak_anonymous,
-        "peak_memory_bytes", (json_int_t)peft_machine_memory().peak, "train_seconds", state->seconds,
-        "tokens_per_second", rate, "tokens", (json_int_t)state->tokens, "metrics",
-        scores ? peft_scores_json(scores) : json_object(), "best_step", (json_int_t)state->best_step, "steps",
-        (json_int_t)s->trainer.step, "splits", split_json(s), "label_names", label_names_json(s->corpus.train),
-        "positive_class", peft_corpus_positive(&s->corpus), "quoting",
-        s->corpus.task ? NULL : peft_quoting_name(s->corpus.quoting), "versions", peft_machine_versions(), "cpu",
-        peft_machine_cpu(s->ctx), "fingerprints", s->fingerprints, "options", job->settings, "adapter_config",
-        job->all_weights ? NULL : adapter_config_json(job->output));
+    *summary =
+        json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:s?, "
+                  "s:s?, s:o, s:o, "
+                  "s:O, s:O?, s:o?}",
+                  "task", s->corpus.name, "variant", method(job), "seed", (json_int_t)job->train->seed, "model",
+                  job->model, "trainable_parameters", (json_int_t)s->trainer.parameters.num_trained, "adapter_bytes",
+                  file_bytes(job->output, job->all_weights ? "model.safetensors" : "adapter_model.safetensors"),
+                  "planned_memory_bytes", (json_int_t)state->planned, "peak_anonymous_bytes",
+                  (json_int_t)state->peak_anonymous, "peak_memory_bytes", (json_int_t)peft_machine_memory().peak,
+                  "train_seconds", state->seconds, "tokens_per_second", rate, "tokens", (json_int_t)state->tokens,
+                  "metrics", scores ? peft_scores_json(scores) : json_object(), "one_answer",
+                  scores ? json_boolean(scores->one_answer) : json_null(), "best_step", (json_int_t)state->best_step,
+                  "steps", (json_int_t)s->trainer.step, "splits", split_json(s), "label_names",
+                  label_names_json(s->corpus.train), "positive_class", peft_corpus_positive(&s->corpus), "quoting",
+                  s->corpus.task ? NULL : peft_quoting_name(s->corpus.quoting), "versions", peft_machine_versions(),
+                  "cpu", peft_machine_cpu(s->ctx), "fingerprints", s->fingerprints, "options", job->settings,
+                  "adapter_config", job->all_weights ? NULL : adapter_config_json(job->output));
     return *summary ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "run.json: out of memory");
 }
 

@@ -1,5 +1,6 @@
 /* peft/cli/compare.c - `peft compare`: tasks x variants x seeds, each run a child `peft train`. */
 #include "peft/cli/commands.h"
+#include "peft/cli/compare/differences.h"
 #include "peft/cli/compare/grid.h"
 #include "peft/cli/compare/pool.h"
 #include "peft/cli/compare/results.h"
@@ -26,10 +27,15 @@ static peft_status run_all(peft_grid *grid, peft_output *output, peft_error *err
     return status == PEFT_OK ? peft_pool_run(&pool, error) : status;
 }
 
-static peft_status print_json(const peft_grid *grid, const json_t *summary, peft_output *output, peft_error *error)
+/* What the comparison is to say, besides its results. */
+typedef struct findings {
+    json_t *summary, *differences;
+} findings;
+
+static peft_status print_json(const peft_grid *grid, const findings *f, peft_output *output, peft_error *error)
 {
-    json_t *document = json_pack("{s:s, s:o, s:O}", "output", grid->options->output, "results",
-                                 peft_compare_results(grid), "summary", summary);
+    json_t *document = json_pack("{s:s, s:o, s:O, s:O}", "output", grid->options->output, "results",
+                                 peft_compare_results(grid), "summary", f->summary, "differences", f->differences);
     if (!document) return peft_fail(error, PEFT_ERR_MEMORY, "results: out of memory");
     peft_status status = peft_output_json(output, document, error);
     json_decref(document);
@@ -45,26 +51,38 @@ static void print_failures(const peft_grid *grid, peft_output *output)
                             grid->runs[i].message ? grid->runs[i].message : "see its messages.txt");
 }
 
-static peft_status print_text(const peft_grid *grid, const json_t *summary, peft_output *output, peft_error *error)
+static peft_status print_text(const peft_grid *grid, const findings *f, peft_output *output, peft_error *error)
 {
-    peft_status status = peft_compare_print(summary, output, error);
+    peft_status status = peft_compare_print(f->summary, output, error);
     if (status != PEFT_OK) return status;
     fprintf(output->results,
-            "\nMean and standard deviation over the seeds, on dev%s. Runs and intervals: %s/{results,summary}.csv\n",
+            "\nMean and standard deviation over the seeds, on dev%s. Runs, intervals, tests: "
+            "%s/{results,summary,differences}.csv\n",
             grid->options->learning_rates ? "; learning rates were chosen on examples held out of train" : "",
             grid->options->output);
+    peft_compare_print_conclusions(f->differences, output->results);
     return PEFT_OK;
+}
+
+static peft_status find(const peft_grid *grid, findings *f, peft_output *output, peft_error *error)
+{
+    f->summary = peft_compare_summary(grid);
+    if (!f->summary) return peft_fail(error, PEFT_ERR_MEMORY, "results: out of memory");
+    peft_status status = peft_compare_differences(grid, output, &f->differences, error);
+    return status == PEFT_OK ? peft_compare_save_differences(grid, f->differences, error) : status;
 }
 
 static peft_status report(const peft_grid *grid, peft_output *output, peft_error *error)
 {
-    json_t *summary = peft_compare_summary(grid);
-    if (!summary) return peft_fail(error, PEFT_ERR_MEMORY, "results: out of memory");
-    peft_status status = (output->json ? print_json : print_text)(grid, summary, output, error);
-    json_decref(summary);
+    findings f = {NULL, NULL};
+    peft_status status = find(grid, &f, output, error);
+    if (status == PEFT_OK) status = (output->json ? print_json : print_text)(grid, &f, output, error);
+    json_decref(f.summary);
+    json_decref(f.differences);
+    if (status != PEFT_OK) return status;
     print_failures(grid, output);
     output->failed = peft_runs_count(grid->runs, grid->num_runs, PEFT_RUN_DONE) < grid->num_runs;
-    return status;
+    return PEFT_OK;
 }
 
 static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
@@ -92,7 +110,8 @@ const peft_command peft_command_compare = {
     .description =
         "Each run is a process of its own in DIR/<task>/<variant>/seed<N>/; one that fails leaves the others alone. "
         "results.csv has a row for each run and grows while they go on, summary.csv has means, deviations and 95 % "
-        "intervals.\n"
+        "intervals, differences.csv sets each variant beside each other one: tests over the seeds and on the same "
+        "examples, and a sentence. Fewer than six seeds can show no difference.\n"
         "Options of one variant alone stand behind its name: lora:rank=8:alpha=16. --learning-rates are tried with the "
         "first seed and scored on examples held out of train; dev is for reporting only.\n"
         "Ctrl-C saves checkpoints and stops; --resume keeps what is finished and goes on with the rest.",

@@ -90,15 +90,17 @@ same_result() {
             done
         done
     done
-    [ "$(columns runs/results.csv)" = "task,variant,seed,accuracy,trainable_parameters,peak_memory_bytes,train_seconds,tokens_per_second,learning_rate,status,message,folder" ]
+    [ "$(columns runs/results.csv)" = "task,variant,seed,accuracy,trainable_parameters,peak_memory_bytes,train_seconds,tokens_per_second,learning_rate,one_answer,status,message,folder" ]
     [ "$(cells runs/results.csv task)" = "sst2 sst2 sst2 sst2 rte rte rte rte" ]
     [ "$(cells runs/results.csv variant)" = "head head lora:rank=2 lora:rank=2 head head lora:rank=2 lora:rank=2" ]
     [ "$(cells runs/results.csv seed)" = "0 1 0 1 0 1 0 1" ]
     [ "$(cells runs/results.csv status)" = "done done done done done done done done" ]
-    [ "$(columns runs/summary.csv)" = "task,variant,metric,n,mean,standard_deviation,interval_low,interval_high,trainable_parameters,peak_memory_bytes,train_seconds,learning_rate,learning_rate_chosen_on,reported_on" ]
+    [ "$(columns runs/summary.csv)" = "task,variant,metric,n,one_answer,mean,standard_deviation,interval_low,interval_high,trainable_parameters,peak_memory_bytes,train_seconds,learning_rate,learning_rate_chosen_on,reported_on" ]
     [ "$(cells runs/summary.csv n)" = "2 2 2 2" ]
     [[ "${lines[0]}" =~ ^task\ +variant\ +metric\ +mean\ ±\ sd\ +runs ]]
-    [ "${#lines[@]}" -eq 6 ]
+    [ "${#lines[@]}" -eq 8 ]
+    [[ "${lines[6]}" == "sst2: No difference between head and lora:rank=2 could be shown with these 2 seeds, nor could one have been, however large: the smallest p is 0.5, and it takes 6 seeds."* ]]
+    [[ "${lines[7]}" == "rte: No difference between head and lora:rank=2 "* ]]
     run ! grep -q $'\033' <<< "$output"
 }
 
@@ -114,6 +116,36 @@ same_result() {
     holds '[.results[].metrics.accuracy] as [$a, $b] | .summary[0] |
            (.mean - ($a + $b) / 2 | fabs) < 1e-12 and
            (.standard_deviation - (($a - $b) | fabs) / (2 | sqrt) | fabs) < 1e-12'
+}
+
+@test "variants beside each other: differences over the seeds, tests, a sentence" {
+    # What is to be told was seen in training: a head that does not move knows it by chance alone.
+    head -n 17 "$BATS_FILE_TMPDIR/data/SST-2/train.tsv" | sed 's/sentence/text/' > mine.tsv
+    works compare --model "$BATS_FILE_TMPDIR/tiny" --train mine.tsv --dev mine.tsv --threads 1 --batch-size 4 \
+        --target-modules all-linear --variants head:learning-rate=1e-9,lora:learning-rate=0.003,lora:learning-rate=0.003:rank=8 \
+        --seeds 0,1,2,3,4,5,6 --epochs 40 --output runs --json
+    [ "$(columns runs/differences.csv)" = "task,metric,variant,beside,n,difference,standard_deviation,interval_low,interval_high,p,comparisons,p_corrected,examples,p_examples,detectable_difference,verdict,conclusion" ]
+    [ "$(cells runs/differences.csv verdict)" = "above above not shown" ]
+    # The first pair: its difference is that of the scores, on one side for all 7 seeds.
+    holds '[.results[] | select(.variant | startswith("head")).metrics.accuracy] as $a |
+           [.results[] | select(.variant == "lora:learning-rate=0.003").metrics.accuracy] as $b |
+           ([$a, $b] | transpose | map(.[1] - .[0])) as $d | .differences[0] |
+           (.difference - ($d | add / 7) | fabs) < 1e-12 and ($d | min) > 0 and .p == 2 / 128 and .comparisons == 3 and
+           (.p_corrected - 6 / 128 | fabs) < 1e-12 and .examples == 16 and .p_examples < 0.05'
+    holds '.differences[0].conclusion | startswith("lora:learning-rate=0.003 is above head:learning-rate=1e-9 by 100.0 points (95 % interval ")'
+    # The same method twice: nothing is claimed.
+    holds '.differences[2] | .difference == 0 and .p == 1 and .p_examples == 1 and (.conclusion | contains("their scores are the same"))'
+    # Runs that give every example the same class are counted.
+    [ "$(cells runs/summary.csv one_answer)" = "$(jq -r '[.summary[].one_answer | tostring] | join(" ")' <<< "$output")" ]
+    works compare --config runs/comparison.json --output runs --resume --no-json
+    [[ "$output" == *"own: lora:learning-rate=0.003 is above head:learning-rate=1e-9 by "* ]]
+    # Predictions that are gone or damaged take the test on examples with them, and nothing else.
+    rm runs/own/lora-learning-rate-0.003/seed3/predictions.safetensors
+    printf x >> runs/own/head-learning-rate-1e-9/seed0/predictions.safetensors
+    works compare --config runs/comparison.json --output runs --resume
+    [[ "$stderr" == *"runs/own/head-learning-rate-1e-9/seed0/predictions.safetensors: "*"; without it no test on the same examples"* ]]
+    [ "$(cells runs/differences.csv examples)" = "  " ]
+    [ "$(cells runs/differences.csv verdict)" = "above above not shown" ]
 }
 
 @test "options of an item are its own, those of the command line are everybody's" {

@@ -6,10 +6,9 @@
 
 #include "io/file.h"
 #include "peft/cli/compare/csv.h"
-#include "peft/cli/compare/statistics.h"
+#include "peft/statistics/summary.h"
 
-/* NaN has no place in JSON: null, an empty field in CSV. */
-static json_t *number(double value)
+json_t *peft_compare_number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
@@ -27,12 +26,13 @@ static json_t *result_row(const peft_grid *grid, size_t index)
 {
     const peft_compare_run *run = &grid->runs[index];
     const peft_compare_cell *cell = &grid->cells[index / grid->num_seeds];
-    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s?, s:s}", "task", cell->task->name,
+    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s?, s:s}", "task", cell->task->name,
                      "variant", cell->item->text, "seed", (json_int_t)peft_grid_seed(grid, index % grid->num_seeds),
                      "metrics", field(run, "metrics"), "trainable_parameters", field(run, "trainable_parameters"),
                      "peak_memory_bytes", field(run, "peak_memory_bytes"), "train_seconds", field(run, "train_seconds"),
-                     "tokens_per_second", field(run, "tokens_per_second"), "learning_rate", number(cell->learning_rate),
-                     "status", peft_run_state_name(run->state), "message", run->message, "folder", run->folder);
+                     "tokens_per_second", field(run, "tokens_per_second"), "learning_rate",
+                     peft_compare_number(cell->learning_rate), "one_answer", field(run, "one_answer"), "status",
+                     peft_run_state_name(run->state), "message", run->message, "folder", run->folder);
 }
 
 json_t *peft_compare_results(const peft_grid *grid)
@@ -66,6 +66,14 @@ static size_t collect(const peft_grid *grid, size_t cell, const char *object, co
     return n;
 }
 
+static size_t count_one_answers(const peft_grid *grid, size_t cell)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < grid->num_seeds; i++)
+        count += json_is_true(json_object_get(runs_of(grid, cell)[i].summary, "one_answer"));
+    return count;
+}
+
 static double largest(const double *values, size_t n)
 {
     double found = (double)NAN;
@@ -85,12 +93,14 @@ static json_t *summary_row(const peft_grid *grid, size_t index, const char *metr
     double memory = largest(values, collect(grid, index, NULL, "peak_memory_bytes", values));
     double seconds = peft_statistics_of(values, collect(grid, index, NULL, "train_seconds", values)).mean;
     peft_statistics s = peft_statistics_of(values, collect(grid, index, "metrics", metric, values));
-    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s}", "task",
-                     cell->task->name, "variant", cell->item->text, "metric", metric, "n", (json_int_t)s.n, "mean",
-                     number(s.mean), "standard_deviation", number(s.deviation), "interval_low", number(s.low),
-                     "interval_high", number(s.high), "trainable_parameters", whole(parameters), "peak_memory_bytes",
-                     whole(memory), "train_seconds", number(seconds), "learning_rate", number(cell->learning_rate),
-                     "learning_rate_chosen_on", cell->chosen_on, "reported_on", "dev");
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s}", "task",
+                     cell->task->name, "variant", cell->item->text, "metric", metric, "n", (json_int_t)s.n,
+                     "one_answer", (json_int_t)count_one_answers(grid, index), "mean", peft_compare_number(s.mean),
+                     "standard_deviation", peft_compare_number(s.deviation), "interval_low", peft_compare_number(s.low),
+                     "interval_high", peft_compare_number(s.high), "trainable_parameters", whole(parameters),
+                     "peak_memory_bytes", whole(memory), "train_seconds", peft_compare_number(seconds), "learning_rate",
+                     peft_compare_number(cell->learning_rate), "learning_rate_chosen_on", cell->chosen_on,
+                     "reported_on", "dev");
 }
 
 /* The metrics of the cell's first finished run, or NULL: all its runs have the same. */
@@ -132,6 +142,7 @@ static const char *const before_metrics[] = {"task", "variant", "seed"},
                                                    "train_seconds",
                                                    "tokens_per_second",
                                                    "learning_rate",
+                                                   "one_answer",
                                                    "status",
                                                    "message",
                                                    "folder"},
@@ -139,6 +150,7 @@ static const char *const before_metrics[] = {"task", "variant", "seed"},
                                                      "variant",
                                                      "metric",
                                                      "n",
+                                                     "one_answer",
                                                      "mean",
                                                      "standard_deviation",
                                                      "interval_low",

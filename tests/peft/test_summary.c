@@ -1,6 +1,6 @@
-/* Tests of peft/cli/compare/statistics.c against scipy 1.16's stats.t, whose values are exact to a few units in the
+/* Tests of peft/statistics/summary.c against scipy 1.16's stats.t, whose values are exact to a few units in the
  * last place, and against what is known of small samples. */
-#include "peft/cli/compare/statistics.h"
+#include "peft/statistics/summary.h"
 #include "tests/support/main.h"
 
 #include <math.h>
@@ -88,7 +88,7 @@ START_TEST(no_run_has_no_mean)
 }
 END_TEST
 
-TEST_MAIN("statistics", tcase_add_test(tc, quantiles_are_those_of_scipy);
+TEST_MAIN("summary", tcase_add_test(tc, quantiles_are_those_of_scipy);
           tcase_add_test(tc, many_degrees_of_freedom_are_the_normal_distribution);
           tcase_add_test(tc, five_runs_have_the_interval_of_scipy);
           tcase_add_test(tc, a_shift_of_all_values_shifts_the_mean_alone);

@@ -1,6 +1,6 @@
-/* peft/cli/compare/statistics.h - what a few repeated runs say about their mean. */
-#ifndef PEFT_CLI_COMPARE_STATISTICS_H
-#define PEFT_CLI_COMPARE_STATISTICS_H
+/* peft/statistics/summary.h - what a few repeated runs say about their mean. */
+#ifndef PEFT_PEFT_STATISTICS_SUMMARY_H
+#define PEFT_PEFT_STATISTICS_SUMMARY_H
 
 #include <stddef.h>
 

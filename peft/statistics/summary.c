@@ -1,4 +1,4 @@
-#include "peft/cli/compare/statistics.h"
+#include "peft/statistics/summary.h"
 
 #include <math.h>
 
