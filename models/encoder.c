@@ -69,6 +69,7 @@ static peft_status read_buckets(const peft_model *model, encoder *b, const json_
 static peft_status read_sizes(peft_model *model, encoder *b, const json_t *config, const char *where, peft_error *error)
 {
     const peft_encoder_keys *keys = &model->kind->encoder->keys;
+    if (keys->type_vocab_size) b->type_vocab_size = 2;
     const struct {
         const char *key;
         int64_t max, *value;

@@ -74,6 +74,26 @@ static peft_status take_run(peft_label_names *n, const json_t *run, int64_t coun
     return status;
 }
 
+/* Names that two classes share tell nothing, and no JSON object of classes could hold them. */
+static peft_status drop_shared_names(peft_label_names *n, peft_error *error)
+{
+    char standard[NAME_BYTES];
+    json_t *set = json_object();
+    bool complete = set != NULL;
+    for (int64_t k = 0; complete && k < n->count; k++)
+        complete = json_object_set_new(set, n->names[k], json_null()) == 0;
+    bool differ = (int64_t)json_object_size(set) == n->count;
+    json_decref(set);
+    if (!complete) return fail_memory(error);
+    if (!differ) n->source = PEFT_NAMES_NONE;
+    peft_status status = PEFT_OK;
+    for (int64_t k = 0; status == PEFT_OK && !differ && k < n->count; k++) {
+        free(n->names[k]);
+        status = set_name(n, k, standard_name(k, standard), PEFT_NAMES_NONE, error);
+    }
+    return status;
+}
+
 /* "id2label": {"0": "entailment", "1": "not_entailment"}; transformers writes LABEL_0, ... where nobody has named the
  * classes. */
 static peft_status take_model(peft_label_names *n, const json_t *config, int64_t count, const char *path,
@@ -95,7 +115,7 @@ static peft_status take_model(peft_label_names *n, const json_t *config, int64_t
         const json_t *value = json_is_array(names) ? json_array_get(names, (size_t)k) : json_object_get(names, id);
         status = set_value(n, k, value, PEFT_NAMES_OF_MODEL, where, error);
     }
-    return status;
+    return status == PEFT_OK ? drop_shared_names(n, error) : status;
 }
 
 typedef peft_status taker(peft_label_names *n, const json_t *root, int64_t count, const char *path, peft_error *error);

@@ -113,8 +113,7 @@ static peft_status check_missing(const peft_dataset *dataset, const char *path, 
 {
     const peft_cell *cells = dataset->table.columns[LABEL];
     for (size_t i = 0; i < dataset->count; i++)
-        if (peft_label_is_missing(cells[i].text) || strlen(cells[i].text) != cells[i].bytes)
-            return fail_missing(dataset, i, path, error);
+        if (peft_label_is_missing(cells[i].text)) return fail_missing(dataset, i, path, error);
     return PEFT_OK;
 }
 
@@ -153,6 +152,18 @@ static peft_status discover_classes(peft_dataset *dataset, const peft_class_name
     free(list.labels);
     free(classes.ids);
     return status;
+}
+
+/* A NUL, as JSON can say it, would end the text: "1\u0000" is no 1. */
+static peft_status check_whole(const peft_dataset *dataset, const char *path, peft_error *error)
+{
+    const peft_cell *cells = dataset->table.columns[LABEL];
+    char where[PEFT_MESSAGE_BYTES / 2];
+    for (size_t i = 0; cells && i < dataset->count; i++)
+        if (strlen(cells[i].text) != cells[i].bytes)
+            return peft_fail(error, PEFT_ERR_FORMAT, "%s: expected plain text, found \"%s\\u0000...\"",
+                             place(dataset, i, path, where), cells[i].text);
+    return PEFT_OK;
 }
 
 static peft_status read_labels(peft_dataset *dataset, const label_set *known, const char *path, peft_error *error)
@@ -222,7 +233,8 @@ static peft_status load(const char *path, const peft_table_request *request, con
     if (status == PEFT_OK) {
         set_rows(dataset);
         dataset->regression = regression;
-        status = read_labels(dataset, known, path, error);
+        status = check_whole(dataset, path, error);
+        if (status == PEFT_OK) status = read_labels(dataset, known, path, error);
     }
     if (status == PEFT_OK)
         *out = dataset;

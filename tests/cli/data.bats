@@ -108,6 +108,19 @@ names_classes() {
     done
 }
 
+@test "names that two classes share are none" {
+    names_classes named '["a", "a", "b"]'
+    works predict --model named --adapter "$lora" --text w7 --json
+    holds '.[0].probabilities | keys == ["LABEL_0", "LABEL_1", "LABEL_2"]'
+}
+
+@test "a label with a NUL in it is no shorter label" {
+    printf '{"text": "w1", "label": "1"}\n{"text": "w2", "label": "0"}\n{"text": "w3", "label": "1\\u00002"}\n' > own.jsonl
+    refuses 3 'own.jsonl:3: label: expected plain text, found "1\u0000..."' \
+        train --model "$model" --train own.jsonl --output run --steps 1
+    refuses 3 'own.jsonl:3: score: expected plain text' train --model "$model" --train own.jsonl --output run --steps 1 --regression
+}
+
 @test "f1 is about the second class, or the one that is asked for, and it is shown" {
     works train --model "$model" --train own.csv --dev own.csv --steps 1 --output run
     [[ $output == *"(positive: pos)"* ]]

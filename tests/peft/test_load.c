@@ -103,7 +103,8 @@ END_TEST
 
 static const char named_config[] =
     "{\"model_type\": \"bert\", \"vocab_size\": 120, \"hidden_size\": 32, \"num_hidden_layers\": 2, "
-    "\"num_attention_heads\": 4, \"intermediate_size\": 80, \"max_position_embeddings\": 64, \"type_vocab_size\": 2, "
+    "\"num_attention_heads\": 4, \"intermediate_size\": 80, \"max_position_embeddings\": 64, " /* and transformers' 2
+                                                                                                  token types */
     "\"id2label\": {\"0\": \"red\", \"1\": \"green\", \"2\": \"blue\"}}";
 
 START_TEST(a_config_names_the_classes_of_its_own_head_and_of_nameless_adapters)
