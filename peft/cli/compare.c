@@ -1,12 +1,13 @@
 /* peft/cli/compare.c - `peft compare`: tasks x variants x seeds, each run a child `peft train`. */
 #include "peft/cli/commands.h"
 #include "peft/cli/compare/differences.h"
+#include "peft/cli/compare/dry_run.h"
 #include "peft/cli/compare/grid.h"
-#include "peft/cli/compare/pool.h"
 #include "peft/cli/compare/results.h"
 #include "peft/cli/compare/search.h"
 #include "peft/cli/compare/summary_table.h"
 #include "peft/cli/job.h"
+#include "peft/cli/runner/pool.h"
 
 static peft_status save(void *grid, peft_error *error)
 {
@@ -90,6 +91,11 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
     peft_grid grid = {0};
     peft_status status = peft_compare_options_check(arguments->values, error);
     if (status == PEFT_OK) status = peft_grid_open(&grid, arguments, error);
+    if (status == PEFT_OK && grid.options->dry_run) {
+        status = peft_compare_dry_run(&grid, output, error);
+        peft_grid_close(&grid);
+        return status;
+    }
     if (status == PEFT_OK) status = peft_search_learning_rates(&grid, output, error);
     if (status == PEFT_OK) status = peft_grid_make_runs(&grid, error);
     if (status == PEFT_OK) status = run_all(&grid, output, error);
@@ -114,7 +120,8 @@ const peft_command peft_command_compare = {
         "examples, and a sentence. Fewer than six seeds can show no difference.\n"
         "Options of one variant alone stand behind its name: lora:rank=8:alpha=16. --learning-rates are tried with the "
         "first seed and scored on examples held out of train; dev is for reporting only.\n"
-        "Ctrl-C saves checkpoints and stops; --resume keeps what is finished and goes on with the rest.",
+        "Ctrl-C saves checkpoints and stops; --resume keeps what is finished and goes on with the rest. --dry-run tries "
+        "a few steps of each variant and shows how many hours the whole will take.",
     .parts = peft_compare_parts,
     .bytes = sizeof(peft_compare_options),
     .required = required,

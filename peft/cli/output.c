@@ -43,12 +43,26 @@ size_t peft_output_columns(const peft_output *output)
     return known ? size.ws_col : 80;
 }
 
+size_t peft_output_rows(const peft_output *output)
+{
+    struct winsize size = {0};
+    bool known = ioctl(fileno(output->messages), TIOCGWINSZ, &size) == 0 && size.ws_row > 0;
+    return known ? size.ws_row : 24;
+}
+
 static bool is_shown(const peft_output *output, peft_say kind)
 {
     const bool shown[] = {[PEFT_SAY_ERROR] = true,
                           [PEFT_SAY_NOTE] = !output->quiet,
                           [PEFT_SAY_DETAIL] = output->verbose && !output->quiet};
     return shown[kind];
+}
+
+void peft_output_erase(peft_output *output)
+{
+    if (output->open_lines > 1) fprintf(output->messages, "\033[%zuA\r\033[J", output->open_lines - 1);
+    if (output->open_lines == 1) fputs("\r\033[K", output->messages);
+    output->open_lines = 0;
 }
 
 void peft_output_say(peft_output *output, peft_say kind, const char *format, ...)
@@ -60,9 +74,9 @@ void peft_output_say(peft_output *output, peft_say kind, const char *format, ...
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     peft_text_clean(line);
-    fprintf(output->messages, "%speft: %s\n", output->line_open ? "\r\033[K" : "", line);
+    peft_output_erase(output);
+    fprintf(output->messages, "peft: %s\n", line);
     fflush(output->messages);
-    output->line_open = false;
 }
 
 /* 15 digits, so that 0.1 stays 0.1; files keep all 17. */

@@ -12,14 +12,14 @@
 typedef struct peft_output {
     FILE *results;
     FILE *messages;
-    bool json;      /* results are one JSON document */
-    bool quiet;     /* errors are the only messages */
-    bool verbose;   /* details too */
-    bool terminal;  /* messages go to a terminal whose lines can be drawn again */
-    bool colour;    /* it may be coloured: NO_COLOR is not set */
-    bool bold;      /* results may be bold: they go to a terminal too */
-    bool failed;    /* the verb did its work, and what was asked for did not hold: exit code 1 */
-    bool line_open; /* a progress bar stands on the last line */
+    bool json;         /* results are one JSON document */
+    bool quiet;        /* errors are the only messages */
+    bool verbose;      /* details too */
+    bool terminal;     /* messages go to a terminal whose lines can be drawn again */
+    bool colour;       /* it may be coloured: NO_COLOR is not set */
+    bool bold;         /* results may be bold: they go to a terminal too */
+    bool failed;       /* the verb did its work, and what was asked for did not hold: exit code 1 */
+    size_t open_lines; /* the last so many lines show progress, and are drawn again; the cursor stands on the last */
 } peft_output;
 
 /* Standard streams that were closed at the start stay so: their numbers are taken, by something that can be neither
@@ -29,8 +29,12 @@ void peft_output_open_streams(void);
 /* Looks at the streams and the environment; json, quiet, verbose and failed are false. */
 void peft_output_init(peft_output *output, FILE *results, FILE *messages);
 
-/* Columns of the terminal that shows the messages, 80 where it does not say. */
+/* Columns and rows of the terminal that shows the messages, 80 and 24 where it does not say. */
 size_t peft_output_columns(const peft_output *output);
+size_t peft_output_rows(const peft_output *output);
+
+/* Erases the open lines: what is written next stands in their place. */
+void peft_output_erase(peft_output *output);
 
 typedef enum peft_say { PEFT_SAY_ERROR, PEFT_SAY_NOTE, PEFT_SAY_DETAIL } peft_say;
 

@@ -9,8 +9,9 @@ enum { LINE_BYTES = 512, MIN_BAR = 5, MAX_BAR = 40 };
 
 static const double SECONDS_A_DRAWING = 0.1, SECONDS_A_LINE = 10.0;
 
-static void format_duration(double seconds, char *text, size_t bytes)
+void peft_progress_duration(double seconds, char text[PEFT_DURATION_BYTES])
 {
+    const size_t bytes = PEFT_DURATION_BYTES;
     int64_t whole = (int64_t)ceil(seconds);
     int64_t hours = whole / 3600, minutes = whole / 60 % 60;
     if (hours > 0)
@@ -23,13 +24,13 @@ static void format_duration(double seconds, char *text, size_t bytes)
  * some. */
 static void format_pace(const peft_progress *progress, double now, char *text, size_t bytes)
 {
-    char duration[32];
+    char duration[PEFT_DURATION_BYTES];
     bool complete = progress->done >= progress->total;
     double seconds = now - progress->started;
     double rate = (double)(progress->done - progress->first) / seconds;
     text[0] = '\0';
     if (!(seconds > 0.0) || !(rate > 0.0)) return;
-    format_duration(complete ? seconds : (double)(progress->total - progress->done) / rate, duration, sizeof duration);
+    peft_progress_duration(complete ? seconds : (double)(progress->total - progress->done) / rate, duration);
     snprintf(text, bytes, ", %.*f/s, %s%s%s", rate < 1.0 ? 3 : 1, rate, complete ? "took " : "", duration,
              complete ? "" : " left");
 }
@@ -70,6 +71,21 @@ static void draw_bar(FILE *out, const peft_progress *progress, size_t cells)
             (int)(cells - filled), rest);
 }
 
+/* Returns how many lines it has drawn: two of the terminal's stay for the bar and what comes after it. */
+static size_t draw_parts(const peft_progress *progress, size_t width)
+{
+    size_t rows = peft_output_rows(progress->output), room = rows > 2 ? rows - 2 : 0;
+    size_t count = progress->num_parts < room ? progress->num_parts : room;
+    for (size_t k = 0; k < count; k++) {
+        char line[LINE_BYTES];
+        snprintf(line, sizeof line, "%s", progress->parts[k]);
+        peft_text_clean(line);
+        cut(line, width);
+        fprintf(progress->output->messages, "%s\n", line);
+    }
+    return count;
+}
+
 /* The bar takes the columns that the words leave, and goes first where they are few. The last column stays free:
  * terminals wrap there. */
 static void draw(peft_progress *progress, double now)
@@ -82,12 +98,15 @@ static void draw(peft_progress *progress, double now)
     cut(head, width);
     size_t words = peft_text_columns(head) + peft_text_columns(state) + strlen("[] ");
     size_t cells = words < width ? width - words : 0;
-    fprintf(out, "\r\033[K%s", head);
+    bool first = progress->output->open_lines == 0;
+    peft_output_erase(progress->output);
+    size_t lines = draw_parts(progress, width);
+    fprintf(out, "%s%s", first && !lines ? "\r\033[K" : "", head);
     if (cells >= MIN_BAR) draw_bar(out, progress, cells < MAX_BAR ? cells : MAX_BAR);
     cut(state, width - peft_text_columns(head));
     fputs(state, out);
     fflush(out);
-    progress->output->line_open = true;
+    progress->output->open_lines = lines + 1;
 }
 
 static void write_line(peft_progress *progress, double now)
@@ -129,12 +148,19 @@ void peft_progress_update(peft_progress *progress, int64_t done, const char *det
     if (!progress->output->quiet && now - progress->shown >= pause) show(progress, now);
 }
 
+void peft_progress_parts(peft_progress *progress, const char *const *parts, size_t num_parts)
+{
+    progress->parts = parts;
+    progress->num_parts = num_parts;
+}
+
 void peft_progress_finish(peft_progress *progress, double now)
 {
     bool line_stands = !progress->output->terminal && progress->shown_done == progress->done;
     if (progress->output->quiet || line_stands) return;
+    progress->num_parts = 0;
     show(progress, now);
-    if (!progress->output->line_open) return;
+    if (!progress->output->open_lines) return;
     putc('\n', progress->output->messages);
-    progress->output->line_open = false;
+    progress->output->open_lines = 0;
 }

@@ -212,11 +212,51 @@ EOF
     [[ "$output" == *"learning rates were chosen on examples held out of train"* ]]
 }
 
+@test "a rate at the end of its range is noted as one" {
+    compares --tasks sst2 --variants head --seeds 0 --learning-rates 1e-9,1e-8,1e-7 --hold-out 16 --steps 1 --output runs
+    [[ "$stderr" == *"sst2 head: learning rate 1e-09, the smallest that was tried"* ]]
+    [ "$(cells runs/summary.csv learning_rate_chosen_on)" = "16 of 64 training examples; seed 0; the smallest that was tried" ]
+}
+
 @test "what --max-train leaves is held out first, so that all runs train on as many examples" {
     compares --tasks sst2 --variants head --seeds 1 --learning-rates 0.1,0.2 --max-train 20 --hold-out 30 --steps 1 --output runs
     splits='.splits | "\(.train_examples) \(.held_out_examples)"'
     [ "$(jq -r "$splits" runs/sst2/head/learning-rate-0.1/run.json)" = "20 30" ]
     [ "$(jq -r "$splits" runs/sst2/head/seed1/run.json)" = "20 0" ]
+}
+
+# ---- what will be ----
+
+@test "--dry-run shows runs and hours, and writes nothing" {
+    mkdir tmp
+    export TMPDIR=$PWD/tmp
+    compares --tasks sst2,rte --variants head,lora:learning-rate=0.1 --seeds 0,1,2 --learning-rates 0.01,0.02 --hold-out 16 \
+        --jobs 2 --output runs --dry-run --json
+    holds '.runs == 12 and .search_runs == 4 and .hours > 0 and .hours < 1'
+    holds '[.cells[] | [.task, .variant, .runs, .steps]] == [["sst2", "head", 5, 12], ["sst2", "lora:learning-rate=0.1", 3, 12],
+           ["rte", "head", 5, 12], ["rte", "lora:learning-rate=0.1", 3, 12]]'
+    compares --tasks sst2 --variants head --seeds 0 --steps 100000 --output runs --dry-run
+    [[ "${lines[1]}" =~ ^sst2\ +head\ +1\ +100000\  ]]
+    [[ "${lines[-1]}" == "1 runs: about "*" hours with --jobs 1" ]]
+    [ ! -e runs ]
+    [ -z "$(ls tmp)" ]
+    rm -rf broken
+    cp -r "$BATS_FILE_TMPDIR/data" broken
+    rm broken/RTE/dev.tsv
+    peft compare "${common[@]}" --data broken --tasks sst2,rte --variants head --seeds 0 --steps 1 --output runs --dry-run
+    [ "$status" -eq 1 ]
+    [[ "$stderr" == *"rte head: exit code 3: "* ]]
+    [ -z "$(ls tmp)" ]
+}
+
+@test "a terminal has a line for each run that goes on" {
+    command -v script > /dev/null || skip "script (bsdutils) is missing"
+    script -qec "$PEFT compare ${common[*]} --tasks sst2 --variants head,lora --seeds 0,1 --steps 2000 --eval-every 500 --jobs 2 --output runs" \
+        seen.txt > /dev/null < /dev/null
+    tr '\r' '\n' < seen.txt > lines.txt
+    grep -q 'sst2 head seed0: .*step [0-9]*/2000, loss [0-9.]*' lines.txt
+    grep -q 'sst2 head seed1: .*step [0-9]*/2000, loss [0-9.]*' lines.txt
+    grep -q 'compare .*run [0-9]/4' lines.txt
 }
 
 # ---- failures ----

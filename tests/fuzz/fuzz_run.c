@@ -1,8 +1,8 @@
 /* What stands in a run's files is shown or refused; its log is cut behind the last whole line that counts. The parts of
  * the input are run.json, log.jsonl, observations.jsonl and predictions.safetensors. */
 
-#include "peft/cli/compare/log_tail.h"
 #include "peft/cli/inspect.h"
+#include "peft/cli/runner/run_log.h"
 #include "peft/log.h"
 #include "peft/predictions.h"
 #include "tests/fuzz/fuzz.h"

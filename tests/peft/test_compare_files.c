@@ -1,7 +1,7 @@
-/* Tests of item.c, csv.c and log_tail.c in peft/cli/compare: what a comparison reads and writes. */
+/* Tests of item.c and csv.c in peft/cli/compare, and run_log.c in peft/cli/runner: what a comparison reads and writes. */
 #include "peft/cli/compare/csv.h"
 #include "peft/cli/compare/item.h"
-#include "peft/cli/compare/log_tail.h"
+#include "peft/cli/runner/run_log.h"
 #include "tests/io/scratch.h"
 #include "tests/support/failing_alloc.h"
 

@@ -91,10 +91,10 @@ END_TEST
 START_TEST(a_message_takes_the_place_of_the_progress_bar)
 {
     peft_output output = to_stream();
-    output.line_open = true;
+    output.open_lines = 1;
     peft_output_say(&output, PEFT_SAY_ERROR, "x");
     check_written("\r\033[Kpeft: x\n");
-    ck_assert(!output.line_open);
+    ck_assert_uint_eq(output.open_lines, 0);
 }
 END_TEST
 

@@ -88,11 +88,11 @@ START_TEST(a_bar_is_drawn_in_place_ten_times_a_second_at_most)
     ck_assert_uint_le(count("\r\033[K"), 10);
     ck_assert_uint_ge(count("\r\033[K"), 9);
     ck_assert_uint_eq(count("\n"), 0);
-    ck_assert(output.line_open);
+    ck_assert_uint_eq(output.open_lines, 1);
     peft_progress_finish(&progress, 1.0);
     ck_assert_uint_eq(count("\n"), 1);
     ck_assert_uint_eq(count("100% [####"), 1);
-    ck_assert(!output.line_open);
+    ck_assert_uint_eq(output.open_lines, 0);
 }
 END_TEST
 
@@ -127,6 +127,44 @@ START_TEST(colour_is_left_out_where_it_is_not_wanted)
 }
 END_TEST
 
+START_TEST(each_part_has_a_line_above_the_bar_and_all_are_drawn_again)
+{
+    static const char *const parts[] = {"a: 10 %", "b:\nstarting"};
+    peft_progress progress;
+    output.terminal = true;
+    peft_progress_start(&progress, &output, "compare", "steps", 0, 10, 0.0);
+    peft_progress_parts(&progress, parts, 2);
+    peft_progress_update(&progress, 5, "run 2/4", 1.0);
+    ck_assert_uint_eq(output.open_lines, 3);
+    ck_assert_uint_eq(count("a: 10 %\nb: starting\ncompare  50% [####"), 1);
+    ck_assert_uint_eq(count("\033[2A\r\033[J"), 0);
+    peft_progress_update(&progress, 6, "run 2/4", 2.0);
+    ck_assert_uint_eq(count("\033[2A\r\033[Ja: 10 %\n"), 1);
+    peft_output_say(&output, PEFT_SAY_NOTE, "x"); /* takes the place of all */
+    ck_assert_uint_eq(count("\033[2A\r\033[Jpeft: x\n"), 1);
+    ck_assert_uint_eq(output.open_lines, 0);
+    peft_progress_parts(&progress, parts, 1);
+    peft_progress_update(&progress, 7, "run 2/4", 3.0);
+    ck_assert_uint_eq(output.open_lines, 2);
+    peft_progress_finish(&progress, 4.0); /* the bar alone stays */
+    ck_assert_uint_eq(count("\033[1A\r\033[Jcompare  70%"), 1);
+    ck_assert_uint_eq(output.open_lines, 0);
+}
+END_TEST
+
+START_TEST(parts_leave_room_on_the_terminal)
+{
+    const char *parts[100];
+    for (size_t k = 0; k < 100; k++) parts[k] = "part";
+    peft_progress progress;
+    output.terminal = true;
+    peft_progress_start(&progress, &output, "compare", "steps", 0, 10, 0.0);
+    peft_progress_parts(&progress, parts, 100);
+    peft_progress_update(&progress, 5, "", 1.0);
+    ck_assert_uint_eq(output.open_lines, 24 - 2 + 1);
+}
+END_TEST
+
 START_TEST(work_of_unknown_or_no_size_is_no_division_by_zero)
 {
     peft_progress progress;
@@ -143,4 +181,6 @@ TEST_MAIN("progress", tcase_add_checked_fixture(tc, setup, teardown);
           tcase_add_test(tc, a_bar_is_drawn_in_place_ten_times_a_second_at_most);
           tcase_add_test(tc, a_drawn_line_leaves_the_last_column_free);
           tcase_add_test(tc, colour_is_left_out_where_it_is_not_wanted);
+          tcase_add_test(tc, each_part_has_a_line_above_the_bar_and_all_are_drawn_again);
+          tcase_add_test(tc, parts_leave_room_on_the_terminal);
           tcase_add_test(tc, work_of_unknown_or_no_size_is_no_division_by_zero))

@@ -61,8 +61,8 @@ table() {
         { line = ""; for (k = 1; k <= NF; k++) if (keep[k]) line = line "," $k; print line }' "$1"
 }
 bad=0
-for name in results summary; do
+for name in results summary differences; do
     cmp <(table "table/$name.csv") <(table "cut-table/$name.csv") || bad=$((bad + 1))
 done
-echo "comparison: $n kills, $bad of 2 tables differ"
+echo "comparison: $n kills, $bad of 3 tables differ"
 [ $((different + bad)) -eq 0 ]

@@ -17,7 +17,7 @@ enum { SENTENCE_BYTES = 1024 };
 
 /* The runs of a task, item by item, and what they answered; a count of 0: not known. */
 typedef struct task_runs {
-    const peft_compare_run *runs;  /* [num_items * num_seeds] */
+    const peft_train_run *runs;    /* [num_items * num_seeds] */
     peft_predictions *predictions; /* the same */
     const char *name, *metric;     /* NULL: no run is done */
     size_t num_items, num_seeds;
@@ -30,7 +30,7 @@ static peft_status no_memory(peft_error *error)
 
 /* ---- what the runs left ---- */
 
-static const char *first_metric(const peft_compare_run *runs, size_t count)
+static const char *first_metric(const peft_train_run *runs, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const char *name = json_object_iter_key(json_object_iter(json_object_get(runs[i].summary, "metrics")));
@@ -40,7 +40,7 @@ static const char *first_metric(const peft_compare_run *runs, size_t count)
 }
 
 /* Runs of older versions kept no predictions; others are said to be missing. */
-static void load_predictions(const peft_compare_run *run, peft_predictions *p, peft_output *output)
+static void load_predictions(const peft_train_run *run, peft_predictions *p, peft_output *output)
 {
     char *path = NULL;
     peft_error error = {0};

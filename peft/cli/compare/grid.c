@@ -262,19 +262,19 @@ peft_status peft_grid_open(peft_grid *grid, const peft_arguments *arguments, pef
 {
     peft_compare_options *o = arguments->values;
     *grid = (peft_grid){.options = o, .num_seeds = peft_list_count(o->seeds)};
-    grid->how = (peft_compare_how){o->force, o->resume, threads_of_each(arguments, o->jobs)};
+    grid->how = (peft_run_how){o->force, o->resume, threads_of_each(arguments, o->jobs)};
     peft_status status = parse_items(grid, arguments, error);
     if (status == PEFT_OK) status = make_cells(grid, error);
     if (status == PEFT_OK) status = check_output(o, error);
     if (status == PEFT_OK) status = check_inputs(grid, error);
-    if (status == PEFT_OK) status = make_output(grid, arguments, error);
+    if (status == PEFT_OK && !o->dry_run) status = make_output(grid, arguments, error);
     if (status != PEFT_OK) peft_grid_close(grid);
     return status;
 }
 
 void peft_grid_close(peft_grid *grid)
 {
-    for (size_t i = 0; i < grid->num_runs; i++) peft_compare_run_free(&grid->runs[i]);
+    for (size_t i = 0; i < grid->num_runs; i++) peft_train_run_free(&grid->runs[i]);
     for (size_t i = 0; i < grid->num_cells; i++) free(grid->cells[i].chosen_on);
     for (size_t i = 0; i < grid->num_items; i++) peft_compare_item_free(&grid->items[i]);
     for (size_t i = 0; i < grid->num_tasks; i++) {
@@ -302,23 +302,29 @@ static json_t *settings_of(const peft_grid *grid, const peft_compare_cell *cell,
     return NULL;
 }
 
-peft_status peft_grid_make_run(const peft_grid *grid, const peft_compare_cell *cell, const char *place, json_t *changes,
-                               peft_compare_run *run, peft_error *error)
+peft_status peft_grid_make_run_in(const peft_grid *grid, const char *output, const peft_compare_cell *cell,
+                                  const char *place, json_t *changes, peft_train_run *run, peft_error *error)
 {
     char folder[PATH_BYTES], name[PATH_BYTES];
-    const char *output = grid->options->output, *label = cell->item->label;
+    const char *label = cell->item->label;
     int bytes = snprintf(folder, sizeof folder, "%s/%s/%s/%s", output, cell->task->name, label, place);
     snprintf(name, sizeof name, "%s %s %s", cell->task->name, label, place);
     json_t *settings = changes ? settings_of(grid, cell, changes) : NULL;
     json_decref(changes);
     if (!settings) return no_memory(error);
-    if ((size_t)bytes < sizeof folder) return peft_compare_run_init(run, settings, folder, name, error);
+    if ((size_t)bytes < sizeof folder) return peft_train_run_init(run, settings, folder, name, error);
     json_decref(settings);
     return peft_fail(error, PEFT_ERR_ARGUMENT, "--output: the folder's name is too long");
 }
 
+peft_status peft_grid_make_run(const peft_grid *grid, const peft_compare_cell *cell, const char *place, json_t *changes,
+                               peft_train_run *run, peft_error *error)
+{
+    return peft_grid_make_run_in(grid, grid->options->output, cell, place, changes, run, error);
+}
+
 /* Examples are held out of a run's training only where it chooses its best step on them. */
-static json_t *changes_of(const peft_grid *grid, const peft_compare_cell *cell, int64_t seed)
+json_t *peft_grid_changes(const peft_grid *grid, const peft_compare_cell *cell, int64_t seed)
 {
     json_t *changes = json_pack("{s:I, s:f}", "seed", (json_int_t)seed, "learning_rate", cell->learning_rate);
     if (changes && grid->options->learning_rates && strcmp(grid->options->train.keep, "best") != 0)
@@ -330,14 +336,14 @@ static peft_status make_run(peft_grid *grid, const peft_compare_cell *cell, int6
 {
     char place[PLACE_BYTES];
     snprintf(place, sizeof place, "seed%" PRId64, seed);
-    peft_compare_run *run = &grid->runs[grid->num_runs];
+    peft_train_run *run = &grid->runs[grid->num_runs];
     bool without_rate = isnan(cell->learning_rate);
-    json_t *changes = without_rate ? json_object() : changes_of(grid, cell, seed);
+    json_t *changes = without_rate ? json_object() : peft_grid_changes(grid, cell, seed);
     peft_status status = peft_grid_make_run(grid, cell, place, changes, run, error);
     if (status != PEFT_OK) return status;
     grid->num_runs++;
-    if (!without_rate) return peft_compare_run_look(run, &grid->how, error);
-    peft_compare_run_fail(run, "no learning rate: none of the candidates came to an end");
+    if (!without_rate) return peft_train_run_look(run, &grid->how, error);
+    peft_train_run_fail(run, "no learning rate: none of the candidates came to an end");
     return PEFT_OK;
 }
 

@@ -7,7 +7,7 @@
 #include "io/folder.h"
 #include "peft/cli/compare/item.h"
 #include "peft/cli/compare/options.h"
-#include "peft/cli/compare/run.h"
+#include "peft/cli/runner/train_run.h"
 
 typedef struct peft_compare_task {
     char *name; /* "own" for own files */
@@ -31,9 +31,9 @@ typedef struct peft_grid {
     peft_compare_cell *cells; /* [num_tasks * num_items], task by task */
     size_t num_cells;
     size_t num_seeds;
-    peft_compare_run *runs; /* [num_cells * num_seeds], cell by cell */
-    size_t num_runs;        /* 0 before peft_grid_make_runs */
-    peft_compare_how how;
+    peft_train_run *runs; /* [num_cells * num_seeds], cell by cell */
+    size_t num_runs;      /* 0 before peft_grid_make_runs */
+    peft_run_how how;
     peft_lock *lock; /* on the output folder */
 } peft_grid;
 
@@ -45,12 +45,20 @@ typedef struct peft_grid {
 peft_status peft_grid_open(peft_grid *grid, const peft_arguments *arguments, peft_error *error);
 void peft_grid_close(peft_grid *grid);
 
-/* The runs of all cells at their learning rates, and what is there of them already (peft_compare_run_look). */
+/* The runs of all cells at their learning rates, and what is there of them already (peft_train_run_look). */
 peft_status peft_grid_make_runs(peft_grid *grid, peft_error *error);
 
 /* A run of a cell: DIR/<task>/<label>/<place>. `changes`, an object of settings, is released. */
 peft_status peft_grid_make_run(const peft_grid *grid, const peft_compare_cell *cell, const char *place, json_t *changes,
-                               peft_compare_run *run, peft_error *error);
+                               peft_train_run *run, peft_error *error);
+
+/* The same below another folder than DIR. */
+peft_status peft_grid_make_run_in(const peft_grid *grid, const char *folder, const peft_compare_cell *cell,
+                                  const char *place, json_t *changes, peft_train_run *run, peft_error *error);
+
+/* What a run of a cell has for itself: seed, learning rate, nothing held out that it does not choose on. NULL: out of
+ * memory. */
+json_t *peft_grid_changes(const peft_grid *grid, const peft_compare_cell *cell, int64_t seed);
 
 /* Seed number `index`. */
 int64_t peft_grid_seed(const peft_grid *grid, size_t index);

@@ -66,6 +66,12 @@ static const peft_option compare_table[] = {
      .initial = "false",
      .help = "start all runs anew where the folder holds some",
      .group = "Comparison"},
+    {.name = "dry_run",
+     .type = PEFT_OPTION_BOOL,
+     AT(dry_run),
+     .initial = "false",
+     .help = "show how many runs there are and how long they will take, after a few steps of each kind, and stop",
+     .group = "Comparison"},
     {0}};
 
 const peft_command_part peft_compare_parts[] = {{compare_table, 0},

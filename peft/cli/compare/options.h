@@ -9,7 +9,7 @@ typedef struct peft_compare_options {
     char *model, *output;
     json_t *tasks, *variants, *seeds, *learning_rates; /* lists, or what would stand in a list of one */
     int64_t jobs;
-    bool force, resume;
+    bool force, resume, dry_run;
     peft_data_options data;
     peft_target_options targets;
     peft_train_options train;

@@ -16,7 +16,7 @@ json_t *peft_compare_number(double value)
 /* ---- a row a run ---- */
 
 /* The field of run.json; null where there is none. */
-static json_t *field(const peft_compare_run *run, const char *name)
+static json_t *field(const peft_train_run *run, const char *name)
 {
     json_t *value = json_object_get(run->summary, name);
     return value ? json_incref(value) : json_null();
@@ -24,7 +24,7 @@ static json_t *field(const peft_compare_run *run, const char *name)
 
 static json_t *result_row(const peft_grid *grid, size_t index)
 {
-    const peft_compare_run *run = &grid->runs[index];
+    const peft_train_run *run = &grid->runs[index];
     const peft_compare_cell *cell = &grid->cells[index / grid->num_seeds];
     return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s?, s:s}", "task", cell->task->name,
                      "variant", cell->item->text, "seed", (json_int_t)peft_grid_seed(grid, index % grid->num_seeds),
@@ -48,7 +48,7 @@ json_t *peft_compare_results(const peft_grid *grid)
 
 /* ---- a row a cell and metric ---- */
 
-static const peft_compare_run *runs_of(const peft_grid *grid, size_t cell)
+static const peft_train_run *runs_of(const peft_grid *grid, size_t cell)
 {
     return &grid->runs[cell * grid->num_seeds];
 }
@@ -57,7 +57,7 @@ static const peft_compare_run *runs_of(const peft_grid *grid, size_t cell)
 static size_t collect(const peft_grid *grid, size_t cell, const char *object, const char *name, double *values)
 {
     size_t n = 0;
-    const peft_compare_run *runs = runs_of(grid, cell);
+    const peft_train_run *runs = runs_of(grid, cell);
     for (size_t i = 0; i < grid->num_seeds; i++) {
         const json_t *from = object ? json_object_get(runs[i].summary, object) : runs[i].summary;
         const json_t *value = json_object_get(from, name);
@@ -106,7 +106,7 @@ static json_t *summary_row(const peft_grid *grid, size_t index, const char *metr
 /* The metrics of the cell's first finished run, or NULL: all its runs have the same. */
 static json_t *metrics_of(const peft_grid *grid, size_t cell)
 {
-    const peft_compare_run *runs = runs_of(grid, cell);
+    const peft_train_run *runs = runs_of(grid, cell);
     for (size_t i = 0; i < grid->num_seeds; i++)
         if (runs[i].summary) return json_object_get(runs[i].summary, "metrics");
     return NULL;

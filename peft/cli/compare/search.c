@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "peft/cli/compare/log_tail.h"
-#include "peft/cli/compare/pool.h"
+#include "peft/cli/runner/pool.h"
+#include "peft/cli/runner/run_log.h"
 
 /* The candidates of all cells, cell by cell; cells with a rate of their own have none. */
 typedef struct search {
     peft_grid *grid;
     size_t num_rates;
-    peft_compare_run *runs;
+    peft_train_run *runs;
     size_t num_runs;
 } search;
 
@@ -33,11 +33,11 @@ static peft_status make_candidate(search *s, const peft_compare_cell *cell, doub
     snprintf(place, sizeof place, "learning-rate-%g", rate);
     json_t *changes = json_pack("{s:I, s:f, s:s}", "seed", (json_int_t)peft_grid_seed(s->grid, 0), "learning_rate",
                                 rate, "keep", "best");
-    peft_compare_run *run = &s->runs[s->num_runs];
+    peft_train_run *run = &s->runs[s->num_runs];
     peft_status status = peft_grid_make_run(s->grid, cell, place, changes, run, error);
     if (status != PEFT_OK) return status;
     s->num_runs++;
-    return peft_compare_run_look(run, &s->grid->how, error);
+    return peft_train_run_look(run, &s->grid->how, error);
 }
 
 static peft_status make_candidates(search *s, peft_error *error)
@@ -52,7 +52,7 @@ static peft_status make_candidates(search *s, peft_error *error)
     return status;
 }
 
-static bool score_of(const search *s, const peft_compare_run *run, double *score)
+static bool score_of(const search *s, const peft_train_run *run, double *score)
 {
     double last, largest;
     if (run->state != PEFT_RUN_DONE || !peft_log_scores(run->folder, "held_out", &last, &largest)) return false;
@@ -60,20 +60,34 @@ static bool score_of(const search *s, const peft_compare_run *run, double *score
     return true;
 }
 
-/* "400 of 4000 training examples; seed 0" */
-static char *describe_split(const search *s, const peft_compare_run *run)
+/* What lies beyond the end of the range was not tried. Of two rates each is an end. */
+static const char *end_of_range(const search *s, double rate)
 {
-    char text[128];
+    enum { FEWEST = 3 };
+    size_t below = 0, above = 0;
+    for (size_t k = 0; k < s->num_rates; k++) {
+        below += rate_at(s, k) < rate;
+        above += rate_at(s, k) > rate;
+    }
+    if (s->num_rates < FEWEST) return "";
+    return !above ? "the largest that was tried" : !below ? "the smallest that was tried" : "";
+}
+
+/* "400 of 4000 training examples; seed 0" */
+static char *describe_split(const search *s, const peft_train_run *run, double rate)
+{
+    char text[192];
+    const char *end = end_of_range(s, rate);
     const json_t *splits = json_object_get(run->summary, "splits");
     int64_t held = json_integer_value(json_object_get(splits, "held_out_examples"));
     int64_t rest = json_integer_value(json_object_get(splits, "train_examples"));
-    snprintf(text, sizeof text, "%" PRId64 " of %" PRId64 " training examples; seed %" PRId64, held, held + rest,
-             peft_grid_seed(s->grid, 0));
+    snprintf(text, sizeof text, "%" PRId64 " of %" PRId64 " training examples; seed %" PRId64 "%s%s", held, held + rest,
+             peft_grid_seed(s->grid, 0), *end ? "; " : "", end);
     return strdup(text);
 }
 
 /* `runs` are the cell's candidates, in the order of the rates. */
-static peft_status choose(const search *s, peft_compare_cell *cell, const peft_compare_run *runs, peft_error *error)
+static peft_status choose(const search *s, peft_compare_cell *cell, const peft_train_run *runs, peft_error *error)
 {
     double best = -HUGE_VAL, score;
     cell->learning_rate = (double)NAN;
@@ -82,7 +96,7 @@ static peft_status choose(const search *s, peft_compare_cell *cell, const peft_c
         best = score;
         cell->learning_rate = rate_at(s, k);
         free(cell->chosen_on);
-        cell->chosen_on = describe_split(s, &runs[k]);
+        cell->chosen_on = describe_split(s, &runs[k], cell->learning_rate);
         if (!cell->chosen_on) return peft_fail(error, PEFT_ERR_MEMORY, "learning rates: out of memory");
     }
     return PEFT_OK;
@@ -90,14 +104,15 @@ static peft_status choose(const search *s, peft_compare_cell *cell, const peft_c
 
 static peft_status choose_all(const search *s, peft_output *output, peft_error *error)
 {
-    const peft_compare_run *runs = s->runs;
+    const peft_train_run *runs = s->runs;
     for (size_t c = 0; c < s->grid->num_cells; c++) {
         peft_compare_cell *cell = &s->grid->cells[c];
         if (!takes_part(cell)) continue;
         peft_status status = choose(s, cell, runs, error);
         if (status != PEFT_OK) return status;
-        peft_output_say(output, PEFT_SAY_NOTE, "%s %s: learning rate %g", cell->task->name, cell->item->text,
-                        cell->learning_rate);
+        const char *end = end_of_range(s, cell->learning_rate);
+        peft_output_say(output, PEFT_SAY_NOTE, "%s %s: learning rate %g%s%s", cell->task->name, cell->item->text,
+                        cell->learning_rate, *end ? ", " : "", end);
         runs += s->num_rates;
     }
     return PEFT_OK;
@@ -121,7 +136,7 @@ peft_status peft_search_learning_rates(peft_grid *grid, peft_output *output, pef
     peft_status status = make_candidates(&s, error);
     if (status == PEFT_OK) status = run_candidates(&s, output, error);
     if (status == PEFT_OK) status = choose_all(&s, output, error);
-    for (size_t i = 0; i < s.num_runs; i++) peft_compare_run_free(&s.runs[i]);
+    for (size_t i = 0; i < s.num_runs; i++) peft_train_run_free(&s.runs[i]);
     free(s.runs);
     return status;
 }

@@ -1,4 +1,4 @@
-#include "peft/cli/compare/run.h"
+#include "peft/cli/runner/train_run.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -8,9 +8,11 @@
 
 #include "io/file.h"
 #include "io/json.h"
-#include "peft/cli/compare/log_tail.h"
+#include "peft/cli/progress.h"
+#include "peft/cli/runner/run_log.h"
 #include "peft/cli/signals.h"
 #include "peft/corpus.h"
+#include "peft/machine.h"
 #include "peft/run_json.h"
 
 static const char SETTINGS[] = "settings.json", MESSAGES[] = "messages.txt", RUN[] = "run.json",
@@ -26,24 +28,24 @@ const char *peft_run_state_name(peft_run_state state)
     return names[state];
 }
 
-peft_status peft_compare_run_init(peft_compare_run *run, json_t *settings, const char *folder, const char *name,
-                                  peft_error *error)
+peft_status peft_train_run_init(peft_train_run *run, json_t *settings, const char *folder, const char *name,
+                                peft_error *error)
 {
-    *run =
-        (peft_compare_run){.settings = settings, .folder = strdup(folder), .name = strdup(name), .loss = (double)NAN};
+    *run = (peft_train_run){
+        .settings = settings, .folder = strdup(folder), .name = strdup(name), .loss = (double)NAN, .best = (double)NAN};
     if (run->settings && run->folder && run->name) return PEFT_OK;
-    peft_compare_run_free(run);
+    peft_train_run_free(run);
     return peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", name);
 }
 
-void peft_compare_run_free(peft_compare_run *run)
+void peft_train_run_free(peft_train_run *run)
 {
     json_decref(run->settings);
     free(run->folder);
     free(run->name);
     free(run->message);
     json_decref(run->summary);
-    *run = (peft_compare_run){0};
+    *run = (peft_train_run){0};
 }
 
 /* ---- what the folder holds ---- */
@@ -78,7 +80,7 @@ static void add_unused(json_t *found, json_t *wanted)
     }
 }
 
-static peft_status check_settings(const peft_compare_run *run, peft_error *error)
+static peft_status check_settings(const peft_train_run *run, peft_error *error)
 {
     json_t *found = NULL;
     peft_status status = load(run->folder, SETTINGS, &found, error);
@@ -101,7 +103,7 @@ static char *text_of(const json_t *settings, const char *key)
 }
 
 /* The data that a finished run read are still there and the same. */
-static peft_status check_data(const peft_compare_run *run, peft_error *error)
+static peft_status check_data(const peft_train_run *run, peft_error *error)
 {
     static const char *const splits[] = {"train", "dev"};
     const peft_data_options data = {.task = text_of(run->settings, "task"),
@@ -126,14 +128,14 @@ static peft_status check_data(const peft_compare_run *run, peft_error *error)
     return status;
 }
 
-void peft_compare_run_fail(peft_compare_run *run, const char *message)
+void peft_train_run_fail(peft_train_run *run, const char *message)
 {
     run->state = PEFT_RUN_FAILED;
     free(run->message);
     run->message = strdup(message);
 }
 
-static void finish(peft_compare_run *run)
+static void finish(peft_train_run *run)
 {
     peft_error error = {0};
     run->state = PEFT_RUN_DONE;
@@ -142,10 +144,10 @@ static void finish(peft_compare_run *run)
     if (status == PEFT_OK) return;
     json_decref(run->summary);
     run->summary = NULL;
-    peft_compare_run_fail(run, error.message);
+    peft_train_run_fail(run, error.message);
 }
 
-peft_status peft_compare_run_look(peft_compare_run *run, const peft_compare_how *how, peft_error *error)
+peft_status peft_train_run_look(peft_train_run *run, const peft_run_how *how, peft_error *error)
 {
     bool finished = holds(run->folder, RUN);
     if (!how->resume || (!finished && !holds(run->folder, CHECKPOINT))) return PEFT_OK;
@@ -157,7 +159,7 @@ peft_status peft_compare_run_look(peft_compare_run *run, const peft_compare_how 
 
 /* ---- the child ---- */
 
-static peft_status start(peft_compare_run *run, const peft_compare_how *how, const char *settings, const char *messages,
+static peft_status start(peft_train_run *run, const peft_run_how *how, const char *settings, const char *messages,
                          peft_error *error)
 {
     char threads[32];
@@ -169,7 +171,7 @@ static peft_status start(peft_compare_run *run, const peft_compare_how *how, con
     return status == PEFT_OK ? peft_child_start(&run->child, words, messages, error) : status;
 }
 
-void peft_compare_run_start(peft_compare_run *run, const peft_compare_how *how)
+void peft_train_run_start(peft_train_run *run, const peft_run_how *how)
 {
     peft_error error = {0};
     char *settings = NULL, *messages = NULL;
@@ -178,7 +180,7 @@ void peft_compare_run_start(peft_compare_run *run, const peft_compare_how *how)
     if (status == PEFT_OK) status = peft_path_join(run->folder, MESSAGES, &messages, &error);
     if (status == PEFT_OK) status = start(run, how, settings, messages, &error);
     run->state = PEFT_RUN_STARTED;
-    if (status != PEFT_OK) peft_compare_run_fail(run, error.message);
+    if (status != PEFT_OK) peft_train_run_fail(run, error.message);
     free(settings);
     free(messages);
 }
@@ -196,7 +198,7 @@ static void last_message(const char *folder, char *text, size_t bytes)
     free(path);
 }
 
-static void describe_failure(peft_compare_run *run)
+static void describe_failure(peft_train_run *run)
 {
     char said[PEFT_MESSAGE_BYTES], message[PEFT_MESSAGE_BYTES + 64];
     last_message(run->folder, said, sizeof said);
@@ -204,11 +206,11 @@ static void describe_failure(peft_compare_run *run)
         snprintf(message, sizeof message, "ended by signal %d (%s)", run->child.signal, strsignal(run->child.signal));
     else
         snprintf(message, sizeof message, "exit code %d: %s", run->child.exit_code, said);
-    peft_compare_run_fail(run, message);
+    peft_train_run_fail(run, message);
 }
 
 /* What the log says of steps and epochs is for the progress bar. */
-static void follow(peft_compare_run *run)
+static void follow(peft_train_run *run)
 {
     const double most_steps = 1e12;
     peft_log_step last;
@@ -221,6 +223,55 @@ static void follow(peft_compare_run *run)
     if (!run->total_steps && total < most_steps) run->total_steps = llround(total);
 }
 
+/* The whole log is read for them, so not often. */
+static void follow_scores(peft_train_run *run, double now)
+{
+    const double pause = 2.0;
+    double last, best;
+    if (now - run->clock.looked < pause) return;
+    run->clock.looked = now;
+    if (peft_log_scores(run->folder, "held_out", &last, &best) || peft_log_scores(run->folder, "dev", &last, &best))
+        run->best = best;
+}
+
+static void follow_clock(peft_train_run *run, double now)
+{
+    if (run->clock.began > 0.0 || run->steps == 0) return;
+    run->clock.began = now;
+    run->clock.first_steps = run->steps;
+}
+
+/* ", 0:46 left"; nothing before there is a pace. */
+static void format_left(const peft_train_run *run, double now, char *text, size_t bytes)
+{
+    char duration[PEFT_DURATION_BYTES];
+    double done = (double)(run->steps - run->clock.first_steps), seconds = now - run->clock.began;
+    *text = '\0';
+    if (!(done > 0.0) || !(seconds > 0.0) || run->total_steps < run->steps) return;
+    peft_progress_duration((double)(run->total_steps - run->steps) * seconds / done, duration);
+    snprintf(text, bytes, ", %s left", duration);
+}
+
+static void format_number(const char *name, double value, char *text, size_t bytes)
+{
+    *text = '\0';
+    if (isfinite(value)) snprintf(text, bytes, ", %s %.3f", name, value);
+}
+
+void peft_train_run_line(const peft_train_run *run, double now, char line[PEFT_RUN_LINE_BYTES])
+{
+    char loss[32], best[32], left[PEFT_DURATION_BYTES + 16];
+    if (!run->total_steps) {
+        snprintf(line, PEFT_RUN_LINE_BYTES, "%s: starting", run->name);
+        return;
+    }
+    format_number("loss", run->loss, loss, sizeof loss);
+    format_number("best", run->best, best, sizeof best);
+    format_left(run, now, left, sizeof left);
+    snprintf(line, PEFT_RUN_LINE_BYTES, "%s: %3.0f %%, step %" PRId64 "/%" PRId64 "%s%s%s", run->name,
+             100.0 * (double)run->steps / (double)run->total_steps, run->steps, run->total_steps, loss, best, left);
+}
+
 /* In order, or before there was anything to save. */
 static bool was_stopped(const peft_child *child)
 {
@@ -229,11 +280,13 @@ static bool was_stopped(const peft_child *child)
            (peft_interrupted() && peft_is_watched_signal(child->signal));
 }
 
-bool peft_compare_run_poll(peft_compare_run *run)
+bool peft_train_run_poll(peft_train_run *run)
 {
     if (run->state != PEFT_RUN_STARTED) return false;
     bool ended = peft_child_ended(&run->child);
     follow(run);
+    follow_clock(run, peft_machine_seconds());
+    follow_scores(run, peft_machine_seconds());
     if (!ended) return false;
     run->total_steps = run->steps;
     if (run->child.exit_code == 0)

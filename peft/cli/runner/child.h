@@ -1,7 +1,7 @@
-/* peft/cli/compare/child.h - one training run as a process of its own, so that its crash ends nothing else and its peak
+/* peft/cli/runner/child.h - one training run as a process of its own, so that its crash ends nothing else and its peak
  * of memory is its own. */
-#ifndef PEFT_CLI_COMPARE_CHILD_H
-#define PEFT_CLI_COMPARE_CHILD_H
+#ifndef PEFT_CLI_RUNNER_CHILD_H
+#define PEFT_CLI_RUNNER_CHILD_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,6 +1,6 @@
-/* peft/cli/compare/log_tail.h - what the log of a run that goes on says: how far it is, and how good. */
-#ifndef PEFT_CLI_COMPARE_LOG_TAIL_H
-#define PEFT_CLI_COMPARE_LOG_TAIL_H
+/* peft/cli/runner/run_log.h - what the log of a run that goes on says: how far it is, and how good. */
+#ifndef PEFT_CLI_RUNNER_RUN_LOG_H
+#define PEFT_CLI_RUNNER_RUN_LOG_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "peft/cli/compare/pool.h"
+#include "peft/cli/runner/pool.h"
 
 #include <math.h>
 #include <signal.h>
@@ -9,13 +9,17 @@
 #include "peft/cli/signals.h"
 #include "peft/machine.h"
 
+enum { MOST_LINES = 64 };
+
 typedef struct pool_state {
     const peft_pool *pool;
     peft_progress bar;
+    char lines[MOST_LINES][PEFT_RUN_LINE_BYTES];
+    const char *parts[MOST_LINES];
     bool stopping; /* the signal was passed on */
 } pool_state;
 
-size_t peft_runs_count(const peft_compare_run *runs, size_t count, peft_run_state state)
+size_t peft_runs_count(const peft_train_run *runs, size_t count, peft_run_state state)
 {
     size_t found = 0;
     for (size_t i = 0; i < count; i++) found += runs[i].state == state;
@@ -36,7 +40,7 @@ static void count_steps(const peft_pool *pool, int64_t *done, int64_t *total)
     int64_t known = 0, unknown = 0;
     *done = *total = 0;
     for (size_t i = 0; i < pool->count; i++) {
-        const peft_compare_run *run = &pool->runs[i];
+        const peft_train_run *run = &pool->runs[i];
         *done += run->steps;
         *total += run->total_steps;
         known += run->total_steps > 0;
@@ -45,31 +49,49 @@ static void count_steps(const peft_pool *pool, int64_t *done, int64_t *total)
     if (known) *total += *total / known * unknown;
 }
 
-static const peft_compare_run *first_started(const peft_pool *pool)
+/* What is shown, "run 3/12" or, without a terminal, also one that goes on: "run 3/12: sst2 lora seed0, loss 0.432" */
+static void describe(const pool_state *state, char detail[PEFT_PROGRESS_DETAIL_BYTES])
 {
-    for (size_t i = 0; i < pool->count; i++)
-        if (pool->runs[i].state == PEFT_RUN_STARTED) return &pool->runs[i];
-    return NULL;
+    const peft_pool *pool = state->pool;
+    size_t number = pool->count - count(pool, PEFT_RUN_WAITING), first = 0;
+    while (first < pool->count && pool->runs[first].state != PEFT_RUN_STARTED) first++;
+    const peft_train_run *run = first < pool->count ? &pool->runs[first] : NULL;
+    int used = snprintf(detail, PEFT_PROGRESS_DETAIL_BYTES, "run %zu/%zu", number, pool->count);
+    char *end = detail + used;
+    size_t room = PEFT_PROGRESS_DETAIL_BYTES - (size_t)used;
+    if (pool->output->terminal || !run) return;
+    if (isfinite(run->loss))
+        snprintf(end, room, ": %s, loss %.3f", run->name, run->loss);
+    else
+        snprintf(end, room, ": %s", run->name);
+}
+
+/* A line for each run that goes on. */
+static void show_parts(pool_state *state, double now)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < state->pool->count && lines < MOST_LINES; i++) {
+        if (state->pool->runs[i].state != PEFT_RUN_STARTED) continue;
+        peft_train_run_line(&state->pool->runs[i], now, state->lines[lines]);
+        state->parts[lines] = state->lines[lines];
+        lines++;
+    }
+    peft_progress_parts(&state->bar, state->parts, lines);
 }
 
 static void show(pool_state *state, double now)
 {
-    const peft_pool *pool = state->pool;
-    char detail[PEFT_PROGRESS_DETAIL_BYTES] = "";
+    char detail[PEFT_PROGRESS_DETAIL_BYTES];
     int64_t done;
-    count_steps(pool, &done, &state->bar.total);
-    const peft_compare_run *run = first_started(pool);
-    size_t number = pool->count - count(pool, PEFT_RUN_WAITING);
-    if (run && isfinite(run->loss))
-        snprintf(detail, sizeof detail, "run %zu/%zu: %s, loss %.3f", number, pool->count, run->name, run->loss);
-    else if (run)
-        snprintf(detail, sizeof detail, "run %zu/%zu: %s", number, pool->count, run->name);
+    count_steps(state->pool, &done, &state->bar.total);
+    describe(state, detail);
+    show_parts(state, now);
     peft_progress_update(&state->bar, done, detail, now);
 }
 
 /* ---- running ---- */
 
-static void report_end(const peft_pool *pool, const peft_compare_run *run)
+static void report_end(const peft_pool *pool, const peft_train_run *run)
 {
     if (run->state == PEFT_RUN_FAILED)
         peft_output_say(pool->output, PEFT_SAY_NOTE, "%s failed: %s", run->name,
@@ -78,7 +100,7 @@ static void report_end(const peft_pool *pool, const peft_compare_run *run)
         peft_output_say(pool->output, PEFT_SAY_DETAIL, "%s: %s", run->name, peft_run_state_name(run->state));
 }
 
-static peft_status end_run(const peft_pool *pool, const peft_compare_run *run, peft_error *error)
+static peft_status end_run(const peft_pool *pool, const peft_train_run *run, peft_error *error)
 {
     report_end(pool, run);
     return pool->ended ? pool->ended(pool->argument, error) : PEFT_OK;
@@ -88,9 +110,9 @@ static peft_status start_some(const peft_pool *pool, peft_error *error)
 {
     peft_status status = PEFT_OK;
     for (size_t i = 0; i < pool->count && status == PEFT_OK; i++) {
-        peft_compare_run *run = &pool->runs[i];
+        peft_train_run *run = &pool->runs[i];
         if (run->state != PEFT_RUN_WAITING || count(pool, PEFT_RUN_STARTED) >= (size_t)pool->jobs) continue;
-        peft_compare_run_start(run, &pool->how);
+        peft_train_run_start(run, &pool->how);
         if (run->state == PEFT_RUN_FAILED) status = end_run(pool, run, error);
     }
     return status;
@@ -100,7 +122,7 @@ static peft_status look_at_all(const peft_pool *pool, peft_error *error)
 {
     peft_status status = PEFT_OK;
     for (size_t i = 0; i < pool->count && status == PEFT_OK; i++)
-        if (peft_compare_run_poll(&pool->runs[i])) status = end_run(pool, &pool->runs[i], error);
+        if (peft_train_run_poll(&pool->runs[i])) status = end_run(pool, &pool->runs[i], error);
     return status;
 }
 

@@ -1,4 +1,4 @@
-#include "peft/cli/compare/child.h"
+#include "peft/cli/runner/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

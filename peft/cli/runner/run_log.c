@@ -1,4 +1,4 @@
-#include "peft/cli/compare/log_tail.h"
+#include "peft/cli/runner/run_log.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,17 +1,19 @@
-/* peft/cli/compare/pool.h - the runs of a comparison, some of them side by side. */
-#ifndef PEFT_CLI_COMPARE_POOL_H
-#define PEFT_CLI_COMPARE_POOL_H
+/* peft/cli/runner/pool.h - many runs, some of them side by side: those of a comparison, of a library of adapters.
+ *
+ * Each is a process of its own, so that one that dies ends nothing else. On a terminal each that goes on has a line. */
+#ifndef PEFT_CLI_RUNNER_POOL_H
+#define PEFT_CLI_RUNNER_POOL_H
 
 #include <stddef.h>
 
-#include "peft/cli/compare/run.h"
 #include "peft/cli/output.h"
+#include "peft/cli/runner/train_run.h"
 
 typedef struct peft_pool {
-    peft_compare_run *runs;
+    peft_train_run *runs;
     size_t count;
     int64_t jobs; /* how many at once */
-    peft_compare_how how;
+    peft_run_how how;
     const char *label; /* of the progress bar */
     peft_output *output;
     /* Called whenever a run has ended; may be NULL. */
@@ -25,6 +27,6 @@ typedef struct peft_pool {
 peft_status peft_pool_run(const peft_pool *pool, peft_error *error);
 
 /* How many are in a state. */
-size_t peft_runs_count(const peft_compare_run *runs, size_t count, peft_run_state state);
+size_t peft_runs_count(const peft_train_run *runs, size_t count, peft_run_state state);
 
 #endif
