@@ -33,6 +33,12 @@ bool peft_table_is_tsv(const char *path)
     return strcmp(extension_of(path), peft_table_tsv.extension) == 0;
 }
 
+bool peft_table_is_raw(const char *path, peft_quoting quoting)
+{
+    if (peft_table_is_tsv(path)) return quoting != PEFT_QUOTED;
+    return quoting == PEFT_UNQUOTED && strcmp(extension_of(path), peft_table_csv.extension) == 0;
+}
+
 static const peft_table_format *find_format(const char *path, peft_error *error)
 {
     const char *extension = extension_of(path);

@@ -70,6 +70,9 @@ PEFT_API bool peft_table_has_format(const char *path);
 /* The kind of file that older versions read without quotes. */
 PEFT_API bool peft_table_is_tsv(const char *path);
 
+/* Are quotes letters like any other in such a file? */
+PEFT_API bool peft_table_is_raw(const char *path, peft_quoting quoting);
+
 /* Plain text from memory: a line, a row, also an empty one. Column 0 has the lines without their ends. With `pairs`,
  * and a tab on the first line, every line is two texts with one tab between them, columns 0 and 1; with pairs and no
  * tab there, no line may have one. `name` stands for a path in messages. */

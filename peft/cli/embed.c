@@ -88,7 +88,7 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
     const embed_options *o = arguments->values;
     peft_dataset *texts;
     peft_sentence *sentence = NULL;
-    peft_status status = peft_texts_open(&o->texts, false, &texts, error);
+    peft_status status = peft_texts_open(&o->texts, false, PEFT_QUOTED, &texts, error);
     if (status == PEFT_OK) status = peft_sentence_open(&sentence, o->inference.model, error);
     if (status == PEFT_OK) status = embed(o, sentence, texts, arguments, output, error);
     peft_sentence_close(sentence);

@@ -4,6 +4,7 @@
 
 #include "peft/cli/commands.h"
 #include "peft/cli/inference.h"
+#include "peft/cli/texts.h"
 #include "peft/run_json.h"
 
 typedef struct eval_options {
@@ -78,8 +79,7 @@ static void give_notes(const peft_corpus *corpus, const eval_options *o, const p
 {
     const peft_loaded *l = &inference->loaded;
     if (l->names_source != PEFT_NAMES_OF_RUN) peft_corpus_notes(corpus, false, say, output);
-    if (!corpus->task && corpus->quoting != PEFT_QUOTED && !o->data.no_quoting && peft_table_is_tsv(corpus->dev_path))
-        say(output, "the file is read without quotes, as that of the run was");
+    if (!corpus->task && !o->data.no_quoting) peft_note_quoting(output, corpus->quoting, corpus->dev_path);
 }
 
 static peft_status evaluate(peft_inference *inference, const peft_corpus *corpus, peft_scores *scores,

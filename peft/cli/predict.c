@@ -88,15 +88,23 @@ static peft_status print(const peft_loaded *l, float *rows, size_t count, peft_o
     return PEFT_OK;
 }
 
+/* As the run's own files were read, which is said where it is not the usual way. */
+static peft_status open_texts(const peft_text_options *o, const peft_run_record *record, peft_dataset **texts,
+                              peft_output *output, peft_error *error)
+{
+    peft_status status = peft_texts_open(o, true, record->quoting, texts, error);
+    if (status == PEFT_OK && o->input && !o->no_quoting) peft_note_quoting(output, record->quoting, o->input);
+    return status;
+}
+
 static peft_status run(const peft_arguments *arguments, peft_output *output, peft_error *error)
 {
     const predict_options *o = arguments->values;
-    peft_dataset *texts;
+    peft_dataset *texts = NULL;
     peft_inference inference = {0};
     float *rows = NULL;
-    peft_status status = peft_texts_open(&o->texts, true, &texts, error);
-    if (status == PEFT_OK)
-        status = peft_inference_open(&inference, &o->inference, PEFT_WITH_HEAD, arguments, output, error);
+    peft_status status = peft_inference_open(&inference, &o->inference, PEFT_WITH_HEAD, arguments, output, error);
+    if (status == PEFT_OK) status = open_texts(&o->texts, &inference.loaded.record, &texts, output, error);
     if (status == PEFT_OK) status = peft_inference_run(&inference, PEFT_PREDICT_LOGITS, texts, &rows, error);
     if (status == PEFT_OK) status = print(&inference.loaded, rows, texts->count, output, error);
     free(rows);

@@ -96,7 +96,8 @@ static peft_status lines_of_file(const char *path, bool pairs, peft_table *table
     return status;
 }
 
-peft_status peft_texts_open(const peft_text_options *o, bool pairs, peft_dataset **dataset, peft_error *error)
+peft_status peft_texts_open(const peft_text_options *o, bool pairs, peft_quoting quoting, peft_dataset **dataset,
+                            peft_error *error)
 {
     *dataset = NULL;
     peft_status status = check(o, error);
@@ -104,7 +105,7 @@ peft_status peft_texts_open(const peft_text_options *o, bool pairs, peft_dataset
     if (o->input && peft_table_has_format(o->input)) {
         const peft_dataset_columns columns = {.text = o->text_column,
                                               .text_pair = o->text_pair_column,
-                                              .quoting = o->no_quoting ? PEFT_UNQUOTED : PEFT_QUOTED};
+                                              .quoting = o->no_quoting ? PEFT_UNQUOTED : quoting};
         return peft_dataset_load_file(o->input, &columns, dataset, error);
     }
     peft_table table;
@@ -115,4 +116,10 @@ peft_status peft_texts_open(const peft_text_options *o, bool pairs, peft_dataset
     else
         status = lines_of_file(o->input, pairs, &table, error);
     return status == PEFT_OK ? peft_dataset_from_table(&table, dataset, error) : status;
+}
+
+void peft_note_quoting(peft_output *output, peft_quoting quoting, const char *path)
+{
+    if (peft_table_is_raw(path, quoting))
+        peft_output_say(output, PEFT_SAY_NOTE, "the file is read without quotes, as that of the run was");
 }

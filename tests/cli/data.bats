@@ -152,7 +152,10 @@ names_classes() {
     [ "$(jq -r .quoting raw/run.json)" = unquoted ]
     works eval --model "$model" --adapter raw --dev raw.tsv
     says 'read without quotes, as that of the run was'
+    works predict --model "$model" --adapter raw --input raw.tsv
+    says 'read without quotes, as that of the run was'
     works predict --model "$model" --adapter raw --input raw.tsv --no-quoting
+    says_nothing_of 'without quotes'
     mkdir -p data/SST-2
     printf 'sentence\tlabel\nw1 "w2\t0\n"w3" w4\t1\n' | tee data/SST-2/train.tsv > data/SST-2/dev.tsv
     works train --model "$model" --task sst2 --data data --steps 1 --output glue
