@@ -195,13 +195,27 @@ bool peft_model_is_of_head(const peft_model *model, const char *name)
            peft_module_lies_in(name, PEFT_MODEL_ANSWER_HEAD);
 }
 
+static bool has_weight_in(const peft_model *model, const char *part)
+{
+    for (int64_t k = 0; k < model->num_weights; k++)
+        if (peft_module_lies_in(model->weights[k].name, part)) return true;
+    return false;
+}
+
+/* What lies behind the layers, where the model ends with them. */
+static bool is_of_other_head(const peft_model *model, const char *name)
+{
+    bool ends = model->options.part == PEFT_MODEL_HIDDEN || model->options.part == PEFT_MODEL_ENCODER;
+    return ends && peft_module_layer(name) < 0 && !peft_module_lies_in(name, "embeddings") &&
+           !lies_in_encoder(model, name);
+}
+
 bool peft_model_is_of_missing_part(const peft_model *model, const char *name)
 {
-    const char *part = peft_module_lies_in(name, model->kind->head) ? model->kind->head : PEFT_MODEL_POOLER;
-    if (!peft_model_is_of_head(model, name)) return false;
-    for (int64_t k = 0; k < model->num_weights; k++)
-        if (peft_module_lies_in(model->weights[k].name, part)) return false;
-    return true;
+    const char *const parts[] = {model->kind->head, PEFT_MODEL_POOLER, PEFT_MODEL_ANSWER_HEAD};
+    for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++)
+        if (peft_module_lies_in(name, parts[p])) return !has_weight_in(model, parts[p]);
+    return is_of_other_head(model, name);
 }
 
 /* ---- notes ---- */

@@ -89,7 +89,8 @@ PEFT_API const char *peft_model_prefix(const peft_model *model);
 /* A weight or module of this name would lie in the head or the pooler, whether or not the model was opened with them.
  */
 PEFT_API bool peft_model_is_of_head(const peft_model *model, const char *name);
-/* The same of one that this model has not: it was opened without head, or its file has no pooler. */
+/* The same of one that this model has not: its file has no pooler, or it was opened without head, which may then be
+ * that of any task ("cls.predictions", "qa_outputs"). */
 PEFT_API bool peft_model_is_of_missing_part(const peft_model *model, const char *name);
 
 /* Gives weight a private copy and a gradient, so that it is trained; a second call does nothing. */

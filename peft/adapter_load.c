@@ -204,7 +204,7 @@ static peft_status note_unasked(const loading *l, const peft_file_tensor *tensor
 
 static peft_status note_left_out(const loading *l, const char *key, peft_error *error)
 {
-    if (!is_of_missing_part(l, key)) return PEFT_OK;
+    if (!is_of_missing_part(l, key) || (l->options && l->options->hidden_only)) return PEFT_OK;
     return peft_note(l->options, error, "%s: %s: left out, since the model %s", peft_safetensors_path(l->file), key,
                      peft_has_head(l->model) ? "has no pooler" : "was opened without its head");
 }
@@ -255,12 +255,21 @@ static peft_status check(loading *l, peft_error *error)
     return status == PEFT_OK ? check_all(l, error) : status;
 }
 
+/* Adapts nothing but parts that the model was opened without. */
+static bool is_of_head_alone(const loading *l)
+{
+    size_t count = peft_safetensors_count(l->file);
+    bool alone = l->layers.count == 0 && count > 0;
+    for (size_t i = 0; i < count && alone; i++) alone = is_of_missing_part(l, peft_safetensors_at(l->file, i)->name);
+    return alone;
+}
+
 static peft_status describe(loading *l, const char *folder, peft_error *error)
 {
     json_t *report = NULL;
     const peft_adapter_config *c = l->config;
     peft_status status = peft_file_layers_find(&l->layers, l->file, l->model, &c->targets, &report, error);
-    if (status == PEFT_OK)
+    if (status == PEFT_OK && !is_of_head_alone(l))
         status = peft_adapters_describe(&l->adapters, c->variant, c->options, l->layers.layers, l->layers.count,
                                         &(peft_file_shapes){peft_file_layers_fit, &l->layers}, error);
     if (status == PEFT_OK)

@@ -8,15 +8,23 @@
 
 /* ---- names that match nothing ---- */
 
+/* A name that means the head, of which nothing is to be said. */
+static bool means_unasked_head(const peft_settings_case *s, const peft_load_options *options, const char *name)
+{
+    return options && options->hidden_only && s->model && peft_model_is_of_head(s->model, name);
+}
+
 static peft_status note_unmatched(const peft_settings_case *s, const peft_load_options *options, peft_error *error)
 {
     peft_status status = PEFT_OK;
     for (size_t i = 0; i < json_array_size(s->report) && status == PEFT_OK; i++) {
         const json_t *rule = json_array_get(s->report, i);
         const char *setting = json_string_value(json_object_get(rule, "setting"));
-        if (json_array_size(json_object_get(rule, "modules")) || strcmp(setting, "modules_to_save") == 0) continue;
-        status = peft_note(options, error, "%s: %s: \"%s\" matches no linear layer", s->folder, setting,
-                           json_string_value(json_object_get(rule, "pattern")));
+        const char *pattern = json_string_value(json_object_get(rule, "pattern"));
+        if (json_array_size(json_object_get(rule, "modules")) || strcmp(setting, "modules_to_save") == 0 ||
+            means_unasked_head(s, options, pattern))
+            continue;
+        status = peft_note(options, error, "%s: %s: \"%s\" matches no linear layer", s->folder, setting, pattern);
     }
     return status;
 }
@@ -28,7 +36,7 @@ static peft_status note_unsaved(const peft_settings_case *s, const peft_load_opt
     const json_t *names = s->model ? s->config->targets.modules_to_save : NULL;
     for (size_t i = 0; i < json_array_size(names) && status == PEFT_OK; i++) {
         const char *name = json_string_value(json_array_get(names, i));
-        if (!peft_is_saved_module(s->model, name))
+        if (!peft_is_saved_module(s->model, name) && !means_unasked_head(s, options, name))
             status = peft_note(options, error, "%s: modules_to_save: the model has no module \"%s\"", s->folder, name);
     }
     return status;

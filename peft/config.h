@@ -24,9 +24,10 @@ typedef struct peft_adapter_config {
 } peft_adapter_config;
 
 typedef struct peft_load_options {
-    bool strict;     /* what would be noted is an error */
-    bool other_base; /* the model may be another than the one that the adapter was trained on, which is noted */
-    json_t *notes;   /* the caller's array: what is no error but should be known, as strings; may be NULL */
+    bool strict;      /* what would be noted is an error */
+    bool other_base;  /* the model may be another than the one that the adapter was trained on, which is noted */
+    bool hidden_only; /* nobody will ask for a head: nothing is said of one that is left out */
+    json_t *notes;    /* the caller's array: what is no error but should be known, as strings; may be NULL */
 
     /* Of peft_load alone: answers to compare texts with where neither model nor adapter has a head (peft/answers.h),
      * NULL: none; the length of their vectors, and what computes these. */

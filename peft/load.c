@@ -98,12 +98,13 @@ static peft_status open_with_answers(peft_loaded *l, const char *model, peft_err
     return status == PEFT_ERR_UNSUPPORTED ? PEFT_OK : status; /* it pools in a way that answers do not */
 }
 
-/* An adapter may sit on layers of the head, so with one the head is opened whatever it is for. */
+/* An adapter may have been trained for another task than any that is offered here: where only hidden layers are asked
+ * for, its head is left out. */
 static peft_status open_model(peft_loaded *l, const char *model, const char *adapter, peft_head_use use,
                               const peft_model_options *head, peft_error *error)
 {
     const peft_model_options hidden = {.part = PEFT_MODEL_HIDDEN}, encoder = {.part = PEFT_MODEL_ENCODER};
-    peft_status status = open_as(l, model, use == PEFT_WITHOUT_HEAD && !adapter ? &hidden : head, error);
+    peft_status status = open_as(l, model, use == PEFT_WITHOUT_HEAD ? &hidden : head, error);
     if (status != PEFT_OK || use == PEFT_WITHOUT_HEAD || head->num_labels || is_trained(l->model)) return status;
     const char *name = peft_model_head(l->model);
     status = open_with_answers(l, model, error);
@@ -174,13 +175,16 @@ static peft_status load(peft_loaded *l, const char *model, const char *adapter, 
                         const peft_load_options *options, peft_error *error)
 {
     const json_t *answers = options ? options->answers : NULL;
+    peft_load_options adapter_options = options ? *options : (peft_load_options){0};
+    adapter_options.hidden_only |= use == PEFT_WITHOUT_HEAD;
     peft_model_options head;
     peft_class_names classes = {NULL, 0};
     peft_status status = find_head(adapter, answers, &head, &classes, error);
     if (status == PEFT_OK) status = open_model(l, model, adapter, use, &head, error);
     if (status == PEFT_OK) status = peft_load_tokenizer(&l->tokenizer, l->model, error);
     if (status == PEFT_OK && answers) status = fill_answers(l, options, &classes, error);
-    if (status == PEFT_OK && adapter) status = peft_adapter_load(l->model, adapter, options, &l->adapters, NULL, error);
+    if (status == PEFT_OK && adapter)
+        status = peft_adapter_load(l->model, adapter, &adapter_options, &l->adapters, NULL, error);
     if (status == PEFT_OK) status = note_model(l, use, options, error);
     if (status == PEFT_OK) status = note_tokenizer(l, options, error);
     bool of_adapter = head.num_labels && !answers;

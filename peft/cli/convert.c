@@ -89,7 +89,7 @@ static peft_status run(const peft_arguments *arguments, peft_output *output, pef
     if (status) return status;
     json_t *report = NULL, *notes = json_array();
     status = notes ? convert(o, notes, &report, error) : peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
-    peft_output_notes(output, notes);
+    if (status == PEFT_OK) peft_output_notes(output, notes);
     if (status == PEFT_OK) status = print(report, output, error);
     json_decref(notes);
     json_decref(report);

@@ -66,7 +66,7 @@ static peft_status load(peft_inference *i, peft_head_use head, peft_error *error
                                        .ctx = i->ctx};
     if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
     peft_status status = peft_load(&i->loaded, i->options->model, i->options->adapter, head, &options, error);
-    peft_output_notes(i->output, options.notes);
+    if (status == PEFT_OK) peft_output_notes(i->output, options.notes);
     json_decref(options.notes);
     return status;
 }

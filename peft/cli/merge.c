@@ -167,7 +167,7 @@ static peft_status load(const merge_options *o, peft_loaded *l, peft_output *out
     const peft_load_options options = {.other_base = o->other_base, .notes = json_array()};
     if (!options.notes) return peft_fail(error, PEFT_ERR_MEMORY, "out of memory");
     peft_status status = peft_load(l, o->model, o->adapter, PEFT_WITH_ANY_HEAD, &options, error);
-    peft_output_notes(output, options.notes);
+    if (status == PEFT_OK) peft_output_notes(output, options.notes);
     json_decref(options.notes);
     return status;
 }

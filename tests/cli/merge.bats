@@ -36,6 +36,19 @@ goldens=$BATS_TEST_DIRNAME/../fixtures/goldens/variants
     works inspect merged
 }
 
+@test "what is refused says that alone, not what would have been noted" {
+    cp -r "$lora" adapter && chmod -R u+w adapter
+    jq '.target_modules += ["q_proj"]' adapter/adapter_config.json > config.json && cp config.json adapter/adapter_config.json
+    works merge --model model --adapter adapter --output merged
+    [[ "$stderr" == *'"q_proj" matches no linear layer' ]]
+    jq '.r = 5' config.json > adapter/adapter_config.json
+    for verb in "merge --output again" "predict --text w1"; do
+        # shellcheck disable=SC2086 # a verb and its settings
+        peft $verb --model model --adapter adapter
+        fails 3 "adapter_model.safetensors: "
+    done
+}
+
 @test "a merged model carries a checksum, and is refused where it is damaged" {
     works merge --model model --adapter "$lora" --output merged
     works predict --model merged --text "w69 w25 w8"

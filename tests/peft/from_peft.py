@@ -28,7 +28,8 @@ import transformers
 from peft import (AdaLoraConfig, BOFTConfig, FourierFTConfig, IA3Config, LNTuningConfig, LoHaConfig, LoKrConfig,
                   LoraConfig, OFTConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, VeraConfig, get_peft_model)
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForQuestionAnswering,
+                          AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer)
 
 transformers.utils.logging.disable_progress_bar()
 warnings.simplefilter("ignore")
@@ -73,13 +74,14 @@ def write_tokenizer(kind, folder):
     return len(vocabulary)
 
 
-def make_base(kind, folder):
+def make_base(kind, folder, classes=AutoModelForSequenceClassification):
     folder.mkdir(parents=True)
     size = write_tokenizer(kind, folder)
     sizes = OF_DISTILBERT if kind == "distilbert" else COMMON
-    config = AutoConfig.for_model(kind, vocab_size=size, num_labels=3, initializer_range=0.3, **sizes, **SIZES[kind])
+    labels = {} if classes is AutoModel else {"num_labels": 3}
+    config = AutoConfig.for_model(kind, vocab_size=size, initializer_range=0.3, **labels, **sizes, **SIZES[kind])
     torch.manual_seed(len(kind))
-    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    classes.from_config(config).save_pretrained(folder)
     return folder
 
 
@@ -157,16 +159,21 @@ def pickled(folder):
 
 
 class Case:
-    """An adapter: `edits` change its folder, `refuse` is found in the message where libpeft does not offer it."""
+    """An adapter: `edits` change its folder, `refuse` is found in the message where libpeft does not offer it. With `task`, a
+    class of transformers, it was trained for a task that libpeft does not have, on an encoder without head; a head that it
+    brings under the name of ours does not merge."""
 
-    def __init__(self, name, config, kind="bert", head=True, edits=(), refuse=None, save=None):
-        self.name, self.config, self.kind, self.head, self.edits = name, config, kind, head, edits
-        self.refuse, self.save = refuse, save or {}
+    def __init__(self, name, config, kind="bert", head=True, edits=(), refuse=None, save=None, task=None, merges=True):
+        self.name, self.config, self.kind, self.head, self.edits = name, config, kind, head and not task, edits
+        self.refuse, self.save, self.task, self.merges = refuse, save or {}, task, merges
+
+    def base(self, bases):
+        return bases[self.kind, self.task is None]
 
     def model(self, bases):
-        classes = AutoModelForSequenceClassification if self.head else AutoModel
+        classes = self.task or (AutoModelForSequenceClassification if self.head else AutoModel)
         torch.manual_seed(3)
-        return classes.from_pretrained(bases[self.kind]).eval()
+        return classes.from_pretrained(self.base(bases)).eval()
 
 
 ATTENTION = {"bert": ["query", "value"], "roberta": ["query", "value"], "distilbert": ["q_lin", "v_lin"],
@@ -186,6 +193,7 @@ def cases():
     yield from of_lora()
     yield from of_other_methods()
     yield from of_old_files()
+    yield from of_other_tasks()
     yield from that_are_refused()
 
 
@@ -247,6 +255,13 @@ def of_lora():
     yield Case("saves-embeddings", lora(target_modules=q, modules_to_save=["word_embeddings"], **SEQ))
     yield Case("saves-pooler-encoder", lora(target_modules=q, modules_to_save=["pooler"], **FE), head=False)
     yield Case("save-embedding-layers", lora(target_modules=q, **SEQ), save={"save_embedding_layers": True})
+    yield Case("saves-a-part-of-a-layer", lora(target_modules=q, modules_to_save=["layer.0.output"], **SEQ))
+    yield Case("bias-lora-only-encoder", lora(target_modules=q, bias="lora_only", **FE), head=False)
+    yield Case("on-classifier-alone", lora(target_modules=["classifier"]))
+    yield Case("on-head", lora(target_modules=["query", "classifier.dense", "classifier.out_proj"]), "roberta")
+    yield Case("on-head-regex", lora(target_modules=r".*(query|dense)$"), "roberta")
+    yield Case("on-classifier-dora", lora(target_modules=["query", "classifier"], use_dora=True))
+    yield Case("one-name", lora(target_modules=".*query", **SEQ))
     yield Case("on-classifier", lora(target_modules=q + ["classifier"], **SEQ))
     yield Case("on-pooler", lora(target_modules=q + ["pooler.dense"], **SEQ))
     yield Case("bias-all-dora", lora(target_modules=q, bias="all", use_dora=True, **SEQ))
@@ -255,6 +270,9 @@ def of_lora():
     for start in ("gaussian", "orthogonal", False, "eva", "mica"):
         yield Case(f"init-{start}", lora(target_modules=q, init_lora_weights=True, **SEQ),
                    edits=[rewrite_config(init_lora_weights=start)])
+    for start in ("pissa", "olora"):
+        yield Case(f"init-{start}", lora(target_modules=q, init_lora_weights=start, **SEQ))
+        yield Case(f"init-{start}-encoder", lora(target_modules=q, init_lora_weights=start, **FE), head=False)
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         yield Case(f"in-{str(dtype)[6:]}", lora(target_modules=q, **SEQ), edits=[in_dtype(dtype)])
     yield Case("rank-1", lora(target_modules=q, r=1, **SEQ))
@@ -281,6 +299,8 @@ def of_other_methods():
     yield Case("vera-two-widths", VeraConfig(target_modules=q + d, r=16, **SEQ))
     yield Case("vera-bias", VeraConfig(target_modules=q, r=16, bias="vera_only", **SEQ))
     yield Case("vera-encoder", VeraConfig(target_modules=q + d, r=5, **FE), head=False)
+    yield Case("ia3-classifier", IA3Config(target_modules=["key", "classifier"], feedforward_modules=["classifier"]))
+    yield Case("vera-dense", VeraConfig(target_modules=["dense"], r=8, **SEQ))
     yield Case("ia3-default", IA3Config(**SEQ))
     yield Case("ia3-attention", IA3Config(target_modules=["key", "value"], feedforward_modules=[], **SEQ))
     yield Case("ia3-regex", IA3Config(target_modules=r".*\.(key|output\.dense)", feedforward_modules=r".*\.output\.dense",
@@ -295,6 +315,8 @@ def of_other_methods():
     yield Case("lokr-wide-rank", LoKrConfig(target_modules=q, r=64, alpha=4, **SEQ))
     yield Case("lokr-rank-dropout-scale", LoKrConfig(target_modules=q, r=2, alpha=4, rank_dropout=0.2,
                                                      rank_dropout_scale=True, **SEQ))
+    yield Case("lokr-dense", LoKrConfig(target_modules=["dense"], r=2, alpha=3, **SEQ))
+    yield Case("loha-classifier", LoHaConfig(target_modules=["query", "classifier"], r=2, alpha=3))
     yield Case("lokr-layers", LoKrConfig(target_modules=q, r=2, alpha=4, layers_to_transform=[1], **SEQ))
     yield Case("lokr-encoder", LoKrConfig(target_modules=q + d, r=2, alpha=4, **FE), head=False)
 
@@ -318,8 +340,36 @@ def of_old_files():
                                                                        rewrite_config(modules_to_save=None, task_type=None)])
 
 
+def of_other_tasks():
+    """Whose hidden states are theirs, whatever the head."""
+    q = ["query", "value"]
+    for kind in SIZES:
+        a = ATTENTION[kind]
+        yield Case(f"{kind}-masked-words", lora(target_modules=a), kind, task=AutoModelForMaskedLM)
+        yield Case(f"{kind}-answers", lora(target_modules=a, task_type="QUESTION_ANS"), kind,
+                   task=AutoModelForQuestionAnswering)
+        yield Case(f"{kind}-tokens", lora(target_modules=a, task_type="TOKEN_CLS"), kind,
+                   task=AutoModelForTokenClassification, merges=kind == "bert")
+        yield Case(f"{kind}-masked-words-all-linear", lora(target_modules="all-linear"), kind, task=AutoModelForMaskedLM)
+        yield Case(f"{kind}-masked-words-bias", lora(target_modules=a, bias="all"), kind, task=AutoModelForMaskedLM)
+    yield Case("masked-words-saved-head", lora(target_modules=q, modules_to_save=["cls"]), task=AutoModelForMaskedLM)
+    yield Case("masked-words-decoder", lora(target_modules=q + ["decoder"]), task=AutoModelForMaskedLM)
+    yield Case("masked-words-dense", lora(target_modules=["dense"]), "roberta", task=AutoModelForMaskedLM)
+    yield Case("masked-words-vera", VeraConfig(target_modules=["dense"], r=8), task=AutoModelForMaskedLM)
+
+
 def that_are_refused():
     q = ["query", "value"]
+    yield Case("embeddings", lora(target_modules=q + ["word_embeddings"], **SEQ), refuse="lora_embedding_A")
+    yield Case("pissa-niter", lora(target_modules=q, init_lora_weights="pissa_niter_4", **SEQ), refuse="pissa_niter_4")
+    yield Case("corda", lora(target_modules=q, **SEQ), edits=[rewrite_config(init_lora_weights="corda")], refuse="corda")
+    yield Case("qalora", lora(target_modules=q, **SEQ), edits=[rewrite_config(use_qalora=True)], refuse="use_qalora")
+    yield Case("parameters", lora(target_modules=q, **SEQ), edits=[rewrite_config(target_parameters=["x"])],
+               refuse="target_parameters")
+    yield Case("type-in-small-letters", lora(target_modules=q, **SEQ), edits=[rewrite_config(peft_type="lora")],
+               refuse="peft_type")
+    yield Case("other-model", lora(target_modules=q, **SEQ), edits=[rename("bert", "roberta")], refuse="missing: 8")
+    yield Case("other-task", lora(target_modules=q, **SEQ), edits=[rename("classifier", "cls")], refuse="unexpected: 2")
     yield Case("oft", OFTConfig(target_modules=q, r=4, oft_block_size=0, **SEQ), refuse="OFT")
     yield Case("boft", BOFTConfig(target_modules=q, boft_block_size=4, **SEQ), refuse="BOFT")
     yield Case("fourier", FourierFTConfig(target_modules=q, n_frequency=10, **SEQ), refuse="FOURIERFT")
@@ -346,7 +396,7 @@ def make(case, bases, folder):
 
 def answers(case, bases, folder):
     """Probabilities [texts, classes] or None, and unit vectors [texts, features]."""
-    tokenizer = AutoTokenizer.from_pretrained(bases[case.kind])
+    tokenizer = AutoTokenizer.from_pretrained(case.base(bases))
     model = PeftModel.from_pretrained(case.model(bases), folder).eval()
     probabilities, vectors = [], []
     for text in TEXTS:
@@ -396,7 +446,7 @@ def attempt(faults, what, action):
 
 def check(case, bases, program, scratch):
     """Faults as a list of texts, and the largest difference."""
-    folder, base, faults, worst = scratch / "adapter", bases[case.kind], [], 0.0
+    folder, base, faults, worst = scratch / "adapter", case.base(bases), [], 0.0
     make(case, bases, folder)
     verb = "predict" if case.head else "embed"
     if case.refuse:
@@ -413,9 +463,9 @@ def check(case, bases, program, scratch):
         if found is not None:
             worst = max(worst, compare(v, expected[v], found, faults))
     result = program("merge", "--model", base, "--adapter", folder, "--output", scratch / "merged", "--verify")
-    if result.returncode:
-        faults.append(f"merge: {result.stderr.strip()}")
-    else:
+    if (result.returncode == 0) != case.merges:
+        faults.append(f"merge: exit status {result.returncode}: {result.stderr.strip()}")
+    elif case.merges:
         found = attempt(faults, verb + " merged", lambda: program.numbers(verb, "--model", scratch / "merged"))
         if found is not None:
             worst = max(worst, compare("merged", expected[verb], found, faults))
@@ -441,7 +491,8 @@ def main():
     tried, faulty, refused, worst = 0, 0, 0, 0.0
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        bases = {kind: make_base(kind, scratch / "bases" / kind) for kind in SIZES}
+        bases = {(kind, head): make_base(kind, scratch / kind / f"head-{head}", classes) for kind in SIZES
+                 for head, classes in ((True, AutoModelForSequenceClassification), (False, AutoModel))}
         texts = scratch / "texts.txt"
         texts.write_text("\n".join(TEXTS) + "\n")
         program = Program(program_path, texts)

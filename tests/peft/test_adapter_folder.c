@@ -733,6 +733,55 @@ START_TEST(tensors_of_a_pooler_that_the_model_lacks_are_left_out)
 }
 END_TEST
 
+/* Hidden states are the same whatever an adapter was trained for. */
+START_TEST(the_head_of_another_task_is_left_out_where_the_model_has_none)
+{
+    peft_adapters *adapters;
+    for (int without_head = 0; without_head < 2; without_head++) {
+        peft_load_options options = {.notes = json_array()};
+        peft_model_close(model);
+        open_model(without_head);
+        read_copy("rslora");
+        add_like("classifier.weight", "base_model.model.cls.predictions.decoder.lora_A.weight");
+        const char *folder = write_copy();
+        ck_assert_int_eq(peft_adapter_load(model, folder, &options, &adapters, NULL, &error),
+                         without_head ? PEFT_OK : PEFT_ERR_FORMAT);
+        if (!without_head) ck_assert_ptr_nonnull(strstr(error.message, "unexpected: 1: base_model.model.cls."));
+        ck_assert_uint_eq(json_array_size(options.notes), without_head ? 3 : 0);
+        unload(adapters);
+        json_array_clear(options.notes);
+        options.hidden_only = true;
+        (void)peft_adapter_load(model, folder, &options, &adapters, NULL, &error);
+        ck_assert_uint_eq(json_array_size(options.notes), 0);
+        unload(adapters);
+        json_decref(options.notes);
+    }
+    read_copy("rslora"); /* layers of another model are no head */
+    add_like("classifier.weight", "base_model.model.roberta.encoder.layer.0.output.dense.lora_A.weight");
+    ck_assert_int_eq(peft_adapter_load(model, write_copy(), NULL, &adapters, NULL, &error), PEFT_ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(error.message, "unexpected: 1: base_model.model.roberta."));
+}
+END_TEST
+
+/* LoRA on the classifier and nothing else. */
+START_TEST(an_adapter_of_the_head_alone_is_none_without_it)
+{
+    peft_adapters *adapters;
+    read_copy("rslora");
+    copied.tensors[0] = *tensor_of("layer.0.attention.self.query.lora_A.weight");
+    copied.tensors[0].name = "base_model.model.classifier.lora_A.weight";
+    copied.count = 1;
+    json_object_set_new(copied.config, "target_modules", json_pack("[s]", "classifier"));
+    json_object_set_new(copied.config, "modules_to_save", json_null());
+    const char *folder = write_copy();
+    peft_model_close(model);
+    open_model(true);
+    peft_load_options options = {.strict = true, .hidden_only = true};
+    ck_assert_msg(!peft_adapter_load(model, folder, &options, &adapters, NULL, &error), "%s", error.message);
+    ck_assert_ptr_null(adapters);
+}
+END_TEST
+
 START_TEST(half_precision_is_read_exactly)
 {
     static const uint16_t halves[3] = {0x3F80, 0xC000, 0x0000}; /* BF16: 1, -2, 0 */
@@ -819,6 +868,8 @@ TEST_MAIN(
     tcase_add_test(tc, full_weights_beyond_the_list_are_taken_and_noted);
     tcase_add_loop_test(tc, what_the_tensors_do_not_bear_out_is_noted, 0, sizeof passed_over / sizeof *passed_over);
     tcase_add_test(tc, tensors_of_a_pooler_that_the_model_lacks_are_left_out);
+    tcase_add_test(tc, the_head_of_another_task_is_left_out_where_the_model_has_none);
+    tcase_add_test(tc, an_adapter_of_the_head_alone_is_none_without_it);
     tcase_add_test(tc, half_precision_is_read_exactly);
     tcase_add_test(tc, a_second_adapter_on_the_same_layers_is_refused);
     tcase_add_test(tc, a_failed_save_leaves_the_old_files);

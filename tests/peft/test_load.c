@@ -101,10 +101,10 @@ START_TEST(a_damaged_run_is_refused)
 }
 END_TEST
 
+/* Without type_vocab_size, which is then 2, as for transformers. */
 static const char named_config[] =
     "{\"model_type\": \"bert\", \"vocab_size\": 120, \"hidden_size\": 32, \"num_hidden_layers\": 2, "
-    "\"num_attention_heads\": 4, \"intermediate_size\": 80, \"max_position_embeddings\": 64, " /* and transformers' 2
-                                                                                                  token types */
+    "\"num_attention_heads\": 4, \"intermediate_size\": 80, \"max_position_embeddings\": 64, "
     "\"id2label\": {\"0\": \"red\", \"1\": \"green\", \"2\": \"blue\"}}";
 
 START_TEST(a_config_names_the_classes_of_its_own_head_and_of_nameless_adapters)
