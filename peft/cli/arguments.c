@@ -376,7 +376,31 @@ void peft_arguments_free(peft_arguments *arguments)
     *arguments = (peft_arguments){0};
 }
 
+/* Takes out what the set holds another value of. False: out of memory. */
+static bool drop_differing(json_t *settings, const peft_option_set *set)
+{
+    json_t *own = peft_options_to_json(set->table, set->values);
+    const char *key;
+    json_t *value;
+    json_object_foreach(own, key, value)
+    {
+        const json_t *shown = json_object_get(settings, key);
+        if (shown && !json_equal(shown, value)) json_object_del(settings, key);
+    }
+    bool complete = own != NULL;
+    json_decref(own);
+    return complete;
+}
+
+/* Extensions may have defaults of their own for a name that they share. Nobody has set such an option, or it would be
+ * the same in all, and a file that does not name it gives each its default again. */
 json_t *peft_arguments_to_json(const peft_arguments *arguments)
 {
-    return peft_option_sets_to_json(arguments->sets + FLAG_SETS, arguments->num_sets - FLAG_SETS);
+    json_t *settings = peft_option_sets_to_json(arguments->sets + FLAG_SETS, arguments->num_sets - FLAG_SETS);
+    for (size_t i = arguments->num_sets - arguments->num_extensions; settings && i < arguments->num_sets; i++) {
+        if (drop_differing(settings, &arguments->sets[i])) continue;
+        json_decref(settings);
+        return NULL;
+    }
+    return settings;
 }

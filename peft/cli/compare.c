@@ -119,8 +119,10 @@ const peft_command peft_command_compare = {
         "intervals, differences.csv sets each variant beside each other one: tests over the seeds and on the same "
         "examples, and a sentence. Fewer than six seeds can show no difference.\n"
         "Options of one variant alone stand behind its name: lora:rank=8:alpha=16. --learning-rates are tried with the "
-        "first seed and scored on examples held out of train; dev is for reporting only.\n"
-        "Ctrl-C saves checkpoints and stops; --resume keeps what is finished and goes on with the rest. --dry-run tries "
+        "first seed and scored on examples held out of train; dev is for reporting only. --budget makes adapters "
+        "equally large. With either, head, full and lora are compared, too.\n"
+        "Ctrl-C saves checkpoints and stops; --resume keeps what is finished and goes on with the rest. --dry-run "
+        "tries "
         "a few steps of each variant and shows how many hours the whole will take.",
     .parts = peft_compare_parts,
     .bytes = sizeof(peft_compare_options),

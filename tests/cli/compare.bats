@@ -197,7 +197,7 @@ EOF
 
 @test "a learning rate is chosen on examples held out of train, and all runs have it" {
     compares --tasks sst2 --variants lora,head:learning-rate=0.125 --seeds 4,5 --learning-rates 0.01,1e-9 --hold-out 16 --epochs 3 \
-        --output runs
+        --no-yardsticks --output runs
     held_out() { # RATE: the score of the last step
         jq -s 'map(select(.split == "held_out"))[-1].metrics.accuracy' "runs/sst2/lora/learning-rate-$1/log.jsonl"
     }
@@ -213,16 +213,59 @@ EOF
 }
 
 @test "a rate at the end of its range is noted as one" {
-    compares --tasks sst2 --variants head --seeds 0 --learning-rates 1e-9,1e-8,1e-7 --hold-out 16 --steps 1 --output runs
+    compares --tasks sst2 --variants head --seeds 0 --learning-rates 1e-9,1e-8,1e-7 --hold-out 16 --steps 1 --no-yardsticks --output runs
     [[ "$stderr" == *"sst2 head: learning rate 1e-09, the smallest that was tried"* ]]
     [ "$(cells runs/summary.csv learning_rate_chosen_on)" = "16 of 64 training examples; seed 0; the smallest that was tried" ]
 }
 
 @test "what --max-train leaves is held out first, so that all runs train on as many examples" {
-    compares --tasks sst2 --variants head --seeds 1 --learning-rates 0.1,0.2 --max-train 20 --hold-out 30 --steps 1 --output runs
+    compares --tasks sst2 --variants head --seeds 1 --learning-rates 0.1,0.2 --max-train 20 --hold-out 30 --steps 1 --no-yardsticks --output runs
     splits='.splits | "\(.train_examples) \(.held_out_examples)"'
     [ "$(jq -r "$splits" runs/sst2/head/learning-rate-0.1/run.json)" = "20 30" ]
     [ "$(jq -r "$splits" runs/sst2/head/seed1/run.json)" = "20 0" ]
+}
+
+# ---- sizes ----
+
+# parameters_without_head FOLDER: what the adapter trains; the head has 2 x 32 + 2
+parameters_without_head() {
+    echo $(($(jq .trainable_parameters "$1/run.json") - 66))
+}
+
+@test "--budget gives each variant the largest size that it allows" {
+    compares --tasks sst2 --variants head,lora,lora2,mor1e:alpha=4,lora:rank=1,ia3 --seeds 0 --steps 1 --budget 3000 --no-yardsticks \
+        --output runs
+    [ "$(cells runs/summary.csv variant)" = "head lora:rank=11 lora2:rank=9:k=9 mor1e:alpha=4:num-experts=7 lora:rank=1 ia3" ]
+    # One more of each would be too many: a rank of LoRA is 64 in each of 4 layers.
+    [ "$(parameters_without_head runs/sst2/lora-rank-11/seed0)" -eq $((11 * 256)) ]
+    for folder in lora-rank-11 lora2-rank-9-k-9 mor1e-alpha-4-num-experts-7; do
+        [ "$(parameters_without_head "runs/sst2/$folder/seed0")" -le 3000 ]
+    done
+    [[ "$output" == *"sst2: No difference between head and lora:rank=11 could be shown with 1 seed, nor could one have been, however large: "* ]]
+    [[ "$output" == *"sst2: so it is with the other 14 pairs."* ]]
+    works compare --config runs/comparison.json --output again
+    [ "$(cells again/summary.csv variant)" = "$(cells runs/summary.csv variant)" ]
+    same_result runs/sst2/lora-rank-11/seed0 again/sst2/lora-rank-11/seed0
+    refuses_budget() { # OPTION MESSAGE
+        peft compare "${common[@]}" --tasks sst2 --variants lora --budget "$1" --output none
+        fails 2 "$2"
+    }
+    refuses_budget 100 "lora: --budget allows 100 trained parameters, and the smallest adapter has 256"
+    refuses_budget 0.1%% "--budget: expected a number of parameters"
+    refuses_budget -1 "--budget: expected a number of parameters"
+    compares --tasks sst2 --variants lora --seeds 0 --steps 1 --budget 5% --output share
+    [[ "$(cells share/summary.csv variant)" == lora:rank=* ]]
+}
+
+@test "with a budget or a search head, full and lora are compared, too" {
+    compares --tasks sst2 --variants dora,head:learning-rate=0.5 --rank 3 --seeds 0 --steps 1 --learning-rates 0.01,0.02 --hold-out 16 --output runs
+    [ "$(cells runs/summary.csv variant)" = "dora head:learning-rate=0.5 full lora" ]
+    [ "$(jq .rank runs/sst2/lora/seed0/settings.json)" -eq 3 ]
+    [ -f runs/sst2/full/learning-rate-0.01/run.json ]
+    compares --tasks sst2 --variants dora --seeds 0 --steps 1 --budget 3000 --output sized
+    [ "$(cells sized/summary.csv variant)" = "dora:rank=11 head full lora:rank=11" ]
+    compares --tasks sst2 --variants dora --seeds 0 --steps 1 --output plain
+    [ "$(cells plain/summary.csv variant)" = "dora" ]
 }
 
 # ---- what will be ----
@@ -231,7 +274,7 @@ EOF
     mkdir tmp
     export TMPDIR=$PWD/tmp
     compares --tasks sst2,rte --variants head,lora:learning-rate=0.1 --seeds 0,1,2 --learning-rates 0.01,0.02 --hold-out 16 \
-        --jobs 2 --output runs --dry-run --json
+        --jobs 2 --no-yardsticks --output runs --dry-run --json
     holds '.runs == 12 and .search_runs == 4 and .hours > 0 and .hours < 1'
     holds '[.cells[] | [.task, .variant, .runs, .steps]] == [["sst2", "head", 5, 12], ["sst2", "lora:learning-rate=0.1", 3, 12],
            ["rte", "head", 5, 12], ["rte", "lora:learning-rate=0.1", 3, 12]]'
@@ -384,9 +427,14 @@ EOF
 }
 
 @test "comparison.json repeats a comparison" {
-    compares --tasks sst2 --variants lora:rank=2 --seeds 0,3 --steps 2 --output runs
+    # lora and lora2 have other defaults for --init: what nobody has set stays with each
+    compares --tasks sst2 --variants lora:rank=2,lora2 --seeds 0,3 --steps 2 --dropout 0.25 --output runs
+    [ "$(jq -c '[has("init"), .rank, .dropout]' runs/comparison.json)" = "[false,8,0.25]" ]
     works compare --config runs/comparison.json --output again
     same_result runs/sst2/lora-rank-2/seed3 again/sst2/lora-rank-2/seed3
+    same_result runs/sst2/lora2/seed0 again/sst2/lora2/seed0
+    peft compare "${common[@]}" --tasks sst2 --variants lora,lora2 --init olora --output none
+    [ "$status" -eq 2 ]
 }
 
 @test "an output folder that is there needs --resume or --force" {

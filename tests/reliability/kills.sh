@@ -47,7 +47,7 @@ done
 echo "training: $killed kills of $resumed runs, $different with other bits"
 
 compare=(compare --model model --train train.csv --dev dev.csv --variants "head,lora:rank=2,adalora:tfinal=2" --seeds 0,1,2
-    --learning-rates 1e-3,1e-2 --batch-size 8 --steps 40 --checkpoint-every 1 --threads 2 --jobs 2)
+    --learning-rates 1e-3,1e-2 --no-yardsticks --batch-size 8 --steps 40 --checkpoint-every 1 --threads 2 --jobs 2)
 "$peft" "${compare[@]}" --output table --quiet > /dev/null
 for ((n = 0; n < kills; n++)); do
     starts "${compare[@]}" --output cut-table --resume

@@ -219,25 +219,64 @@ static const char *text_at(const json_t *row, const char *key)
     return json_string_value(json_object_get(row, key));
 }
 
-/* Prints those that show something, or the others, up to `most`; returns how many they are. */
-static size_t print_some(const json_t *rows, bool shown, size_t most, FILE *out)
+static bool is_shown(const json_t *row)
+{
+    return strcmp(text_at(row, "verdict"), "not shown") != 0;
+}
+
+/* Could the seeds have shown nothing? */
+static bool is_out_of_reach(const json_t *row)
+{
+    return !is_shown(row) && json_is_null(json_object_get(row, "detectable_difference"));
+}
+
+/* Such rows of the task from `first` on. */
+static size_t count_out_of_reach(const json_t *rows, size_t first)
 {
     size_t count = 0;
-    for (size_t i = 0; i < json_array_size(rows); i++) {
+    const char *task = text_at(json_array_get(rows, first), "task");
+    for (size_t i = first; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
-        bool is_shown = strcmp(text_at(row, "verdict"), "not shown") != 0;
-        if (is_shown == shown && count++ < most)
-            fprintf(out, "%s: %s\n", text_at(row, "task"), text_at(row, "conclusion"));
+        count += is_out_of_reach(row) && strcmp(text_at(row, "task"), task) == 0;
     }
     return count;
 }
 
+static void print_sentence(const json_t *row, FILE *out)
+{
+    fprintf(out, "%s: %s\n", text_at(row, "task"), text_at(row, "conclusion"));
+}
+
+/* One for each task: the others say the same. */
+static void print_out_of_reach(const json_t *rows, FILE *out)
+{
+    const char *before = "";
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        size_t count = count_out_of_reach(rows, i);
+        if (!is_out_of_reach(row) || strcmp(text_at(row, "task"), before) == 0) continue;
+        before = text_at(row, "task");
+        print_sentence(row, out);
+        if (count > 1) fprintf(out, "%s: so it is with the other %zu pairs.\n", before, count - 1);
+    }
+}
+
+static void print_not_shown(const json_t *rows, FILE *out)
+{
+    enum { MOST = 6 };
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        if (!is_shown(row) && !is_out_of_reach(row) && count++ < MOST) print_sentence(row, out);
+    }
+    if (count > MOST) fprintf(out, "%zu more differences could not be shown: %s\n", count - MOST, TABLE);
+}
+
 void peft_compare_print_conclusions(const json_t *rows, FILE *out)
 {
-    enum { MOST_NOT_SHOWN = 6 };
     if (json_array_size(rows)) putc('\n', out);
-    print_some(rows, true, SIZE_MAX, out);
-    size_t others = print_some(rows, false, MOST_NOT_SHOWN, out);
-    if (others > MOST_NOT_SHOWN)
-        fprintf(out, "%zu more differences could not be shown: %s\n", others - MOST_NOT_SHOWN, TABLE);
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        if (is_shown(json_array_get(rows, i))) print_sentence(json_array_get(rows, i), out);
+    print_not_shown(rows, out);
+    print_out_of_reach(rows, out);
 }

@@ -186,12 +186,14 @@ static peft_status print_json(const peft_grid *grid, const estimate *e, peft_out
 {
     totals t = sum_up(grid, e);
     json_t *cells = json_array();
-    for (size_t c = 0; c < grid->num_cells; c++)
-        json_array_append_new(
-            cells, json_pack("{s:s, s:s, s:I, s:I, s:o, s:s?}", "task", grid->cells[c].task->name, "variant",
-                             grid->cells[c].item->text, "runs", (json_int_t)(e[c].runs + e[c].search_runs), "steps",
-                             (json_int_t)e[c].steps, "seconds",
-                             isfinite(e[c].seconds) ? json_real(e[c].seconds) : json_null(), "message", e[c].message));
+    for (size_t c = 0; c < grid->num_cells; c++) {
+        size_t runs = e[c].runs + e[c].search_runs;
+        json_array_append_new(cells, json_pack("{s:s, s:s, s:I, s:I, s:o, s:s?}", "task", grid->cells[c].task->name,
+                                               "variant", grid->cells[c].item->text, "runs", (json_int_t)runs, "steps",
+                                               (json_int_t)e[c].steps, "seconds",
+                                               isfinite(e[c].seconds) ? json_real(e[c].seconds) : json_null(),
+                                               "message", e[c].message));
+    }
     json_t *document =
         json_pack("{s:I, s:I, s:o, s:o}", "runs", (json_int_t)t.runs, "search_runs", (json_int_t)t.search_runs, "hours",
                   isfinite(t.hours) ? json_real(t.hours) : json_null(), "cells", cells);

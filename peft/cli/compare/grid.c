@@ -10,6 +10,9 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "models/model.h"
+#include "peft/cli/compare/budget.h"
+#include "peft/cli/compare/yardsticks.h"
+#include "peft/cli/job.h"
 #include "peft/output_folder.h"
 #include "tasks/task_file.h"
 
@@ -49,19 +52,68 @@ static peft_status check_own_options(const peft_compare_item *item, peft_error *
     return PEFT_OK;
 }
 
-static peft_status parse_item(peft_grid *grid, const peft_arguments *arguments, const char *text, peft_error *error)
+static bool has_adapter(const char *variant)
+{
+    bool without = false;
+    for (size_t k = 0; k < PEFT_NUM_YARDSTICKS; k++) without = without || strcmp(variant, peft_yardsticks[k].name) == 0;
+    return !without;
+}
+
+static peft_status spend_budget(const peft_grid *grid, const peft_option_set *sets, size_t count,
+                                peft_compare_item *item, peft_error *error)
+{
+    const peft_compare_options *o = grid->options;
+    peft_budget budget = {.model = o->model, .share = o->budget, .sets = sets, .num_sets = count};
+    if (!o->budget || !has_adapter(item->variant)) return PEFT_OK;
+    peft_status status = peft_variant_get(item->variant, &budget.variant, error);
+    return status == PEFT_OK ? peft_budget_spend(&budget, item, error) : status;
+}
+
+/* `own` are the options of its variant. */
+static peft_status add_item(peft_grid *grid, const char *text, const peft_option_set *own, peft_error *error)
 {
     peft_option_set sets[PEFT_COMPARE_SHARED_SETS + 1];
     size_t count = peft_compare_shared_sets(grid->options, sets);
-    char *name = strndup(text, peft_compare_item_name_bytes(text));
-    if (!name) return no_memory(error);
-    sets[count++] = variant_set(arguments, name);
-    free(name);
+    sets[count++] = *own;
     peft_compare_item *item = &grid->items[grid->num_items];
     peft_status status = peft_compare_item_parse(item, text, sets, count, error);
     if (status != PEFT_OK) return status;
     grid->num_items++;
-    return check_own_options(item, error);
+    status = check_own_options(item, error);
+    return status == PEFT_OK ? spend_budget(grid, sets, count, item, error) : status;
+}
+
+static peft_status parse_item(peft_grid *grid, const peft_arguments *arguments, const char *text, peft_error *error)
+{
+    char *name = strndup(text, peft_compare_item_name_bytes(text));
+    if (!name) return no_memory(error);
+    const peft_option_set own = variant_set(arguments, name);
+    free(name);
+    return add_item(grid, text, &own, error);
+}
+
+static bool has_variant(const peft_grid *grid, const char *variant)
+{
+    for (size_t i = 0; i < grid->num_items; i++)
+        if (strcmp(grid->items[i].variant, variant) == 0) return true;
+    return false;
+}
+
+/* With a search or a budget each method is seen beside those that everybody knows, under the same rules. */
+static peft_status add_yardsticks(peft_grid *grid, const peft_arguments *arguments, peft_error *error)
+{
+    const peft_compare_options *o = grid->options;
+    peft_status status = PEFT_OK;
+    bool wanted = o->yardsticks && (o->learning_rates || o->budget);
+    for (size_t k = 0; k < PEFT_NUM_COMPARE_YARDSTICKS && wanted && status == PEFT_OK; k++) {
+        const char *name = peft_compare_yardsticks[k];
+        peft_option_set own;
+        if (has_variant(grid, name)) continue;
+        status = peft_yardstick_open(arguments, name, &own, error);
+        if (status == PEFT_OK) status = add_item(grid, name, &own, error);
+        peft_yardstick_close(&own);
+    }
+    return status;
 }
 
 /* Two items may be written apart and yet share a folder: lora:rank=8 and lora:rank:8. */
@@ -78,13 +130,13 @@ static peft_status check_labels(const peft_grid *grid, peft_error *error)
 static peft_status parse_items(peft_grid *grid, const peft_arguments *arguments, peft_error *error)
 {
     json_t *list = grid->options->variants;
-    grid->items = calloc(peft_list_count(list) + 1, sizeof *grid->items);
+    grid->items = calloc(peft_list_count(list) + PEFT_NUM_COMPARE_YARDSTICKS + 1, sizeof *grid->items);
     peft_status status = grid->items ? PEFT_OK : no_memory(error);
     for (size_t i = 0; i < peft_list_count(list) && status == PEFT_OK; i++) {
         status = parse_item(grid, arguments, json_string_value(peft_list_at(list, i)), error);
         if (status == PEFT_OK) status = check_labels(grid, error);
     }
-    return status;
+    return status == PEFT_OK ? add_yardsticks(grid, arguments, error) : status;
 }
 
 /* ---- cells ---- */

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "peft/cli/compare/budget.h"
+
 #define AT(field) .offset = offsetof(peft_compare_options, field)
 
 static const peft_option compare_table[] = {
@@ -38,6 +40,20 @@ static const peft_option compare_table[] = {
      .placeholder = "LIST",
      .help = "learning rates to choose from for each task and variant, with the first seed, on examples held out of "
              "train",
+     .group = "Comparison"},
+    {.name = "budget",
+     .type = PEFT_OPTION_JSON,
+     AT(budget),
+     .placeholder = "X",
+     .help = "trained parameters of each adapter, 50000 or 0.1% of the model's: sizes that a variant does not name "
+             "(rank, k, "
+             "experts) are as large as that allows",
+     .group = "Comparison"},
+    {.name = "yardsticks",
+     .type = PEFT_OPTION_BOOL,
+     AT(yardsticks),
+     .initial = "true",
+     .help = "with --learning-rates or --budget: compare head, full and lora, too",
      .group = "Comparison"},
     {.name = "output",
      .type = PEFT_OPTION_STRING,
@@ -177,6 +193,9 @@ peft_status peft_compare_options_check(const peft_compare_options *o, peft_error
     if (o->data.task) return peft_fail(error, PEFT_ERR_ARGUMENT, "--task: a comparison has --tasks");
     if (o->train.seed) return peft_fail(error, PEFT_ERR_ARGUMENT, "--seed: a comparison has --seeds");
     if (o->force && o->resume) return peft_fail(error, PEFT_ERR_ARGUMENT, "--force and --resume exclude each other");
+    if (o->budget && !peft_budget_is_valid(o->budget))
+        return peft_fail(error, PEFT_ERR_ARGUMENT,
+                         "--budget: expected a number of parameters, or a share such as 0.1%%");
     peft_status status = check_lists(o, error);
     if (status == PEFT_OK) status = check_data(o, error);
     if (status == PEFT_OK && !o->learning_rates) status = peft_train_options_check(&o->train, error);

@@ -8,7 +8,9 @@
 typedef struct peft_compare_options {
     char *model, *output;
     json_t *tasks, *variants, *seeds, *learning_rates; /* lists, or what would stand in a list of one */
+    json_t *budget;                                    /* "0.1%", or a number of parameters; NULL: sizes are given */
     int64_t jobs;
+    bool yardsticks; /* with learning_rates or a budget: head, full and lora are compared, too */
     bool force, resume, dry_run;
     peft_data_options data;
     peft_target_options targets;
