@@ -145,6 +145,17 @@ PEFT_API peft_tensor *peft_slice(peft_graph *g, peft_tensor *x, int32_t dim, int
 /* Up to 8 tensors side by side along dimension dim. */
 PEFT_API peft_tensor *peft_concat(peft_graph *g, int32_t dim, peft_tensor *const *parts, int32_t count);
 
+/* More columns made fewer by adding them up, or fewer made more by repeating them: x [..., q] -> [..., columns].
+ *
+ *   wrapped   y_{p mod columns} += x_{p mod q} for p = 0, 1, ...: whole turns of y, as many as it takes to read all of
+ * x. A last turn that x does not fill begins x again; more columns than q are x, repeated and cut off. grouped
+ * `columns` groups of neighbours are summed, or each column becomes such a group; their sizes differ by one, the larger
+ * ones come first.
+ *
+ * As many columns as x has: x itself. */
+typedef enum peft_fold_layout { PEFT_FOLD_WRAPPED, PEFT_FOLD_GROUPED } peft_fold_layout;
+PEFT_API peft_tensor *peft_fold(peft_graph *g, peft_tensor *x, int64_t columns, peft_fold_layout layout);
+
 /* Sum over dimension dim, which goes (a vector's sum is [1]); PEFT_ALL_DIMS: over everything -> [1]. Summed in
  * double. */
 enum { PEFT_ALL_DIMS = -1 };

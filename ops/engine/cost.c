@@ -122,6 +122,7 @@ static const struct rule {
     [PEFT_OP_scale] = {.forward = 1, .backward = 1},
     [PEFT_OP_shift] = {.forward = 1},
     [PEFT_OP_power] = {.forward = 1, .backward = 3},
+    [PEFT_OP_fold] = {.forward = 1, .backward = 1},
     [PEFT_OP_sum] = {.forward = 1, .backward = 1},
     [PEFT_OP_cross_entropy] = {.forward = 4, .backward = 4},
     [PEFT_OP_mse] = {.forward = 3, .backward = 2},

@@ -57,6 +57,7 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
     [PEFT_OP_permute] = {.name = "permute"},
     [PEFT_OP_slice] = {.name = "slice"},
     [PEFT_OP_concat] = {.name = "concat"},
+    [PEFT_OP_fold] = {.name = "fold"},
     [PEFT_OP_sum] = {.name = "sum"},
     [PEFT_OP_cross_entropy] = {.name = "cross_entropy", /* logits, labels, class weights -> loss, log-sum-exp */
                                .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_OUT(1)}},

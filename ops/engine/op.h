@@ -34,6 +34,7 @@
     X(permute)                                                                                                         \
     X(slice)                                                                                                           \
     X(concat)                                                                                                          \
+    X(fold)                                                                                                            \
     X(sum)                                                                                                             \
     X(cross_entropy)                                                                                                   \
     X(linear_cross_entropy)                                                                                            \
