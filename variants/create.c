@@ -247,7 +247,7 @@ peft_status peft_adapters_allocate(peft_adapters *all, uint64_t seed, peft_error
     peft_status status = peft_value_set_allocate(&all->set, error);
     if (status) return status;
     peft_value_set_draw(&all->set, seed);
-    if (all->variant->draw_model) all->variant->draw_model(all);
+    if (all->variant->draw) all->variant->draw(all);
     return PEFT_OK;
 }
 

@@ -205,8 +205,9 @@ struct peft_variant {
     int32_t (*layer_values)(const peft_adapter *adapter, peft_value_spec *specs);
     /* Optional: those of the model, which may depend on all adapted layers. */
     int32_t (*model_values)(const peft_adapters *all, peft_value_spec *specs);
-    /* Optional: start values of those, after those of the tables were drawn, where no table can say them. */
-    void (*draw_model)(peft_adapters *all);
+    /* Optional: start values that no table can say, of the layers or the model, after those of the tables were drawn.
+     */
+    void (*draw)(peft_adapters *all);
 
     /* Optional: start values from vectors of the training sequences (peft_adapters_fit); and how many numbers these are
      * to have, 0 where none are wanted. */

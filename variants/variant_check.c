@@ -94,7 +94,6 @@ static peft_status check_entries(const peft_variant *v, peft_error *error)
         {"fit_size", v->fit_size || !v->fit, pair},
         {"trace_wish", v->trace_wish || !v->init_from_trace, pair},
         {"init_from_trace", v->init_from_trace || !v->trace_wish, pair},
-        {"draw_model", !v->draw_model || v->model_values, "there are no model_values to draw"},
     };
     for (size_t k = 0; k < sizeof rules / sizeof *rules; k++)
         if (!rules[k].right) return wrong(v, rules[k].field, rules[k].what, error);

@@ -93,7 +93,7 @@ static int32_t model_values(const peft_adapters *all, peft_value_spec *specs)
 }
 
 /* Kaiming's uniform distribution over the second size, one matrix after the other. */
-static void draw_model(peft_adapters *all)
+static void draw(peft_adapters *all)
 {
     const vera_options *options = all->options;
     peft_torch_generator generator;
@@ -152,7 +152,7 @@ const peft_variant peft_variant_vera = {
     .scaling = scaling,
     .layer_values = layer_values,
     .model_values = model_values,
-    .draw_model = draw_model,
+    .draw = draw,
     .forward = forward,
     .by_token = true,
     .to_lora = to_lora,

@@ -29,7 +29,10 @@ static const struct {
                 {"lokr", "decompose_both=true"},
                 {"molora", "dropout=0.3"},
                 {"lora", "dropout=0.3"},
-                {"vera", "dropout=0.3"}};
+                {"vera", "dropout=0.3"},
+                {"mora", "mora_type=1"},
+                {"mora", "mora_type=2"},
+                {"mora", "dropout=0.3"}};
 
 enum { NUM_SETTINGS = sizeof settings / sizeof *settings };
 

@@ -16,11 +16,6 @@ static int64_t fit_size(const peft_adapters *all)
     return 0;
 }
 
-static void draw_model(peft_adapters *all)
-{
-    (void)all;
-}
-
 #define REMOVE(entry)                                                                                                  \
     static void remove_##entry(void)                                                                                   \
     {                                                                                                                  \
@@ -50,11 +45,6 @@ static void empty_source(void)
 static void add_fit_size(void)
 {
     damaged.fit_size = fit_size;
-}
-
-static void add_draw_model(void)
-{
-    damaged.draw_model = draw_model;
 }
 
 static void name_no_option(void)
@@ -103,7 +93,6 @@ static const struct {
     {"lora", remove_init_from_trace, "lora: init_from_trace: "},
     {"lora", remove_trace_wish, "lora: trace_wish: "},
     {"lora", add_fit_size, "lora: fit: "},
-    {"lora", add_draw_model, "lora: draw_model: "},
     {"lora", name_no_option, "lora: lora_r: "},
     {"lora", put_option_far_away, "lora: far: "},
     {"lora", take_the_flag_of_another, "lora: peft_type: "},
