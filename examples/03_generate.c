@@ -71,9 +71,7 @@ static peft_adapters *make_adapters(void)
 /* What is trained: a matrix [elements, DESCRIPTION] for each tensor of the adapter. */
 typedef struct generator {
     peft_adapters *adapters;
-    peft_value_set matrices;               /* matrices.items[k] makes adapters->set.items[k] */
-    float d[TASKS * DESCRIPTION];          /* of the batch, */
-    float x[TOKENS * IN], y[TOKENS * OUT]; /* its tokens, and what its tasks make of them */
+    peft_value_set matrices; /* matrices.items[k] makes adapters->set.items[k] */
 } generator;
 
 static void open_generator(generator *made, peft_adapters *adapters)
@@ -96,74 +94,61 @@ static void open_generator(generator *made, peft_adapters *adapters)
     check(peft_value_set_create(&made->matrices, "generator", specs, emitted->count, 1, &error), &error);
 }
 
-/* What the generator makes of the descriptions stands in for the adapter's values: one tensor for each sequence. */
-static void generate(peft_graph *g, const generator *made, const peft_batch *batch)
+/* Tensor k of the adapters of descriptions d [count, DESCRIPTION], one after another. */
+static peft_tensor *emit(peft_graph *g, const generator *made, int64_t k, peft_tensor *d, int64_t count)
 {
-    peft_tensor *d = peft_batch_vectors(g, batch);
-    for (int64_t k = 0; k < made->matrices.count; k++) {
-        const peft_value *value = made->adapters->set.items[k].value;
-        const peft_shape *shape = &value->spec.shape;
-        peft_tensor *H = peft_value_tensor(g, made->matrices.items[k].value, batch->training);
-        peft_shape each = peft_shape_3(batch->num_sequences, shape->size[0], shape->size[1]);
-        peft_graph_bind(g, value, peft_reshape(g, peft_linear(g, d, H, NULL), each));
-    }
+    const peft_shape *shape = &made->adapters->set.items[k].value->spec.shape;
+    peft_tensor *H = peft_value_tensor(g, made->matrices.items[k].value, true);
+    return peft_reshape(g, peft_linear(g, d, H, NULL), peft_shape_3(count, shape->size[0], shape->size[1]));
 }
 
-/* The batch of some tasks: what differs from one to the next. */
-static bool fill(void *argument, const peft_examples *examples)
-{
-    generator *made = argument;
-    for (int64_t s = 0; s < examples->count; s++) {
-        const size_t task = examples->rows[s];
-        memcpy(made->d + s * DESCRIPTION, descriptions + task * DESCRIPTION, DESCRIPTION * sizeof(float));
-        memcpy(made->x + s * LENGTH * IN, x + task * LENGTH * IN, LENGTH * IN * sizeof(float));
-        memcpy(made->y + s * LENGTH * OUT, target + task * LENGTH * OUT, LENGTH * OUT * sizeof(float));
-    }
-    return true; /* all batches have the same shapes: one graph does for all */
-}
-
+/* What the generator emits stands in for the adapter's values: one tensor for each sequence. A step takes all tasks, so
+ * their order does not matter. */
 static peft_status describe(void *argument, peft_graph *g, const peft_examples *examples, peft_tensor **loss,
                             peft_error *error)
 {
     static const peft_weight weight = {.name = "W", .shape = {2, {OUT, IN}}, .stored.data = W};
     static const peft_base_linear base = {&weight, NULL};
     static int32_t starts[TASKS + 1];
-    generator *made = argument;
+    const generator *made = argument;
     (void)error;
-    fill(made, examples);
     for (int s = 0; s <= TASKS; s++) starts[s] = s * LENGTH;
-    const peft_batch batch = {.num_tokens = TOKENS,
-                              .num_sequences = TASKS,
-                              .starts = starts,
-                              .training = true,
-                              .vectors = made->d,
-                              .vector_size = DESCRIPTION};
-    generate(g, made, &batch);
-    peft_tensor *input = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, IN), made->x, "x");
-    peft_tensor *wanted = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, OUT), made->y, "target");
+    const peft_batch batch = {.num_tokens = TOKENS, .num_sequences = TASKS, .starts = starts, .training = true};
+    peft_tensor *d = peft_constant(g, PEFT_F32, peft_shape_2(TASKS, DESCRIPTION), descriptions, "descriptions");
+    for (int64_t k = 0; k < made->matrices.count; k++)
+        peft_graph_bind(g, made->adapters->set.items[k].value, emit(g, made, k, d, TASKS));
+    peft_tensor *input = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, IN), x, "x");
+    peft_tensor *wanted = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, OUT), target, "target");
     peft_tensor *y = peft_adapter_forward(g, &made->adapters->layers[0], &base, input, &batch);
     *loss = peft_mse(g, y, wanted, examples->normaliser * LENGTH * OUT);
     return PEFT_OK;
 }
 
-/* The adapter of one description, as an adapter of its own. */
-static void materialize(const generator *made, const float *d)
+/* All batches are the same: one graph does for all steps. */
+static bool keep_graph(void *argument, const peft_examples *examples)
 {
-    peft_error error = {0};
-    const peft_value_set *emitted = &made->adapters->set;
-    peft_named_tensor tensors[MAX_TENSORS];
-    float data[MAX_TENSORS][RANK * (IN + OUT)] = {0};
-    for (int64_t k = 0; k < emitted->count; k++) {
-        const peft_value *value = emitted->items[k].value;
-        const float *H = made->matrices.items[k].value->data;
-        for (int64_t i = 0; i < peft_value_count(value); i++)
-            for (int c = 0; c < DESCRIPTION; c++) data[k][i] += H[i * DESCRIPTION + c] * d[c];
-        tensors[k] = (peft_named_tensor){emitted->items[k].name, value->spec.shape, data[k]};
-    }
-    check(peft_adapters_set(made->adapters, tensors, (size_t)emitted->count, &error), &error);
+    return argument && examples;
 }
 
-/* Mean squared difference of the merged weight and the task's, of an update of the size 1. */
+/* The adapter of one description, as an adapter of its own. */
+static void materialize(const generator *made, peft_context *ctx, const float *description)
+{
+    peft_error error = {0};
+    peft_graph *g;
+    const peft_value_set *emitted = &made->adapters->set;
+    check(peft_graph_create(&g, &error), &error);
+    peft_tensor *d = peft_constant(g, PEFT_F32, peft_shape_2(1, DESCRIPTION), description, "description");
+    peft_tensor *values[MAX_TENSORS];
+    peft_named_tensor tensors[MAX_TENSORS];
+    for (int64_t k = 0; k < emitted->count; k++) values[k] = peft_graph_keep(g, emit(g, made, k, d, 1));
+    check(peft_graph_run(g, ctx, &error), &error);
+    for (int64_t k = 0; k < emitted->count; k++)
+        tensors[k] = (peft_named_tensor){emitted->items[k].name, emitted->items[k].value->spec.shape, values[k]->data};
+    check(peft_adapters_set(made->adapters, tensors, (size_t)emitted->count, &error), &error);
+    peft_graph_free(g);
+}
+
+/* Squared difference of the merged weight and the task's, as a share of the task's update. */
 static double error_of_update(const peft_adapters *adapters, const float *d)
 {
     peft_error error = {0};
@@ -186,7 +171,8 @@ static void train(generator *made, peft_context *ctx)
     peft_train_options options;
     peft_trainer trainer;
     const peft_value_set *sets[] = {&made->matrices};
-    const peft_objective objective = {.num_examples = TASKS, .describe = describe, .refill = fill, .argument = made};
+    const peft_objective objective = {
+        .num_examples = TASKS, .describe = describe, .refill = keep_graph, .argument = made};
     check(peft_options_init(peft_train_option_table, &options, &error), &error);
     check(peft_options_set_text(peft_train_option_table, &options, "schedule", "constant", &error), &error);
     options.steps = STEPS;
@@ -215,7 +201,7 @@ int main(int argc, char **argv)
     open_generator(&made, adapters);
     check(peft_context_open(&ctx, NULL, &error), &error);
     train(&made, ctx);
-    materialize(&made, unseen);
+    materialize(&made, ctx, unseen);
     double off = error_of_update(adapters, unseen);
     check(peft_adapter_save(NULL, adapters, NULL, folder, &error), &error);
     printf("unseen     error %.6f of the update\nadapter in %s\n", off, folder);

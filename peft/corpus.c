@@ -54,6 +54,12 @@
          .placeholder = "NAME",                                                                                        \
          .help = "column with the label",                                                                              \
          .group = "Data"},                                                                                             \
+        {.name = "vector_column",                                                                                      \
+         .type = PEFT_OPTION_STRING,                                                                                   \
+         AT(vector_column),                                                                                            \
+         .placeholder = "NAME",                                                                                        \
+         .help = "column with a vector of each example, for methods that read one (--intuition vectors)",              \
+         .group = "Data"},                                                                                             \
         {.name = "regression",                                                                                         \
          .type = PEFT_OPTION_BOOL,                                                                                     \
          AT(regression),                                                                                               \
@@ -96,6 +102,8 @@ peft_status peft_data_options_check(const peft_data_options *o, peft_error *erro
         return peft_fail(error, PEFT_ERR_ARGUMENT,
                          "no data: give --task NAME and --data DIR, or own files by --train FILE and --dev FILE");
     if (known && !task) return PEFT_ERR_ARGUMENT;
+    if (o->vector_column && !own)
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--vector-column goes with own files (--train, --dev)");
     if (task && !o->data)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "--task %s needs --data DIR, the folder that holds %s/", o->task,
                          task->folder);
@@ -177,6 +185,7 @@ static peft_status columns_of(const peft_corpus *c, const peft_data_options *o, 
                        : (peft_dataset_columns){.text = o->text_column,
                                                 .text_pair = o->text_pair_column,
                                                 .label = o->label_column,
+                                                .vector = o->vector_column,
                                                 .regression = o->regression,
                                                 .quoting = c->quoting};
     if (c->knows_classes) return PEFT_OK;

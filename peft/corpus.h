@@ -15,6 +15,7 @@ typedef struct peft_data_options {
     char *task, *data; /* a known task, and the folder that holds its folder; or one of a file (tasks/task_file.h) */
     char *train, *dev; /* or files of one's own: .csv, .tsv, .jsonl */
     char *text_column, *text_pair_column, *label_column;
+    char *vector_column;  /* of own files, for methods that read vectors; NULL: none */
     bool regression;      /* labels of own files are numbers */
     bool no_quoting;      /* quotes in own .csv and .tsv files are letters like others */
     char *positive_class; /* of two, the one that f1 is about; NULL: the second, or the task's */

@@ -31,6 +31,7 @@
 #include "peft/agreement.h"
 #include "peft/answer_objective.h"
 #include "peft/answers.h"
+#include "peft/checkpoint.h"
 #include "peft/config.h"
 #include "peft/convert.h"
 #include "peft/inject.h"

@@ -93,13 +93,41 @@ static peft_status make_up_tokens(peft_session *s, peft_error *error)
     return peft_tokens_make_up(&s->train, count, s->full_length, peft_model_vocab_size(s->model), error);
 }
 
+/* Does the method read vectors that come with the examples? */
+static bool reads_vectors(const peft_train_job *job)
+{
+    const peft_option *option = job->variant ? peft_options_find(job->variant->options, "intuition") : NULL;
+    if (!option) return false;
+    return strcmp(*(char *const *)(const void *)((const char *)job->variant_options + option->offset), "vectors") == 0;
+}
+
+static peft_status check_vectors(const peft_session *s, peft_error *error)
+{
+    const peft_tokens *const parts[] = {s->held_out, s->dev};
+    bool reads = reads_vectors(s->job), there = s->train->vectors != NULL;
+    if (there && !reads)
+        return peft_fail(error, PEFT_ERR_ARGUMENT,
+                         "--vector-column: nothing reads the vectors; trex and mor1e do with --intuition vectors");
+    if (reads && !there)
+        return peft_fail(error, PEFT_ERR_ARGUMENT,
+                         "--intuition vectors needs --vector-column NAME, a column of own files with a vector of each "
+                         "example");
+    for (int k = 0; k < 2; k++)
+        if (there && parts[k] && parts[k]->vector_size != s->train->vector_size)
+            return peft_fail(error, PEFT_ERR_ARGUMENT,
+                             "--vector-column: vectors to train with have %" PRId64
+                             " numbers, those to evaluate on %" PRId64,
+                             s->train->vector_size, parts[k]->vector_size);
+    return PEFT_OK;
+}
+
 static peft_status encode_all(peft_session *s, peft_error *error)
 {
     if (s->is_made_up) return make_up_tokens(s, error);
     peft_status status = encode(s, s->corpus.train, &s->train, error);
     if (status == PEFT_OK) status = encode(s, s->corpus.held_out, &s->held_out, error);
     if (status == PEFT_OK) status = encode(s, s->corpus.dev, &s->dev, error);
-    return status;
+    return status == PEFT_OK ? check_vectors(s, error) : status;
 }
 
 static peft_status choose_head(const peft_session *s, peft_model_options *options, peft_error *error)
@@ -154,6 +182,9 @@ static peft_status fit_adapters(peft_session *s, peft_error *error)
     if (size == 0) return PEFT_OK;
     peft_tokens first = *s->train;
     if (first.count > MOST) first.count = MOST;
+    if (first.vectors)
+        return peft_adapters_fit(s->adapters, first.vectors, first.count, first.vector_size,
+                                 (uint64_t)s->job->train->seed, error);
     peft_predictor predictor = {.ctx = s->ctx, .model = s->model};
     int64_t found = peft_prediction_columns(&predictor, PEFT_PREDICT_INPUT_MEAN);
     float *vectors = calloc((size_t)first.count, (size_t)found * sizeof *vectors);
@@ -230,9 +261,11 @@ static peft_status describe_settings(peft_session *s, peft_error *error)
     static const char *const without[] = {
         "output", "threads", "force",  "resume",           "quiet",   "verbose",   "json", "model", "data",
         "train",  "dev",     "config", "checkpoint_every", "dry_run", "no_quoting"};
+    static const char *const newer[] = {"positive_class", "vector_column"}; /* than some checkpoints */
     json_t *all = s->job->settings ? json_deep_copy(s->job->settings) : json_object();
     for (size_t k = 0; k < sizeof without / sizeof without[0]; k++) json_object_del(all, without[k]);
-    if (json_is_null(json_object_get(all, "positive_class"))) json_object_del(all, "positive_class");
+    for (size_t k = 0; k < sizeof newer / sizeof newer[0]; k++)
+        if (json_is_null(json_object_get(all, newer[k]))) json_object_del(all, newer[k]);
     describe_task(all, &s->corpus);
     bool own = !s->corpus.task;
     if (own && (s->corpus.quoting == PEFT_UNQUOTED || (s->corpus.quoting == PEFT_QUOTED && reads_tsv(s->job->data))))

@@ -1,5 +1,7 @@
 #include "tasks/dataset.h"
 
+#include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +10,7 @@
 #include "io/number.h"
 #include "ops/nearest.h"
 
-enum { TEXT, TEXT_PAIR, LABEL }; /* order of the columns asked for */
+enum { TEXT, TEXT_PAIR, LABEL, VECTOR }; /* order of the columns asked for */
 
 /* What a file's labels may be, and how people call the classes; the same names but for tasks that number them. */
 typedef struct label_set {
@@ -212,6 +214,68 @@ void peft_dataset_count_classes(const peft_dataset *dataset, size_t *counts)
     for (size_t i = 0; dataset->classes && i < dataset->count; i++) counts[dataset->classes[i]]++;
 }
 
+/* ---- vectors ---- */
+
+static const char between[] = " \t,[]"; /* numbers of a vector */
+
+static int64_t count_numbers(const char *text)
+{
+    int64_t count = 0;
+    for (text += strspn(text, between); *text; text += strspn(text, between)) {
+        text += strcspn(text, between);
+        count++;
+    }
+    return count;
+}
+
+/* The number at the beginning of *text, which goes on to the next. */
+static bool read_number(const char **text, float *number)
+{
+    char piece[64];
+    double value = 0;
+    size_t length = strcspn(*text, between);
+    bool fits = length < sizeof piece;
+    if (fits) {
+        memcpy(piece, *text, length);
+        piece[length] = '\0';
+        fits = peft_number_read(piece, &value) && fabs(value) <= (double)FLT_MAX;
+    }
+    *number = (float)value;
+    *text += length;
+    *text += strspn(*text, between);
+    return fits;
+}
+
+static peft_status read_vector(const peft_dataset *d, size_t row, const char *path, peft_error *error)
+{
+    const char *text = d->table.columns[VECTOR][row].text;
+    int64_t found = count_numbers(text);
+    if (found != d->vector_size || found == 0)
+        return peft_fail(error, PEFT_ERR_FORMAT,
+                         "%s:%zu: vector: expected %" PRId64 " numbers, as in the first, found "
+                         "%" PRId64,
+                         path, d->lines[row], d->vector_size, found);
+    text += strspn(text, between);
+    for (int64_t k = 0; k < found; k++) {
+        const char *number = text;
+        if (!read_number(&text, &d->vectors[(int64_t)row * found + k]))
+            return peft_fail(error, PEFT_ERR_FORMAT, "%s:%zu: vector: expected a number, found \"%.*s\"", path,
+                             d->lines[row], (int)strcspn(number, between), number);
+    }
+    return PEFT_OK;
+}
+
+static peft_status read_vectors(peft_dataset *d, const char *path, peft_error *error)
+{
+    if (!d->table.columns[VECTOR]) return PEFT_OK;
+    d->vector_size = count_numbers(d->table.columns[VECTOR][0].text);
+    d->vectors = calloc(d->count * (size_t)d->vector_size + 1, sizeof *d->vectors);
+    if (!d->vectors) return fail_memory(path, error);
+    peft_status status = PEFT_OK;
+    for (size_t row = 0; row < d->count && status == PEFT_OK; row++) status = read_vector(d, row, path, error);
+    return status;
+}
+
 /* ---- loading ---- */
 
 static void set_rows(peft_dataset *dataset)
@@ -235,6 +299,7 @@ static peft_status load(const char *path, const peft_table_request *request, con
         dataset->regression = regression;
         status = check_whole(dataset, path, error);
         if (status == PEFT_OK) status = read_labels(dataset, known, path, error);
+        if (status == PEFT_OK) status = read_vectors(dataset, path, error);
     }
     if (status == PEFT_OK)
         *out = dataset;
@@ -286,7 +351,8 @@ peft_status peft_dataset_load_file(const char *path, const peft_dataset_columns 
     const peft_table_request request = {
         .columns = {[TEXT].name = columns->text,
                     [TEXT_PAIR].name = columns->text_pair,
-                    [LABEL] = {.name = columns->label, .optional = columns->label_optional}},
+                    [LABEL] = {.name = columns->label, .optional = columns->label_optional},
+                    [VECTOR] = {.name = columns->vector, .lists = true}},
         .header = columns->header,
         .quoting = columns->quoting,
         .skip_broken_rows = columns->skip_broken_rows};
@@ -326,6 +392,12 @@ static peft_status copy_examples(peft_dataset *to, const peft_dataset *from, con
         if (!(to->scores = calloc(count, sizeof *to->scores))) return fail_memory(what, error);
         for (size_t i = 0; i < count; i++) to->scores[i] = from->scores[rows[i]];
     }
+    if (from->vectors) {
+        size_t size = (size_t)(to->vector_size = from->vector_size);
+        if (!(to->vectors = calloc(count * size, sizeof *to->vectors))) return fail_memory(what, error);
+        for (size_t i = 0; i < count; i++)
+            memcpy(to->vectors + i * size, from->vectors + rows[i] * size, size * sizeof *to->vectors);
+    }
     peft_names names = {from->label_names, from->label_names ? from->num_labels : 0, sizeof(char *)};
     status = copy_names(to, &names, what, error);
     to->num_labels = from->num_labels;
@@ -351,6 +423,7 @@ void peft_dataset_free(peft_dataset *dataset)
     if (!dataset) return;
     free_names(dataset);
     free(dataset->classes);
+    free(dataset->vectors);
     free(dataset->scores);
     peft_table_free(&dataset->table);
     free(dataset);

@@ -24,6 +24,8 @@ typedef struct peft_dataset {
     const size_t *lines;        /* [count] where the example stands in its file, from 1 */
     int32_t *classes;           /* [count] class ids; NULL: scores, or no labels in the file */
     float *scores;              /* [count]; NULL: classes, or no labels in the file */
+    float *vectors;             /* [count, vector_size] what is known of each example; NULL: nothing was asked for */
+    int64_t vector_size;
     bool regression;
     size_t num_labels;      /* number of classes; 1 for regression; 0 where neither file nor caller named any */
     char **label_names;     /* [num_labels] by class id, for people: "not_entailment"; NULL for regression */
@@ -44,6 +46,7 @@ typedef struct peft_dataset_columns {
     const char *text;
     const char *text_pair; /* NULL: single sentences */
     const char *label;     /* NULL: the file is read without labels */
+    const char *vector;    /* numbers with blanks or commas between them, or a list of a .jsonl file; NULL: none */
     bool label_optional;   /* the file may lack that column, and is then read without labels */
     bool regression;       /* labels are numbers */
 

@@ -38,6 +38,7 @@ typedef struct peft_cell {
 typedef struct peft_table_column {
     const char *name;
     bool optional; /* a file may lack it, as a whole */
+    bool lists;    /* .jsonl: a list of numbers is a cell, too: its text */
 } peft_table_column;
 
 /* How .csv and .tsv files are read. The last is what older versions did, whose runs go on with it. */

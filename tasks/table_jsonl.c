@@ -1,12 +1,24 @@
 /* A JSON object a line, through jansson. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "io/json.h"
 #include "io/json_decode.h"
 #include "tasks/table_reader.h"
 
+/* "[0.5, -1]", as it is read back to the same numbers. */
+static peft_status list_cell(peft_table_reader *r, size_t column, const json_t *list)
+{
+    char *text = json_dumps(list, JSON_REAL_PRECISION(17));
+    if (!text) return peft_table_fail_memory(r);
+    peft_status status = peft_table_set_cell(r, column, text, strlen(text));
+    free(text);
+    return status;
+}
+
 static peft_status json_cell(peft_table_reader *r, size_t column, const json_t *value)
 {
+    if (json_is_array(value) && r->request->columns[column].lists) return list_cell(r, column, value);
     char number[64];
     const char *text = json_string_value(value);
     size_t bytes = json_string_length(value);

@@ -65,6 +65,8 @@ peft_status peft_tokens_encode(peft_tokens **tokens, const peft_tokenizer *token
     t->count = (int64_t)dataset->count;
     t->classes = dataset->classes;
     t->scores = dataset->scores;
+    t->vectors = dataset->vectors;
+    t->vector_size = dataset->vector_size;
     t->offsets = calloc(dataset->count + 1, sizeof *t->offsets);
     peft_status status = t->offsets ? encode_all(t, tokenizer, dataset, max_length, error)
                                     : peft_fail(error, PEFT_ERR_MEMORY, "tokens: out of memory");
@@ -133,7 +135,7 @@ peft_status peft_tokens_order_by_length(const peft_tokens *tokens, uint32_t *row
     return PEFT_OK;
 }
 
-static peft_status reserve(peft_batch_memory *m, int64_t ints, int64_t scores, peft_error *error)
+static peft_status reserve(peft_batch_memory *m, int64_t ints, int64_t scores, int64_t vectors, peft_error *error)
 {
     if (ints > m->int_capacity) {
         free(m->ints);
@@ -143,18 +145,23 @@ static peft_status reserve(peft_batch_memory *m, int64_t ints, int64_t scores, p
         free(m->scores);
         m->score_capacity = (m->scores = malloc((size_t)scores * sizeof *m->scores)) ? scores : 0;
     }
-    return m->ints && m->scores ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "batch: out of memory");
+    if (vectors > m->vector_capacity) {
+        free(m->vectors);
+        m->vector_capacity = (m->vectors = malloc((size_t)vectors * sizeof *m->vectors)) ? vectors : 0;
+    }
+    bool complete = m->ints && m->scores && vectors <= m->vector_capacity;
+    return complete ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "batch: out of memory");
 }
 
 peft_status peft_tokens_gather(const peft_tokens *tokens, const uint32_t *rows, int64_t count, peft_batch_memory *m,
                                peft_error *error)
 {
-    int64_t total = 0;
+    int64_t total = 0, size = tokens->vectors ? tokens->vector_size : 0;
     for (int64_t s = 0; s < count; s++) total += peft_tokens_length(tokens, rows[s]);
-    peft_status status = reserve(m, 2 * count + 1 + 3 * total, count, error);
+    peft_status status = reserve(m, 3 * count + 1 + 3 * total, count, count * size, error);
     if (status != PEFT_OK) return status;
-    int32_t *starts = m->ints, *classes = starts + count + 1;
-    int32_t *ids = classes + count, *types = ids + total, *positions = types + total;
+    int32_t *starts = m->ints, *classes = starts + count + 1, *prompts = classes + count;
+    int32_t *ids = prompts + count, *types = ids + total, *positions = types + total;
     int64_t at = 0;
     for (int64_t s = 0; s < count; s++) {
         int64_t begin = tokens->offsets[rows[s]], length = peft_tokens_length(tokens, rows[s]);
@@ -164,10 +171,17 @@ peft_status peft_tokens_gather(const peft_tokens *tokens, const uint32_t *rows, 
         for (int64_t p = 0; p < length; p++) positions[at + p] = (int32_t)p;
         if (tokens->classes) classes[s] = tokens->classes[rows[s]];
         if (tokens->scores) m->scores[s] = tokens->scores[rows[s]];
+        if (tokens->prompt_lengths) prompts[s] = tokens->prompt_lengths[rows[s]];
+        if (size) memcpy(m->vectors + s * size, tokens->vectors + rows[s] * size, (size_t)size * sizeof *m->vectors);
         at += length;
     }
     starts[count] = (int32_t)at;
-    m->batch = (peft_batch){.num_tokens = total, .num_sequences = count, .starts = starts};
+    m->batch = (peft_batch){.num_tokens = total,
+                            .num_sequences = count,
+                            .starts = starts,
+                            .prompt_lengths = tokens->prompt_lengths ? prompts : NULL,
+                            .vectors = size ? m->vectors : NULL,
+                            .vector_size = size};
     m->input = (peft_model_input){ids, types, positions};
     m->classes = tokens->classes ? classes : NULL;
     return PEFT_OK;
@@ -177,5 +191,6 @@ void peft_batch_memory_free(peft_batch_memory *memory)
 {
     free(memory->ints);
     free(memory->scores);
+    free(memory->vectors);
     *memory = (peft_batch_memory){0};
 }

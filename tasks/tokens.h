@@ -17,6 +17,9 @@ typedef struct peft_tokens {
     int32_t *input_ids, *token_type_ids;
     const int32_t *classes; /* [count] of the dataset, which outlives this, or made_up; NULL: scores, or no labels */
     const float *scores;    /* [count] of the dataset; NULL: classes, or no labels */
+    const float *vectors;   /* [count, vector_size] of the dataset, for batches (peft_batch.vectors); NULL: none */
+    int64_t vector_size;
+    const int32_t *prompt_lengths; /* [count] of the caller's, for batches; NULL: all tokens are prompt */
     int32_t *made_up;
     int64_t longest;
     int64_t num_truncated; /* examples that were longer than max_length */
@@ -41,9 +44,10 @@ PEFT_API peft_status peft_tokens_order_by_length(const peft_tokens *tokens, uint
 
 /* The memory of one batch; grows, and is used again. Start with {0}. */
 typedef struct peft_batch_memory {
-    int32_t *ints; /* starts, ids, types, positions, class ids */
-    float *scores; /* [num_sequences] where the examples have scores */
-    int64_t int_capacity, score_capacity;
+    int32_t *ints;  /* starts, ids, types, positions, class ids, lengths of prompts */
+    float *scores;  /* [num_sequences] where the examples have scores */
+    float *vectors; /* [num_sequences, vector_size] */
+    int64_t int_capacity, score_capacity, vector_capacity;
     peft_batch batch;
     peft_model_input input;
     const int32_t *classes; /* [num_sequences]; NULL: the examples have no classes */

@@ -80,11 +80,12 @@ static peft_tensor *vectors(peft_graph *g, const peft_adapters *all, const peft_
     bool given = strcmp(o->intuition, "vectors") == 0;
     peft_tensor *e = given ? peft_batch_vectors(g, batch) : peft_batch_embedding_means(g, batch);
     if (!e)
-        return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "intuition: %s",
-                               given ? "the batch has no vectors of its sequences; give them, or set intuition to "
-                                       "embeddings"
-                                     : "no model has said its input embeddings; give vectors with the batch, and set "
-                                       "intuition to vectors");
+        return peft_graph_fail(
+            g, PEFT_ERR_ARGUMENT, "intuition: %s",
+            given ? "the batch has no vectors of its sequences; give them (--vector-column), or set intuition to "
+                    "embeddings"
+                  : "no model has said its input embeddings; give vectors with the batch, and set "
+                    "intuition to vectors");
     int64_t size = all->values[CENTROIDS].spec.shape.size[1], found = e->shape.size[1];
     if (found == size) return e;
     return peft_graph_fail(g, PEFT_ERR_SHAPE,

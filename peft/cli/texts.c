@@ -24,6 +24,12 @@ const peft_option peft_text_option_table[] = {
      .placeholder = "NAME",
      .help = "column of a .csv, .tsv or .jsonl file with the text",
      .group = "Texts"},
+    {.name = "vector_column",
+     .type = PEFT_OPTION_STRING,
+     AT(vector_column),
+     .placeholder = "NAME",
+     .help = "column with a vector of each text, for adapters that read one",
+     .group = "Texts"},
     {.name = "no_quoting",
      .type = PEFT_OPTION_BOOL,
      AT(no_quoting),
@@ -52,6 +58,8 @@ static peft_status check(const peft_text_options *o, peft_error *error)
     if (!o->text == !o->input)
         return peft_fail(error, PEFT_ERR_ARGUMENT, "expected either --text S or --input FILE, found %s",
                          o->text ? "both" : "neither");
+    if (o->vector_column && !(o->input && peft_table_has_format(o->input)))
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "--vector-column goes with a .csv, .tsv or .jsonl file");
     if (o->text_pair && !o->text) return peft_fail(error, PEFT_ERR_ARGUMENT, "--text-pair goes with --text");
     if (o->text_pair_column && !(o->input && peft_table_has_format(o->input)))
         return peft_fail(error, PEFT_ERR_ARGUMENT, "--text-pair-column goes with a .csv, .tsv or .jsonl file");
@@ -105,6 +113,7 @@ peft_status peft_texts_open(const peft_text_options *o, bool pairs, peft_quoting
     if (o->input && peft_table_has_format(o->input)) {
         const peft_dataset_columns columns = {.text = o->text_column,
                                               .text_pair = o->text_pair_column,
+                                              .vector = o->vector_column,
                                               .quoting = o->no_quoting ? PEFT_UNQUOTED : quoting};
         return peft_dataset_load_file(o->input, &columns, dataset, error);
     }

@@ -7,11 +7,11 @@
 #include "tasks/dataset.h"
 
 typedef struct peft_text_options {
-    char *text, *text_pair, *input, *text_column, *text_pair_column;
+    char *text, *text_pair, *input, *text_column, *text_pair_column, *vector_column;
     bool no_quoting; /* of .csv and .tsv files */
 } peft_text_options;
 
-extern const peft_option peft_text_option_table[];      /* text, input, text_column, no_quoting */
+extern const peft_option peft_text_option_table[];      /* text, input, text_column, vector_column, no_quoting */
 extern const peft_option peft_text_pair_option_table[]; /* the others; without them they are NULL */
 
 /* The text itself, or the rows of the file. Its name decides how it is read: .csv, .tsv and .jsonl by column; any other

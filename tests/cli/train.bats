@@ -636,3 +636,46 @@ bad_data() {
     fails 2 "there is no value to train"
     [ ! -e run ]
 }
+
+# ---- vectors that come with the data ----
+
+@test "a method that reads vectors gets those of the data, in training, eval and predict" {
+    # the vector tells the class, which the text does not
+    for i in $(seq 32); do
+        echo "{\"text\": \"w7\", \"label\": \"a\", \"v\": [1, 0, 0.5]}"
+        echo "{\"text\": \"w7\", \"label\": \"b\", \"v\": [0, 1, -0.5]}"
+    done > own.jsonl
+    with=(--model "$model" --train own.jsonl --dev own.jsonl --batch-size 8 --target-modules all-linear
+        --intuition vectors --vector-size 3 --vector-column v)
+    for variant in trex mor1e; do
+        works train "${with[@]}" --variant $variant --output $variant --epochs 20 --learning-rate 1e-2 --json
+        holds '.metrics.accuracy == 1'
+        works eval --model "$model" --adapter $variant --dev own.jsonl --vector-column v --json
+        holds '.metrics.accuracy == 1'
+        works predict --model "$model" --adapter $variant --input own.jsonl --vector-column v --json
+        holds '.[0].label == "a" and .[1].label == "b"'
+    done
+    works train "${with[@]}" --variant trex --centroids kmeans --r1 1 --r2 2 --output kmeans --steps 2
+    works train "${with[@]}" --variant trex --keep best --output best --epochs 1
+    works plan "${with[@]}" --variant trex
+    peft predict --model "$model" --adapter trex --text w7
+    fails 2 "the batch has no vectors of its sequences"
+}
+
+@test "vectors that nothing reads, or that are not there, are refused" {
+    printf 'text,label,v\nw7,a,1 2\nw8,b,3 4\nw9,c,5 6\n' > own.csv
+    printf 'text,label,v\nw7,a,1 2 3\nw8,b,3 4 5\nw9,c,5 6 7\n' > other.csv
+    own=(--model "$model" --train own.csv --output run)
+    peft train "${own[@]}" --vector-column v
+    fails 2 "--vector-column: nothing reads the vectors"
+    peft train "${own[@]}" --variant trex --intuition vectors --vector-size 2
+    fails 2 "--intuition vectors needs --vector-column NAME"
+    peft train "${own[@]}" --dev other.csv --variant trex --intuition vectors --vector-size 2 --vector-column v
+    fails 2 "vectors to train with have 2 numbers, those to evaluate on 3"
+    peft train "${own[@]}" --variant trex --intuition vectors --vector-column v
+    fails 3 "intuition: expected vectors of 32 numbers, found 2; set vector_size"
+    peft train "${common[@]}" --vector-column v --output other
+    fails 2 "--vector-column goes with own files"
+    peft predict --model "$model" --adapter "$lora" --text w5 --vector-column v
+    fails 2 "--vector-column goes with a .csv, .tsv or .jsonl file"
+}

@@ -65,6 +65,50 @@ START_TEST(a_dev_file_takes_the_classes_of_the_training_file)
 }
 END_TEST
 
+static const peft_dataset_columns with_vectors = {.text = "text", .label = "label", .vector = "v"};
+
+static void check_vectors(const char *name, const char *content)
+{
+    peft_dataset *whole = load(name, content, &with_vectors), *part;
+    static const uint32_t rows[] = {1};
+    static const float expected[] = {0.5F, -1, 3e-2F, 2, 0, 7};
+    ck_assert_int_eq(whole->vector_size, 3);
+    ck_assert_mem_eq(whole->vectors, expected, sizeof expected);
+    ck_assert(!peft_dataset_select(whole, rows, 1, &part, &error));
+    ck_assert_mem_eq(part->vectors, expected + 3, 3 * sizeof *expected);
+    peft_dataset_free(part);
+    peft_dataset_free(whole);
+}
+
+START_TEST(vectors_are_numbers_of_a_cell)
+{
+    check_vectors("a.csv", "text,label,v\na,red,0.5 -1 3e-2\nb,blue,\"[2, 0,7]\"\n");
+    check_vectors("a.jsonl", "{\"text\": \"a\", \"label\": \"red\", \"v\": [0.5, -1, 3e-2]}\n"
+                             "{\"text\": \"b\", \"label\": \"blue\", \"v\": \"2 0 7\"}\n");
+    peft_dataset *without = load("a.csv", "text,label,v\na,red,1\nb,blue,2\n", &columns);
+    ck_assert_ptr_null(without->vectors);
+    peft_dataset_free(without);
+}
+END_TEST
+
+START_TEST(vectors_that_are_none_are_refused)
+{
+    expect_failure("a.csv", "text,label,v\na,red,1 2\nb,blue,1\n", &with_vectors,
+                   "a.csv:3: vector: expected 2 numbers, as in the first, found 1");
+    expect_failure("a.csv", "text,label,v\na,red,1 x\nb,blue,1 2\n", &with_vectors,
+                   "a.csv:2: vector: expected a number, found \"x\"");
+    expect_failure("a.csv", "text,label,v\na,red,1 1e39\nb,blue,1 2\n", &with_vectors, "found \"1e39\"");
+    expect_failure("a.csv", "text,label,v\na,red,nan\nb,blue,1\n", &with_vectors, "found \"nan\"");
+    expect_failure("a.csv", "text,label,v\na,red,\nb,blue,\n", &with_vectors, "found 0");
+    expect_failure("a.csv", "text,label\na,red\nb,blue\n", &with_vectors, "\"v\"");
+    expect_failure("a.jsonl", "{\"text\": [1], \"label\": \"red\", \"v\": [1]}\n", &with_vectors, "expected a string");
+    expect_failure("a.jsonl",
+                   "{\"text\": \"a\", \"label\": \"red\", \"v\": [[1], \"2\"]}\n"
+                   "{\"text\": \"b\", \"label\": \"blue\", \"v\": [1, 2]}\n",
+                   &with_vectors, "vector: expected a number");
+}
+END_TEST
+
 START_TEST(regression_takes_numbers)
 {
     peft_dataset_columns as = {.text = "text", .label = "label", .regression = true};
@@ -508,4 +552,5 @@ TEST_MAIN(
     tcase_add_test(tc, held_out_and_rest_are_the_whole); tcase_add_test(tc, held_out_examples_depend_on_the_seed_alone);
     tcase_add_test(tc, drawn_examples_keep_the_order_of_the_file);
     tcase_add_test(tc, examples_that_share_a_text_stay_together); tcase_add_test(tc, an_empty_text_makes_no_family);
+    tcase_add_test(tc, vectors_are_numbers_of_a_cell); tcase_add_test(tc, vectors_that_are_none_are_refused);
     tcase_add_test(tc, running_out_of_memory_is_reported))

@@ -62,6 +62,29 @@ START_TEST(labels_reach_the_batch_as_they_are)
 }
 END_TEST
 
+START_TEST(what_is_known_of_sequences_reaches_the_batch)
+{
+    int64_t offsets[] = {0, 1, 3};
+    int32_t ids[] = {1, 2, 3}, types[] = {0, 0, 0};
+    static const float vectors[] = {1, 2, 3, 4, 5, 6};
+    static const int32_t prompts[] = {1, 2};
+    static const uint32_t rows[] = {1, 0};
+    peft_tokens tokens = {.count = 2, .offsets = offsets, .input_ids = ids, .token_type_ids = types, .longest = 2};
+    peft_batch_memory memory = {0};
+    ck_assert(!peft_tokens_gather(&tokens, rows, 2, &memory, NULL));
+    ck_assert(!memory.batch.vectors && !memory.batch.prompt_lengths);
+    tokens.vectors = vectors;
+    tokens.vector_size = 3;
+    tokens.prompt_lengths = prompts;
+    ck_assert(!peft_tokens_gather(&tokens, rows, 2, &memory, NULL));
+    ck_assert_int_eq(memory.batch.vector_size, 3);
+    ck_assert_mem_eq(memory.batch.vectors, vectors + 3, 3 * sizeof *vectors);
+    ck_assert_mem_eq(memory.batch.vectors + 3, vectors, 3 * sizeof *vectors);
+    ck_assert(memory.batch.prompt_lengths[0] == 2 && memory.batch.prompt_lengths[1] == 1);
+    peft_batch_memory_free(&memory);
+}
+END_TEST
+
 START_TEST(failing_allocations_are_reported)
 {
     bool failed = true;
@@ -79,4 +102,6 @@ END_TEST
 
 TEST_MAIN("tokens", tcase_add_test(tc, all_are_full_and_known);
           tcase_add_test(tc, short_examples_come_first_and_equal_ones_in_their_order);
-          tcase_add_test(tc, labels_reach_the_batch_as_they_are); tcase_add_test(tc, failing_allocations_are_reported))
+          tcase_add_test(tc, labels_reach_the_batch_as_they_are);
+          tcase_add_test(tc, what_is_known_of_sequences_reaches_the_batch);
+          tcase_add_test(tc, failing_allocations_are_reported))
