@@ -5,6 +5,7 @@
 #include "models/encoder.h"
 
 #include "models/absorbed.h"
+#include "models/biased_attention.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -241,7 +242,6 @@ static void add_embeddings(peft_model *model, encoder *b)
     if (b->num_buckets)
         b->relative = peft_model_add_weight(model, peft_shape_2(b->num_buckets, b->num_heads), "%s%s.weight", prefix,
                                             model->kind->encoder->relative_bias);
-    model->frozen = b->relative; /* attention gives its bias no gradient */
 }
 
 /* The pooler of an encoder alone, where its file has one; it may be the first layer of the head, too. */
@@ -438,6 +438,12 @@ static peft_tensor *relative_bias(const forward *f, int64_t queries)
     return peft_reshape(f->g, x, peft_shape_3(f->b->num_heads, queries, keys));
 }
 
+/* Then every token is a query: peft_biased_attention. */
+static bool trains_bias(const encoder *b)
+{
+    return b->relative && b->relative->gradient;
+}
+
 /* Queries are made of `rows`, which are those of x, or of the batch `read`. */
 static peft_tensor *self_attention(const forward *f, const forward *read, const layer *l, peft_tensor *x,
                                    peft_tensor *rows)
@@ -458,6 +464,7 @@ static peft_tensor *self_attention(const forward *f, const forward *read, const 
     if (value) return peft_absorbed_attention(f->g, q, x, key, value, starts, &options);
     peft_tensor *k = linear(f, l->key, x);
     peft_tensor *v = linear(f, l->value, x);
+    if (trains_bias(f->b)) return peft_biased_attention(f->g, q, k, v, f->batch, &options);
     return peft_attention(f->g, q, k, v, query_starts, starts, &options);
 }
 
@@ -500,7 +507,7 @@ static bool first_tokens_suffice(const encoder *b, const peft_model *model)
 {
     const layer *last = &b->layers[model->num_layers - 1];
     const peft_linear_layer *const behind[] = {last->query, last->attention_output, last->intermediate, last->output};
-    bool suffice = true;
+    bool suffice = !trains_bias(b);
     for (size_t k = 0; k < sizeof behind / sizeof *behind; k++) suffice &= peft_adapter_by_token(behind[k]->adapter);
     return suffice;
 }

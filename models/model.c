@@ -197,9 +197,6 @@ void peft_model_close(peft_model *model)
 peft_status peft_model_train(peft_model *model, peft_weight *weight, peft_error *error)
 {
     if (weight->value) return PEFT_OK;
-    if (weight == model->frozen)
-        return peft_fail(error, PEFT_ERR_UNSUPPORTED, "%s: %s: training of a bias to attention's scores is not offered",
-                         model->dir, weight->name);
     weight->gradient = calloc((size_t)peft_shape_count(&weight->shape), sizeof *weight->gradient);
     if (weight->gradient && copy_privately(model, weight, error) == PEFT_OK) return PEFT_OK;
     free(weight->gradient);

@@ -46,7 +46,6 @@ struct peft_model {
     int64_t num_weights, num_encoder_weights, weight_capacity;
     const struct peft_word_head *words; /* of PEFT_MODEL_WORDS, or NULL */
     const peft_weight *answers;         /* of PEFT_MODEL_ANSWERS, or NULL */
-    const peft_weight *frozen;          /* that cannot be trained, or NULL */
     bool incomplete;                    /* some weight or layer could not be added */
     peft_linear_layer *linears;
     int64_t num_linears, linear_capacity;

@@ -14,6 +14,7 @@
 #include "peft/task_objective.h"
 #include "peft/trainer.h"
 #include "tests/peft/tiny_bert.h"
+#include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 
 static peft_error error;
@@ -247,6 +248,30 @@ START_TEST(answers_that_are_not_there_get_nothing)
 }
 END_TEST
 
+START_TEST(a_batch_without_memory_is_reported)
+{
+    examples x;
+    peft_graph *g;
+    peft_tensor *logits;
+    const peft_examples batch = {.rows = all_rows, .count = EXAMPLES, .normaliser = EXAMPLES};
+    bool failed = true;
+    open_examples(&x, false);
+    ck_assert(!peft_graph_create(&g, &error));
+    for (int64_t call = 0; failed; call++) {
+        peft_answer_objective answers = objective_of(&x, false);
+        peft_graph_reset(g);
+        fail_allocation(call);
+        peft_status status = peft_answer_objective_logits(&answers, g, &batch, true, &logits, &error);
+        if (status == PEFT_OK) status = peft_graph_status(g, &error);
+        failed = allocation_failed();
+        ck_assert_msg(status == (failed ? PEFT_ERR_MEMORY : PEFT_OK), "allocation %d: %s", (int)call, error.message);
+        peft_answer_objective_free(&answers);
+    }
+    peft_graph_free(g);
+    close_examples(&x);
+}
+END_TEST
+
 static void refuse(examples *x, const char *message)
 {
     peft_answer_objective answers = objective_of(x, false);
@@ -311,4 +336,5 @@ TEST_MAIN("answers", tcase_add_test(tc, answers_are_a_list_or_an_object_or_the_n
           tcase_add_loop_test(tc, the_same_answers_are_a_head, 0, 2);
           tcase_add_loop_test(tc, each_sequence_has_its_own_adapter_and_answers, 0, 2);
           tcase_add_test(tc, answers_that_are_not_there_get_nothing);
+          tcase_add_test(tc, a_batch_without_memory_is_reported);
           tcase_add_test(tc, examples_that_do_not_fit_are_refused); tcase_add_test(tc, a_step_leaves_the_answers_alone))

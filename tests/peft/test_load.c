@@ -173,6 +173,23 @@ START_TEST(running_out_of_memory_is_reported)
 }
 END_TEST
 
+/* Of the model alone; an adapter that has a head leaves no room for them. */
+START_TEST(answers_stand_in_for_a_head)
+{
+    peft_loaded loaded;
+    peft_context *ctx;
+    json_t *answers = json_loads("{\"no\": \"w40\", \"yes\": \"w50 w51\"}", 0, NULL);
+    ck_assert(!peft_context_open(&ctx, &(peft_context_options){.threads = 1}, &error));
+    const peft_load_options options = {.answers = answers, .answer_scale = 20, .ctx = ctx};
+    ck_assert_int_eq(peft_load(&loaded, model, adapter, PEFT_WITH_HEAD, &options, &error), PEFT_ERR_ARGUMENT);
+    ck_assert_msg(!peft_load(&loaded, model, NULL, PEFT_WITH_HEAD, &options, &error), "%s", error.message);
+    ck_assert(loaded.num_labels == 2 && strcmp(loaded.label_names[1], "yes") == 0);
+    peft_loaded_close(&loaded);
+    json_decref(answers);
+    peft_context_close(ctx);
+}
+END_TEST
+
 START_TEST(reading_alone_and_running_out_of_memory)
 {
     bool failed = true;
@@ -192,5 +209,5 @@ TEST_MAIN("load", tcase_add_checked_fixture(tc, setup, scratch_teardown);
           tcase_add_loop_test(tc, a_damaged_run_is_refused, 0, sizeof bad_runs / sizeof bad_runs[0]);
           tcase_add_test(tc, a_config_names_the_classes_of_its_own_head_and_of_nameless_adapters);
           tcase_add_loop_test(tc, an_adapter_reads_the_same_without_its_model, 0, sizeof goldens / sizeof goldens[0]);
-          tcase_add_test(tc, running_out_of_memory_is_reported);
+          tcase_add_test(tc, running_out_of_memory_is_reported); tcase_add_test(tc, answers_stand_in_for_a_head);
           tcase_add_test(tc, reading_alone_and_running_out_of_memory))

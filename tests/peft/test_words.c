@@ -84,9 +84,7 @@ static void train_all(peft_model *model)
 {
     int64_t count;
     peft_weight *weights = peft_model_weights(model, &count);
-    for (int64_t k = 0; k < count; k++)
-        if (peft_model_train(model, &weights[k], &error))
-            ck_assert_msg(strstr(weights[k].name, "relative_attention_bias") != NULL, "%s", error.message);
+    for (int64_t k = 0; k < count; k++) ck_assert(!peft_model_train(model, &weights[k], &error));
 }
 
 START_TEST(losses_and_gradients_are_those_of_transformers)
