@@ -170,7 +170,8 @@ PEFT_API peft_tensor *peft_mean(peft_graph *g, peft_tensor *x, int32_t dim);
 PEFT_API peft_tensor *peft_cross_entropy(peft_graph *g, peft_tensor *logits, peft_tensor *labels,
                                          peft_tensor *class_weights, double label_smoothing, double normalizer);
 
-/* The same of the logits x W^T + b, which are never there as a whole: for vocabularies.
+/* The same of the logits x W^T + b, which are never there as a whole, for vocabularies. Backward computes them again,
+ * once for dx and once for dW.
  *   x [N, in], weight [C, in], bias [C] or NULL, labels [N] as above -> [1] */
 PEFT_API peft_tensor *peft_linear_cross_entropy(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *bias,
                                                 peft_tensor *labels, double label_smoothing, double normalizer);

@@ -315,7 +315,7 @@ START_TEST(a_step_leaves_the_answers_alone)
     const peft_value_set *sets[] = {&x.adapters->set, &weights};
     ck_assert_msg(!peft_trainer_open(&trainer, &options, x.ctx, sets, 2, &objective, &error), "%s", error.message);
     ck_assert_int_eq(trainer.parameters.num_trained, x.adapters->set.num_trained);
-    double first = NAN;
+    double first = (double)NAN;
     while (trainer.step < trainer.num_steps) {
         ck_assert_msg(!peft_trainer_step(&trainer, &record, &error), "%s", error.message);
         if (isnan(first)) first = record.loss;
