@@ -248,8 +248,12 @@ static bool read_number(const char **text, float *number)
 
 static peft_status read_vector(const peft_dataset *d, size_t row, const char *path, peft_error *error)
 {
-    const char *text = d->table.columns[VECTOR][row].text;
+    const peft_cell *cell = &d->table.columns[VECTOR][row];
+    const char *text = cell->text;
     int64_t found = count_numbers(text);
+    if (strlen(text) != cell->bytes)
+        return peft_fail(error, PEFT_ERR_FORMAT, "%s:%zu: vector: expected numbers, found \"%s\\u0000...\"", path,
+                         d->lines[row], text);
     if (found != d->vector_size || found == 0)
         return peft_fail(error, PEFT_ERR_FORMAT,
                          "%s:%zu: vector: expected %" PRId64 " numbers, as in the first, found "

@@ -93,6 +93,10 @@ END_TEST
 
 START_TEST(vectors_that_are_none_are_refused)
 {
+    expect_failure("a.jsonl",
+                   "{\"text\": \"a\", \"label\": \"red\", \"v\": \"1 2\\u0000 3\"}\n"
+                   "{\"text\": \"b\", \"label\": \"blue\", \"v\": [1, 2]}\n",
+                   &with_vectors, "a.jsonl:1: vector: expected numbers, found \"1 2\\u0000...\"");
     expect_failure("a.csv", "text,label,v\na,red,1 2\nb,blue,1\n", &with_vectors,
                    "a.csv:3: vector: expected 2 numbers, as in the first, found 1");
     expect_failure("a.csv", "text,label,v\na,red,1 x\nb,blue,1 2\n", &with_vectors,
