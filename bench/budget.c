@@ -75,7 +75,8 @@ static void measure(const char *name, const char *rank, int64_t steps)
     counts c = {0};
     double seconds[MOST_STEPS];
     check(peft_adapters_each_value(adapters, add, &c, &error), &error);
-    peft_random_normal(adapters->set.gradients, (size_t)adapters->set.num_trained, 0, 1e-3, 1, peft_stream("gradients"));
+    peft_random_normal(adapters->set.gradients, (size_t)adapters->set.num_trained, 0, 1e-3, 1,
+                       peft_stream("gradients"));
     for (int64_t step = 0; step < steps; step++) {
         const peft_training_step done = {step + 1, 10 * steps, 1e-3}; /* in the phase that scores and masks */
         double began = peft_machine_seconds();

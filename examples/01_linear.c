@@ -51,7 +51,8 @@ static peft_adapters *make_adapter(void)
 static peft_optimizer *make_optimizer(peft_adapters *adapters)
 {
     peft_error error = {0};
-    const peft_optimizer_parameter all = {adapters->set.memory, adapters->set.gradients, adapters->set.num_trained, 1, 0};
+    const peft_optimizer_parameter all = {adapters->set.memory, adapters->set.gradients, adapters->set.num_trained, 1,
+                                          0};
     peft_optimizer *adamw;
     check(peft_optimizer_create(&adamw, NULL, &all, 1, &error), &error);
     return adamw;
@@ -74,7 +75,9 @@ static float forward_and_backward(peft_graph *g, peft_context *ctx, const peft_a
     check(peft_graph_status(g, &error), &error);
     check(peft_graph_differentiate(g, loss, &error), &error);
     check(peft_graph_run(g, ctx, &error), &error);
-    return *(const float *)loss->data;
+    const void *value;
+    check(peft_graph_read(g, loss, &value, &error), &error);
+    return *(const float *)value;
 }
 
 int main(int argc, char **argv)

@@ -213,12 +213,6 @@ peft_status peft_model_fill(peft_model *model, peft_weight *weight, const float 
     return PEFT_OK;
 }
 
-/* The struct of a layer holds its weight as a constant; the model owns both. */
-static peft_weight *weight_of(peft_model *model, const peft_linear_layer *layer)
-{
-    return &model->weights[layer->base.weight - model->weights];
-}
-
 /* Biases and norms, for whose few numbers each step would map whole folios of the file again. */
 static peft_status copy_vectors(peft_model *model, peft_error *error)
 {
@@ -233,13 +227,21 @@ static peft_status copy_vectors(peft_model *model, peft_error *error)
     return PEFT_OK;
 }
 
+/* The products read a form of their own; a device has all weights. */
+static bool is_packed(const peft_model *model, const peft_context *ctx, const peft_weight *weight)
+{
+    bool of_linear = false;
+    for (int64_t k = 0; k < model->num_linears && !of_linear; k++) of_linear = model->linears[k].base.weight == weight;
+    return of_linear || peft_context_on_device(ctx);
+}
+
 /* The file's pages go as soon as they were read, so that both forms of the model are never there at once. */
 peft_status peft_model_pack(peft_model *model, peft_context *ctx, peft_packing packing, peft_error *error)
 {
     peft_status status = copy_vectors(model, error);
-    for (int64_t k = 0; k < model->num_linears && status == PEFT_OK; k++) {
-        peft_weight *weight = weight_of(model, &model->linears[k]);
-        status = peft_weight_pack(weight, ctx, packing, error);
+    for (int64_t k = 0; k < model->num_weights && status == PEFT_OK; k++) {
+        peft_weight *weight = &model->weights[k];
+        if (is_packed(model, ctx, weight)) status = peft_weight_pack(weight, ctx, packing, error);
         if (weight->form) peft_model_release_files(model);
     }
     return status;

@@ -52,6 +52,21 @@ typedef struct peft_kernel {
     bool (*rounds)(const peft_node *node); /* whether it takes bf16 for this node; NULL: for all */
 } peft_kernel;
 
+/* ---- the memory of a device ---- */
+
+/* Memory that the host cannot reach: addresses of it are formed, never followed. Calls come in this order: uploads,
+ * then `run`, then `wait`, then reads. */
+typedef struct peft_device {
+    peft_status (*allocate)(void *state, size_t bytes, void **memory, peft_error *error);
+    void (*release)(void *state, void *memory);
+    /* What the host's memory is for is said by `leaf`: that of a batch need not stay what it is until the run is over.
+     */
+    void (*upload)(void *state, peft_leaf leaf, void *to, const void *from, size_t bytes);
+    void (*run)(void *state, void (*function)(void *), void *argument); /* calls it, later, on a thread of its own */
+    void (*wait)(void *state);                                          /* until it has returned */
+    void (*read)(void *state, void *to, const void *from, size_t bytes);
+} peft_device;
+
 /* ---- weights ---- */
 
 /* A frozen weight as a backend keeps it for itself: the first member of a struct of the backend's. */
@@ -59,6 +74,7 @@ typedef struct peft_form {
     const struct peft_backend *backend;
     size_t bytes;         /* of memory */
     size_t product_bytes; /* that a product reads */
+    void *memory;         /* of a device, where it is as stored; else NULL */
 } peft_form;
 
 /* ---- a backend ---- */
@@ -81,7 +97,8 @@ typedef struct peft_backend {
     const peft_kernel *(*kernel)(const void *state, const peft_node *node);
     /* Runs all pieces, in any order, each once, and returns when the last is done. */
     void (*loop)(void *state, int64_t pieces, peft_piece_function *run, void *argument);
-    /* Memory for plans, in place of what was given before. */
+    const peft_device *device; /* NULL: kernels work in the host's memory */
+    /* Memory for plans, in place of what was given before: the device's. */
     peft_status (*reserve)(void *state, size_t bytes, char **buffer, peft_error *error);
     /* Graphs with so many rows will come (peft_context_expect); NULL: it does not matter. */
     void (*expect)(void *state, int64_t rows);

@@ -23,7 +23,7 @@ const peft_batch *peft_batch_pooled(peft_graph *g, const peft_batch *batch)
     *pooled = *batch;
     pooled->num_tokens = sequences;
     pooled->first_token = batch->first_sequence;
-    pooled->starts = starts->data;
+    pooled->starts = starts->host;
     pooled->prompt_lengths = NULL;
     pooled->pooled_from = batch;
     return pooled;
@@ -41,7 +41,7 @@ const peft_batch *peft_batch_sequence(peft_graph *g, const peft_batch *batch, in
     *own = *batch;
     own->num_tokens = length;
     own->num_sequences = 1;
-    own->starts = starts->data;
+    own->starts = starts->host;
     own->first_token += first;
     own->first_sequence += sequence;
     if (batch->prompt_lengths) own->prompt_lengths += sequence;

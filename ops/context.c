@@ -132,6 +132,8 @@ peft_status peft_context_open(peft_context **ctx, const peft_context_options *op
 void peft_context_close(peft_context *ctx)
 {
     if (!ctx) return;
+    peft_context_settle(ctx);
+    if (ctx->leaves) ctx->backend->device->release(ctx->state, ctx->leaves);
     ctx->backend->close(ctx->state);
     free(ctx);
 }
@@ -158,6 +160,11 @@ bool peft_context_amx(const peft_context *ctx)
     return ctx->backend->amx && ctx->backend->amx(ctx->state);
 }
 
+bool peft_context_on_device(const peft_context *ctx)
+{
+    return ctx->backend->device != NULL;
+}
+
 int64_t peft_context_least_recalled_rows(const peft_context *ctx)
 {
     return ctx->backend->least_recalled_rows;
@@ -170,16 +177,19 @@ void peft_context_expect(peft_context *ctx, int64_t rows)
 
 void peft_context_set_step(peft_context *ctx, int64_t step)
 {
+    peft_context_settle(ctx);
     ctx->step = step;
 }
 
 void peft_context_loop(peft_context *ctx, int64_t pieces, peft_piece_function *run, void *argument)
 {
+    peft_context_settle(ctx);
     ctx->backend->loop(ctx->state, pieces, run, argument);
 }
 
 void peft_context_profile(peft_context *ctx, peft_profile *profile)
 {
+    peft_context_settle(ctx);
     ctx->profile = profile;
 }
 

@@ -32,6 +32,9 @@ PEFT_API peft_dtype peft_context_dtype(const peft_context *ctx);
 /* Does AMX compute its products in bf16? Then results are other bits than those of a CPU without. */
 PEFT_API bool peft_context_amx(const peft_context *ctx);
 
+/* Does it compute on a device, in memory that the host cannot reach? */
+PEFT_API bool peft_context_on_device(const peft_context *ctx);
+
 /* Results of so many rows and more are computed again for the backward pass where that is cheap, and rounded where that
  * was asked for. Fewer lie in caches, where this would cost time and save nothing worth it: a batch of fewer tokens may
  * take more memory. */

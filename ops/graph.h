@@ -22,10 +22,24 @@ extern "C" {
 
 typedef struct peft_graph peft_graph;
 
-/* A value of the graph. `data` is NULL until the graph has run, and then valid until the next run or reset; only
- * tensors that were kept (peft_graph_keep), leaves and the gradients of leaves still hold their value by then. */
+/* What becomes of a leaf when a graph runs. */
+typedef enum peft_leaf {
+    PEFT_NO_LEAF,       /* computed */
+    PEFT_LEAF_BATCH,    /* uploaded by each run; while that runs, the caller's memory may hold anything */
+    PEFT_LEAF_FROZEN,   /* a weight: resident where a backend packed it, else uploaded */
+    PEFT_LEAF_VALUE,    /* of a parameter, whose master copy is the caller's: uploaded by each run */
+    PEFT_LEAF_GRADIENT, /* the caller's, to which a run adds; it holds the sum once the run was waited for */
+    PEFT_LEAF_STATE     /* lives across runs, and ops write to it (ops/state.h) */
+} peft_leaf;
+
+/* A value of the graph. */
 typedef struct peft_tensor {
-    void *data;
+    void *data; /* for kernels, while the graph runs: where it lies for them; else nobody's. See peft_graph_read */
+    peft_leaf leaf;
+    const void *host;         /* of a leaf: the caller's memory; of what was read: the copy */
+    const void *planned;      /* of a leaf: the values that planning relies on, as they were described; or NULL */
+    struct peft_tensor *of;   /* this is a view of that leaf; or NULL */
+    struct peft_state *state; /* that it is; or NULL */
     peft_dtype dtype;
     peft_shape shape;
     struct peft_tensor *grad;         /* same shape; NULL where no gradient is wanted */
@@ -58,13 +72,14 @@ PEFT_API peft_status peft_graph_create(peft_graph **g, peft_error *error);
 PEFT_API void peft_graph_free(peft_graph *g); /* NULL is allowed */
 PEFT_API void peft_graph_reset(peft_graph *g);
 
-/* Leaves. The memory stays the caller's and must outlive the run. */
+/* Leaves. The memory stays the caller's and must outlive the run; it may be read while the graph is described, and is
+ * when it runs. */
 PEFT_API peft_tensor *peft_constant(peft_graph *g, peft_dtype dtype, peft_shape shape, const void *data,
                                     const char *name);
 /* `grad` has the shape of data; every run adds to it, so the caller clears it before the first. */
 PEFT_API peft_tensor *peft_parameter(peft_graph *g, peft_dtype dtype, peft_shape shape, void *data, void *grad,
                                      const char *name);
-/* A constant whose gradient is wanted too: read it from ->grad->data after the run. */
+/* A constant whose gradient is wanted too: read ->grad after the run. */
 PEFT_API peft_tensor *peft_variable(peft_graph *g, peft_dtype dtype, peft_shape shape, const void *data,
                                     const char *name);
 
@@ -98,8 +113,15 @@ PEFT_API peft_status peft_graph_plan(peft_graph *g, const peft_context *ctx, siz
 /* Bytes beside these that libraries keep for themselves once the graph has run. */
 PEFT_API size_t peft_graph_library_bytes(const peft_graph *g, const peft_context *ctx);
 
-/* Forward, and backward where differentiated. Plans first if that was not done. */
+/* Forward, and backward where differentiated. Plans first if that was not done. Where the backend computes on a device,
+ * the run is only begun: its errors come with what waits for it, and so do the gradients of parameters. A context runs
+ * one graph at a time and waits for the one before. */
 PEFT_API peft_status peft_graph_run(peft_graph *g, peft_context *ctx, peft_error *error);
+PEFT_API peft_status peft_graph_wait(peft_graph *g, peft_error *error);
+
+/* Waits, and finds the value of a tensor that was kept, of a leaf, or of a leaf's gradient: valid until the next run in
+ * the context, or a reset; until then, reading it again changes nothing, on any thread. */
+PEFT_API peft_status peft_graph_read(peft_graph *g, peft_tensor *t, const void **values, peft_error *error);
 
 /* The first error of a building function. */
 PEFT_API peft_status peft_graph_status(const peft_graph *g, peft_error *error);

@@ -2,7 +2,8 @@
  *
  * For what is computed once: start values, conversions. Each runs on the thread that calls; several may run at a time.
  * Matrices are dense and stored row by row; k = min(m, n). The same input gives the same bits on the same CPU. Signs of
- * singular vectors, eigenvectors and of Q's columns are as LAPACK leaves them. PEFT_ERR_NUMERIC: an element is not finite, or an iteration did not converge. */
+ * singular vectors, eigenvectors and of Q's columns are as LAPACK leaves them. PEFT_ERR_NUMERIC: an element is not
+ * finite, or an iteration did not converge. */
 #ifndef PEFT_OPS_LINEAR_ALGEBRA_H
 #define PEFT_OPS_LINEAR_ALGEBRA_H
 

@@ -162,6 +162,10 @@ enum { PEFT_ALL_DIMS = -1 };
 PEFT_API peft_tensor *peft_sum(peft_graph *g, peft_tensor *x, int32_t dim);
 PEFT_API peft_tensor *peft_mean(peft_graph *g, peft_tensor *x, int32_t dim);
 
+/* s += share (x - s), for a state s of the shape of x (ops/state.h), of which no gradient is computed -> what s has
+ * become. Who reads the leaf of s in the same graph finds it as it was before, or after, by who is described first. */
+PEFT_API peft_tensor *peft_running_average(peft_graph *g, peft_tensor *state, peft_tensor *x, double share);
+
 /* loss = sum_n w[label_n] ((1 - eps) -log p_n[label_n] + eps / C sum_c -log p_n[c] w_c / w[label_n]) / normalizer
  * as torch.nn.functional.cross_entropy has it.
  *   logits [N, C], labels [N] (PEFT_I32; a negative label is ignored), class_weights [C] or NULL -> [1]

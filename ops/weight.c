@@ -14,7 +14,8 @@ static peft_tensor *frozen_leaf(peft_graph *g, const peft_weight *weight)
     peft_error error;
     if (peft_stored_check(&weight->stored, &weight->shape, &error))
         return peft_graph_fail(g, error.status, "%s: %s", weight->name, error.message);
-    peft_tensor *leaf = peft_constant(g, PEFT_F32, weight->shape, weight->stored.data, weight->name);
+    peft_tensor *leaf =
+        peft_graph_leaf(g, PEFT_LEAF_FROZEN, PEFT_F32, weight->shape, weight->stored.data, weight->name);
     if (leaf) leaf->weight = weight;
     return leaf;
 }
@@ -32,7 +33,8 @@ peft_tensor *peft_weight_leaf_with_gradient(peft_graph *g, const peft_weight *we
     peft_tensor *leaf = peft_parameter(g, PEFT_F32, weight->shape, weight->value, gradient, weight->name);
     if (!leaf || weight->value) return leaf;
     leaf->weight = weight;
-    leaf->data = (void *)(uintptr_t)weight->stored.data; /* only read */
+    leaf->leaf = PEFT_LEAF_FROZEN;
+    leaf->host = weight->stored.data;
     return leaf;
 }
 
@@ -84,6 +86,7 @@ peft_packing peft_weight_packing(const peft_context *ctx, int64_t elements, int6
 peft_status peft_weight_pack(peft_weight *weight, peft_context *ctx, peft_packing packing, peft_error *error)
 {
     if (!ctx->backend->pack || weight->value || weight->form) return PEFT_OK;
+    peft_context_settle(ctx);
     return ctx->backend->pack(ctx->state, weight, packing, &weight->form, error);
 }
 

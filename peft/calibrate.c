@@ -149,10 +149,10 @@ static peft_status reserve_rows(pass *p, int64_t tokens, peft_error *error)
     return p->rows ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "start values: out of memory");
 }
 
-static void add_inputs(const peft_tensor *x, double *rows, peft_trace *trace)
+static void add_inputs(const peft_tensor *x, const float *values, double *rows, peft_trace *trace)
 {
     int64_t tokens = x->shape.size[0], in = x->shape.size[1];
-    for (int64_t k = 0; k < tokens * in; k++) rows[k] = (double)((const float *)x->data)[k];
+    for (int64_t k = 0; k < tokens * in; k++) rows[k] = (double)values[k];
     for (int64_t k = 0; k < tokens * in; k++) trace->sum[k % in] += rows[k];
     peft_product(in, in, tokens, rows, true, rows, false, 1, trace->moments);
     trace->tokens += tokens;
@@ -165,17 +165,25 @@ static void add_observed(void *argument, int64_t piece, int thread)
     const peft_side_value *seen;
     const int64_t layer = p->first + piece;
     double *rows = p->rows + place_of(p, layer, thread) * p->row_numbers;
-    for (int32_t k = 0; (seen = peft_graph_observation_at(p->g, k)); k++)
-        if (seen->where == p->probes->layers[layer].module) add_inputs(seen->tensor, rows, &p->traces[piece]);
+    for (int32_t k = 0; (seen = peft_graph_observation_at(p->g, k)); k++) {
+        const void *values;
+        if (seen->where != p->probes->layers[layer].module) continue;
+        if (peft_graph_read(p->g, seen->tensor, &values, NULL) == PEFT_OK) /* once more: as before */
+            add_inputs(seen->tensor, values, rows, &p->traces[piece]);
+    }
 }
 
 static peft_status add_all_observed(pass *p, peft_error *error)
 {
     const peft_side_value *seen;
+    peft_status status = PEFT_OK;
     int64_t tokens = 0;
-    for (int32_t k = 0; (seen = peft_graph_observation_at(p->g, k)); k++)
+    for (int32_t k = 0; (seen = peft_graph_observation_at(p->g, k)) && status == PEFT_OK; k++) {
+        const void *values;
+        status = peft_graph_read(p->g, seen->tensor, &values, error);
         if (seen->tensor->shape.size[0] > tokens) tokens = seen->tensor->shape.size[0];
-    peft_status status = tokens > 0 ? reserve_rows(p, tokens, error) : PEFT_OK;
+    }
+    if (status == PEFT_OK && tokens > 0) status = reserve_rows(p, tokens, error);
     if (status == PEFT_OK && tokens > 0) peft_context_loop(p->c->ctx, p->end - p->first, add_observed, p);
     return status;
 }
@@ -190,6 +198,7 @@ static peft_status run_batch(pass *p, int64_t first, int64_t size, peft_error *e
     status = peft_graph_status(p->g, error);
     if (status == PEFT_OK && p->wish->kind == PEFT_TRACE_GRADIENT) status = peft_graph_differentiate(p->g, loss, error);
     if (status == PEFT_OK) status = peft_graph_run(p->g, p->c->ctx, error);
+    if (status == PEFT_OK) status = peft_graph_wait(p->g, error);
     return status == PEFT_OK ? add_all_observed(p, error) : status;
 }
 

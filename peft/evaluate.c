@@ -20,7 +20,7 @@ int64_t peft_prediction_columns(const peft_predictor *p, peft_prediction what)
 
 /* What is computed of a batch: a row for each sequence and, for sentence vectors, a row for each token. */
 typedef struct results {
-    const peft_tensor *rows, *tokens; /* NULL: not wanted */
+    peft_tensor *rows, *tokens; /* NULL: not wanted */
 } results;
 
 static void describe_sentences(const peft_predictor *p, const peft_batch_memory *m, const peft_model_run *run,
@@ -47,9 +47,9 @@ static void describe(const peft_predictor *p, peft_prediction what, const peft_b
     }
 }
 
-static const float *row_of(const peft_tensor *tensor, int64_t index, int64_t columns)
+static const float *row_of(const float *values, int64_t index, int64_t columns)
 {
-    return tensor ? (const float *)tensor->data + index * columns : NULL;
+    return values ? values + index * columns : NULL;
 }
 
 static peft_status predict_batch(const peft_predictor *p, peft_prediction what, const peft_tokens *tokens,
@@ -63,16 +63,19 @@ static peft_status predict_batch(const peft_predictor *p, peft_prediction what, 
     describe(p, what, memory, &r);
     status = peft_graph_status(p->g, error);
     if (status == PEFT_OK) status = peft_graph_run(p->g, p->ctx, error);
+    const void *all_tokens = NULL, *all_rows = NULL;
+    if (status == PEFT_OK && r.tokens) status = peft_graph_read(p->g, r.tokens, &all_tokens, error);
+    if (status == PEFT_OK && r.rows) status = peft_graph_read(p->g, r.rows, &all_rows, error);
     if (status != PEFT_OK) return status;
     int64_t columns = peft_prediction_columns(p, what), hidden = peft_model_hidden_size(p->model);
     const int32_t *starts = memory->batch.starts;
     for (int64_t s = 0; s < count; s++) {
         float *out = outputs + rows[s] * columns;
         if (what == PEFT_PREDICT_EMBEDDING)
-            peft_sentence_vector(p->sentence, row_of(r.tokens, starts[s], hidden), starts[s + 1] - starts[s],
-                                 row_of(r.rows, s, hidden), out);
+            peft_sentence_vector(p->sentence, row_of(all_tokens, starts[s], hidden), starts[s + 1] - starts[s],
+                                 row_of(all_rows, s, hidden), out);
         else
-            memcpy(out, row_of(r.rows, s, columns), (size_t)columns * sizeof *out);
+            memcpy(out, row_of(all_rows, s, columns), (size_t)columns * sizeof *out);
     }
     return PEFT_OK;
 }

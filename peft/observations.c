@@ -80,15 +80,14 @@ static peft_status expect(peft_observations *o, const peft_side_value *seen, pef
                      o->path, seen->where, *seen->where ? ": " : "", seen->name, o->items[at].count, count);
 }
 
-static void add_values(peft_observed *item, const peft_side_value *seen, double weight)
+static void add_values(peft_observed *item, const float *values, double weight)
 {
-    const float *values = seen->tensor->data;
     const double share = weight / (double)item->times;
     item->weight += share;
     for (int64_t i = 0; i < item->count; i++) item->sums[i] += share * (double)values[i];
 }
 
-peft_status peft_observations_add(peft_observations *o, const peft_graph *g, double weight, peft_error *error)
+peft_status peft_observations_add(peft_observations *o, peft_graph *g, double weight, peft_error *error)
 {
     const peft_side_value *seen;
     for (int64_t k = 0; k < o->num_items; k++) o->items[k].times = 0;
@@ -96,7 +95,12 @@ peft_status peft_observations_add(peft_observations *o, const peft_graph *g, dou
         peft_status status = expect(o, seen, error);
         if (status != PEFT_OK) return status;
     }
-    for (int32_t k = 0; (seen = side_at(g, k)); k++) add_values(&o->items[find_item(o, seen)], seen, weight);
+    for (int32_t k = 0; (seen = side_at(g, k)); k++) {
+        const void *values;
+        peft_status status = peft_graph_read(g, seen->tensor, &values, error);
+        if (status != PEFT_OK) return status;
+        add_values(&o->items[find_item(o, seen)], values, weight);
+    }
     return PEFT_OK;
 }
 

@@ -39,8 +39,7 @@ bool peft_observations_due(int64_t step, int64_t num_steps);
 /* Adds what a graph that has run observed, as one batch of a step that counts `weight`. What has the same module and
  * name is one thing: an adapter for each sequence, whose formula is described once for each, gives their mean.
  * PEFT_ERR_SHAPE: it has other numbers than before in this step. */
-peft_status peft_observations_add(peft_observations *observations, const peft_graph *g, double weight,
-                                  peft_error *error);
+peft_status peft_observations_add(peft_observations *observations, peft_graph *g, double weight, peft_error *error);
 
 /* Writes the step down and starts anew. */
 peft_status peft_observations_write(peft_observations *observations, int64_t step, const peft_parameters *parameters,

@@ -4,8 +4,8 @@
 
 #include "peft/inject.h"
 #include "peft/label_names.h"
-#include "peft/train.h"
 #include "peft/task_objective.h"
+#include "peft/train.h"
 #include "peft/trainer.h"
 
 /* What opening it took, one stage after another. */

@@ -39,6 +39,5 @@ static int64_t tokens_of(const void *argument, uint32_t example)
 
 peft_objective peft_task_objective_of(peft_task_objective *x)
 {
-    return (peft_objective){
-        .num_examples = x->tokens->count, .describe = describe, .tokens = tokens_of, .argument = x};
+    return (peft_objective){.num_examples = x->tokens->count, .describe = describe, .tokens = tokens_of, .argument = x};
 }

@@ -142,10 +142,12 @@ static peft_status compute_gradients(peft_trainer *t, peft_step_record *record, 
         int64_t tokens = count_tokens(t, &batch);
         peft_status status = describe(t, &batch, error);
         if (status == PEFT_OK) status = peft_graph_run(t->g, t->ctx, error);
+        const void *loss = NULL;
+        if (status == PEFT_OK) status = peft_graph_read(t->g, t->loss, &loss, error);
         if (status == PEFT_OK && observes(t))
             status = peft_observations_add(t->observations, t->g, (double)tokens, error);
         if (status != PEFT_OK) return status;
-        record->loss += (double)*(const float *)t->loss->data;
+        record->loss += (double)*(const float *)loss;
         record->tokens += tokens;
     }
     return PEFT_OK;

@@ -36,7 +36,7 @@ static bool check_bias(peft_graph *g, const char *op, const peft_tensor *q, cons
 }
 
 static bool check_starts(peft_graph *g, const char *op, const peft_tensor *q, const peft_tensor *k,
-                         const peft_tensor *query_starts, const peft_tensor *key_starts)
+                         peft_tensor *query_starts, peft_tensor *key_starts)
 {
     return peft_check_starts(g, op, "query_starts", query_starts, peft_rows(q)) &&
            peft_check_starts(g, op, "key_starts", key_starts, peft_rows(k)) &&

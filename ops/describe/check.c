@@ -1,5 +1,7 @@
 #include "ops/describe/check.h"
 
+#include "ops/engine/graph_internal.h"
+
 #include <stdio.h>
 
 bool peft_check_given(peft_graph *g, const char *op, const char *what, const peft_tensor *t)
@@ -67,22 +69,23 @@ bool peft_check_dimension(peft_graph *g, const char *op, const peft_tensor *x, i
                            dim);
 }
 
-bool peft_check_starts(peft_graph *g, const char *op, const char *what, const peft_tensor *starts, int64_t tokens)
+bool peft_check_starts(peft_graph *g, const char *op, const char *what, peft_tensor *starts, int64_t tokens)
 {
     if (!peft_check_dtype(g, op, what, starts, PEFT_I32) || !peft_check_vector(g, op, what, starts, PEFT_ANY_SIZE))
         return false;
     int64_t sequences = starts->shape.size[0] - 1;
     if (sequences < 1) return peft_graph_fail(g, PEFT_ERR_SHAPE, "%s: %s: expected [sequences + 1]", op, what);
-    const int32_t *start = starts->node < 0 ? starts->data : NULL;
-    if (!start) return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s: expected a leaf with values", op, what);
+    const int32_t *start = starts->host;
+    if (!starts->leaf || !start)
+        return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s: expected a leaf with values", op, what);
     if (start[0] != 0)
         return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s[0]: expected 0, found %d", op, what, start[0]);
     for (int64_t s = 0; s < sequences; s++)
         if (start[s + 1] <= start[s])
             return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s[%lld]: expected more than %d, found %d", op, what,
                                    (long long)s + 1, start[s], start[s + 1]);
-    return start[sequences] == tokens ||
-           peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s[%lld]: expected %lld tokens, found %d", op, what,
+    if (start[sequences] == tokens) return peft_graph_rely_on(g, starts);
+    return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: %s[%lld]: expected %lld tokens, found %d", op, what,
                            (long long)sequences, (long long)tokens, start[sequences]);
 }
 

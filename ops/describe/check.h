@@ -25,7 +25,7 @@ bool peft_check_dimension(peft_graph *g, const char *op, const peft_tensor *x, i
 
 /* PEFT_I32 [S + 1], S >= 1: a leaf whose values are there already and rise from 0 to `tokens`, so that every sequence
  * has a token. */
-bool peft_check_starts(peft_graph *g, const char *op, const char *what, const peft_tensor *starts, int64_t tokens);
+bool peft_check_starts(peft_graph *g, const char *op, const char *what, peft_tensor *starts, int64_t tokens);
 
 /* No kernel computes this input's gradient. */
 bool peft_check_no_gradient(peft_graph *g, const char *op, const char *what, const peft_tensor *t);

@@ -1,8 +1,9 @@
 /* ops/describe/pool.c - one row for each sequence, from its tokens' rows or for them. */
 #include "ops/describe/check.h"
+#include "ops/engine/graph_internal.h"
 #include "ops/ops.h"
 
-static bool check_pool(peft_graph *g, const char *op, const peft_tensor *x, const peft_tensor *starts)
+static bool check_pool(peft_graph *g, const char *op, const peft_tensor *x, peft_tensor *starts)
 {
     return peft_check_real(g, op, "x", x) && peft_check_matrix(g, op, "x", x, PEFT_ANY_SIZE, PEFT_ANY_SIZE) &&
            peft_check_starts(g, op, "starts", starts, peft_rows(x));
@@ -25,18 +26,18 @@ peft_tensor *peft_first_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts)
     return check_pool(g, "first_pool", x, starts) ? pool(g, PEFT_OP_first_pool, x, starts, NULL) : NULL;
 }
 
-static bool check_counts(peft_graph *g, const char *op, const peft_tensor *starts, const peft_tensor *counts)
+static bool check_counts(peft_graph *g, const char *op, const peft_tensor *starts, peft_tensor *counts)
 {
     int64_t sequences = starts->shape.size[0] - 1;
     if (!peft_check_dtype(g, op, "counts", counts, PEFT_I32) || !peft_check_vector(g, op, "counts", counts, sequences))
         return false;
-    const int32_t *start = starts->data, *count = counts->node < 0 ? counts->data : NULL;
+    const int32_t *start = starts->host, *count = counts->leaf ? counts->host : NULL;
     if (!count) return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: counts: expected a leaf with values", op);
     for (int64_t s = 0; s < sequences; s++)
         if (count[s] < 1 || count[s] > start[s + 1] - start[s])
             return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: counts[%lld]: expected 1 ... %d, found %d", op,
                                    (long long)s, start[s + 1] - start[s], count[s]);
-    return true;
+    return peft_graph_rely_on(g, counts);
 }
 
 peft_tensor *peft_prefix_pool(peft_graph *g, peft_tensor *x, peft_tensor *starts, peft_tensor *counts)
@@ -52,7 +53,7 @@ peft_tensor *peft_spread(peft_graph *g, peft_tensor *x, peft_tensor *starts)
     if (!peft_check_real(g, op, "x", x) || !peft_check_dtype(g, op, "starts", starts, PEFT_I32) ||
         !peft_check_vector(g, op, "starts", starts, PEFT_ANY_SIZE))
         return NULL;
-    const int32_t *start = starts->node < 0 ? starts->data : NULL;
+    const int32_t *start = starts->leaf ? starts->host : NULL;
     int64_t sequences = starts->shape.size[0] - 1;
     if (!start) return peft_graph_fail(g, PEFT_ERR_ARGUMENT, "%s: starts: expected a leaf with values", op);
     int64_t tokens = sequences > 0 ? start[sequences] : 0;

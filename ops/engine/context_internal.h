@@ -17,7 +17,10 @@ struct peft_context {
     int64_t step;
     char *buffer; /* of the plan */
     size_t buffer_bytes;
-    char *scratch; /* memory of the kernels that run, `scratch_stride` bytes for each thread */
+    void *leaves; /* of a device: the leaves of the graph that runs */
+    size_t leaf_bytes;
+    peft_graph *running; /* that was not waited for; or NULL */
+    char *scratch;       /* memory of the kernels that run, `scratch_stride` bytes for each thread */
     size_t scratch_stride;
     peft_profile *profile;       /* NULL: kernel calls are not timed */
     atomic_flag failing, timing; /* someone writes to the error, to the profile */
@@ -36,5 +39,8 @@ static inline peft_target peft_target_of(const peft_context *ctx)
 
 /* Makes the plan's buffer at least this large; its content is lost. */
 peft_status peft_context_reserve(peft_context *ctx, size_t bytes, peft_error *error);
+
+/* Waits for the graph that runs, whose errors stay with it. */
+void peft_context_settle(peft_context *ctx);
 
 #endif

@@ -74,7 +74,7 @@ static double attention_flops(const peft_node *node, bool backward)
 {
     enum { Q, K, V, QUERY_STARTS, KEY_STARTS };
     const peft_attention_options *o = node->attributes;
-    const int32_t *queries = node->in[QUERY_STARTS]->data, *keys = node->in[KEY_STARTS]->data;
+    const int32_t *queries = node->in[QUERY_STARTS]->planned, *keys = node->in[KEY_STARTS]->planned;
     const double products = backward ? 5 : 2, softmax = backward ? 6 : 5;
     double head_size = (double)peft_columns(node->in[Q]) / o->num_heads, seen = 0;
     for (int64_t s = 0; s + 1 < node->in[QUERY_STARTS]->shape.size[0]; s++)
@@ -123,6 +123,7 @@ static const struct rule {
     [PEFT_OP_shift] = {.forward = 1},
     [PEFT_OP_power] = {.forward = 1, .backward = 3},
     [PEFT_OP_fold] = {.forward = 1, .backward = 1},
+    [PEFT_OP_running_average] = {.forward = 3},
     [PEFT_OP_sum] = {.forward = 1, .backward = 1},
     [PEFT_OP_cross_entropy] = {.forward = 4, .backward = 4},
     [PEFT_OP_mse] = {.forward = 3, .backward = 2},

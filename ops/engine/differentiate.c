@@ -47,7 +47,7 @@ static bool contribute(peft_graph *g, int32_t n, int32_t i, peft_node *run)
     bool first = !t->grad;
     if (first && (op->passes_gradient & PEFT_IN(i)) && peft_shape_count(&t->shape) == peft_shape_count(&dout->shape)) {
         t->grad = peft_graph_new_tensor(g, dout->dtype, t->shape, dout->storage);
-        if (t->grad) t->grad->data = dout->data;
+        if (t->grad) t->grad->of = peft_leaf_of(dout);
         return t->grad != NULL;
     }
     if (first) {

@@ -17,9 +17,11 @@ peft_status peft_graph_create(peft_graph **g, peft_error *error)
 void peft_graph_free(peft_graph *g)
 {
     if (!g) return;
+    peft_graph_wait(g, NULL);
     peft_arena_free(&g->arena);
     free(g->nodes);
     free(g->tensors);
+    free(g->leaves);
     free(g->storages);
     free(g->steps);
     free(g->losses.values);
@@ -30,8 +32,11 @@ void peft_graph_free(peft_graph *g)
 
 void peft_graph_reset(peft_graph *g)
 {
+    peft_graph_wait(g, NULL);
     peft_arena_reset(&g->arena);
-    g->error = (peft_error){0};
+    g->error = g->result = (peft_error){0};
+    g->ran = NULL;
+    g->num_leaves = 0;
     g->num_nodes = g->num_tensors = g->num_storages = g->num_steps = g->num_segments = 0;
     g->segment = -1;
     g->losses.count = g->observations.count = g->num_bindings = 0;
@@ -88,7 +93,10 @@ peft_tensor *peft_graph_new_tensor(peft_graph *g, peft_dtype dtype, peft_shape s
     peft_tensor *t = peft_arena_take(&g->arena, sizeof *t);
     if (!t) return peft_graph_fail(g, PEFT_ERR_MEMORY, "graph: out of memory for a tensor");
     *t = (peft_tensor){.dtype = dtype, .shape = shape, .node = -1, .storage = storage};
-    if (storage < 0) return t;
+    if (storage < 0) {
+        if (!peft_graph_grow(g, (void **)&g->leaves, g->num_leaves, &g->leaf_capacity, sizeof *g->leaves)) return NULL;
+        return g->leaves[g->num_leaves++] = t;
+    }
     if (!peft_graph_grow(g, (void **)&g->tensors, g->num_tensors, &g->tensor_capacity, sizeof *g->tensors)) return NULL;
     return g->tensors[g->num_tensors++] = t;
 }
@@ -105,33 +113,35 @@ peft_tensor *peft_graph_place(peft_graph *g, peft_dtype dtype, peft_shape shape)
     return t;
 }
 
-static peft_tensor *leaf(peft_graph *g, peft_dtype dtype, peft_shape shape, const void *data, const char *name)
+peft_tensor *peft_graph_leaf(peft_graph *g, peft_leaf kind, peft_dtype dtype, peft_shape shape, const void *host,
+                             const char *name)
 {
     if (peft_graph_failed(g)) return NULL;
     peft_tensor *t = peft_graph_new_tensor(g, dtype, shape, -1);
     if (!t) return NULL;
-    t->data = (void *)(uintptr_t)data; /* kernels write to leaves only through their gradients */
+    t->leaf = kind;
+    t->host = host;
     t->name = name;
     return t;
 }
 
 peft_tensor *peft_constant(peft_graph *g, peft_dtype dtype, peft_shape shape, const void *data, const char *name)
 {
-    return leaf(g, dtype, shape, data, name);
+    return peft_graph_leaf(g, PEFT_LEAF_BATCH, dtype, shape, data, name);
 }
 
 peft_tensor *peft_parameter(peft_graph *g, peft_dtype dtype, peft_shape shape, void *data, void *grad, const char *name)
 {
-    peft_tensor *t = leaf(g, dtype, shape, data, name);
+    peft_tensor *t = peft_graph_leaf(g, PEFT_LEAF_VALUE, dtype, shape, data, name);
     if (!t || !grad) return t;
-    t->grad = leaf(g, dtype, shape, grad, name);
+    t->grad = peft_graph_leaf(g, PEFT_LEAF_GRADIENT, dtype, shape, grad, name);
     if (t->grad) t->requires_grad = t->grad->kept = true;
     return t;
 }
 
 peft_tensor *peft_variable(peft_graph *g, peft_dtype dtype, peft_shape shape, const void *data, const char *name)
 {
-    peft_tensor *t = leaf(g, dtype, shape, data, name);
+    peft_tensor *t = peft_constant(g, dtype, shape, data, name);
     if (t) t->requires_grad = true;
     return t;
 }
@@ -232,7 +242,7 @@ peft_tensor *peft_node_output(peft_graph *g, peft_node *node, peft_dtype dtype, 
     peft_tensor *t;
     if (result && peft_ops[node->op].view) {
         t = peft_graph_new_tensor(g, dtype, shape, node->in[0]->storage);
-        if (t) t->data = node->in[0]->data;
+        if (t) t->of = peft_leaf_of(node->in[0]);
     } else {
         t = peft_graph_place(g, dtype, shape);
     }

@@ -63,6 +63,8 @@ struct peft_graph {
     int32_t num_nodes, node_capacity;
     peft_tensor **tensors; /* those with a place in the plan */
     int32_t num_tensors, tensor_capacity;
+    peft_tensor **leaves; /* and views of them: those without */
+    int32_t num_leaves, leaf_capacity;
     peft_storage *storages;
     int32_t num_storages, storage_capacity;
     peft_step *steps;
@@ -80,15 +82,34 @@ struct peft_graph {
     const peft_context *ctx;     /* see peft_graph_set_context; or NULL */
     peft_target target;          /* that the plan is for */
     size_t planned_bytes;
+    peft_context *running; /* where it runs and was not waited for; or NULL */
+    peft_context *ran;     /* where it ran last */
+    peft_error result;     /* of the last run */
 };
 
 /* All return NULL or false after having failed the graph. */
 peft_node *peft_graph_new_node(peft_graph *g, peft_op_id op);
 peft_node *peft_graph_copy_node(peft_graph *g, const peft_node *node);
 peft_tensor *peft_graph_new_tensor(peft_graph *g, peft_dtype dtype, peft_shape shape, int32_t storage);
+peft_tensor *peft_graph_leaf(peft_graph *g, peft_leaf kind, peft_dtype dtype, peft_shape shape, const void *host,
+                             const char *name);
 peft_tensor *peft_graph_place(peft_graph *g, peft_dtype dtype, peft_shape shape); /* with a storage of its own */
 bool peft_graph_push_step(peft_graph *g, peft_step step);
 bool peft_graph_schedule_forward(peft_graph *g); /* the nodes as steps, once */
+
+/* The leaf that t is, or is a view of; NULL: it is computed. */
+static inline peft_tensor *peft_leaf_of(peft_tensor *t)
+{
+    return t->leaf ? t : t->of;
+}
+
+/* Planning is going to rely on the values of a leaf (ops/engine/leaves.c). */
+bool peft_graph_rely_on(peft_graph *g, peft_tensor *leaf);
+/* PEFT_ERR_ARGUMENT: values are others than those that it relied on. */
+peft_status peft_graph_check_leaves(const peft_graph *g, peft_error *error);
+/* Has all leaves where the kernels of ctx find them, and later brings back what a run leaves in them. */
+peft_status peft_graph_place_leaves(peft_graph *g, peft_context *ctx, peft_error *error);
+void peft_graph_read_gradients(peft_graph *g, peft_context *ctx);
 
 /* What a step reads or writes: tensors that have a place in the plan. `input` is that of the node that it is, or whose
  * gradient it is; -1: of the result. */

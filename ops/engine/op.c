@@ -71,4 +71,5 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
     [PEFT_OP_copy] = {.name = "copy"},
     [PEFT_OP_cast] = {.name = "cast"},
     [PEFT_OP_widen] = {.name = "widen", .reads_stored = PEFT_IN(0), .cheap = true, .unkept = true},
+    [PEFT_OP_running_average] = {.name = "running_average"}, /* state, x -> what the state has become */
 };

@@ -41,7 +41,8 @@
     X(mse)                                                                                                             \
     X(copy)                                                                                                            \
     X(cast)                                                                                                            \
-    X(widen)
+    X(widen)                                                                                                           \
+    X(running_average)
 
 typedef enum peft_op_id {
 #define X(name) PEFT_OP_##name,

@@ -244,7 +244,7 @@ static bool run_again(peft_recall *r, peft_node *copy, int32_t outputs, peft_pha
         peft_tensor *place = view ? peft_graph_new_tensor(r->g, out->dtype, out->shape, copy->in[0]->storage)
                                   : peft_graph_place(r->g, out->dtype, out->shape);
         if (!place) return false;
-        place->data = out->data; /* of a view of a leaf; else still NULL */
+        place->of = out->of;
         place->node = out->node;
         copy->out[j] = place;
     }

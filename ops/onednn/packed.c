@@ -48,7 +48,7 @@ peft_status peft_packed_make(peft_packed **packed, peft_dnnl *d, const peft_weig
     size_t product = (size_t)peft_shape_count(&weight->shape) * peft_dtype_bytes(peft_dnnl_dtype(d));
     size_t bytes = peft_dnnl_matrix_bytes(made->forward);
     if (packing == PEFT_PACK_BOTH) bytes += peft_dnnl_matrix_bytes(made->backward);
-    made->form = (peft_form){&peft_backend_onednn, bytes, product};
+    made->form = (peft_form){&peft_backend_onednn, bytes, product, NULL};
     *packed = made;
     return PEFT_OK;
 }

@@ -7,6 +7,7 @@
 #include "ops/ops.h"
 #include "ops/rng.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 #include "tests/variants/adapted_layer.h"
 
 static const peft_layer layers[MODEL_LAYERS] = {{"model.layers.0.query", MODEL_IN, 5},
@@ -194,7 +195,7 @@ double model_loss_at(const generated_model *m, double step, uint64_t salt, doubl
     ck_assert(c.wide - wide < ROOM);
     if (derivative) ck_assert_msg(!peft_graph_differentiate(g, loss, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    double value = *(double *)loss->data;
+    double value = *(const double *)read_values(g, loss);
     if (derivative) *derivative = 0;
     for (int64_t i = 0; derivative && i < count; i++) *derivative += gradient[i] * op_noise(salt * 7919 + (uint64_t)i);
     peft_graph_free(g);
@@ -207,12 +208,12 @@ double model_loss_at(const generated_model *m, double step, uint64_t salt, doubl
 
 /* ---- what is emitted ---- */
 
-static float *copy(const peft_tensor *t)
+static float *copy(peft_graph *g, const peft_tensor *t)
 {
     size_t bytes = (size_t)peft_shape_count(&t->shape) * sizeof(float);
     float *values = malloc(bytes + 1);
     ck_assert_ptr_nonnull(values);
-    return memcpy(values, t->data, bytes);
+    return memcpy(values, read_values(g, t), bytes);
 }
 
 void model_emit(const generated_model *m, const peft_t2l *net, const float *vectors, int64_t descriptions, int threads,
@@ -233,7 +234,7 @@ void model_emit(const generated_model *m, const peft_t2l *net, const float *vect
     ck_assert_msg(!peft_graph_status(g, &error) && !peft_graph_run(g, ctx, &error), "%s", error.message);
     memset(tensors, 0, MODEL_KINDS * sizeof *tensors);
     for (int64_t k = 0; k < net->places.num_kinds; k++)
-        for (int32_t v = 0; v < net->places.kinds[k].num_tensors; v++) tensors[k][v] = copy(outputs[k].tensors[v]);
+        for (int32_t v = 0; v < net->places.kinds[k].num_tensors; v++) tensors[k][v] = copy(g, outputs[k].tensors[v]);
     peft_graph_free(g);
     peft_context_close(ctx);
 }

@@ -8,6 +8,7 @@
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 /* Every head, and every other setting with one of them. */
 static const char *const networks[] = {"head=L;start=random;bias=place",
@@ -149,7 +150,7 @@ static float *step_bits(generated_model *m, int threads)
                       !peft_graph_run(g, ctx, &error),
                   "%s", error.message);
     float *bits = malloc((size_t)(count + 1) * sizeof *bits);
-    bits[count] = *(float *)loss->data;
+    bits[count] = *(const float *)read_values(g, loss);
     memcpy(bits, m->net.set.gradients, (size_t)count * sizeof *bits);
     peft_graph_free(g);
     peft_context_close(ctx);

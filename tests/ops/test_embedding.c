@@ -34,6 +34,7 @@ static peft_status run(const int32_t *rows, peft_error *error)
     peft_tensor *weight = peft_constant(g, PEFT_F32, peft_shape_2(7, 2), table, "word_embeddings");
     peft_embedding(g, weight, peft_constant(g, PEFT_I32, peft_shape_1(3), rows, "ids"));
     peft_status status = peft_graph_run(g, ctx, error);
+    if (status == PEFT_OK) status = peft_graph_wait(g, error);
     peft_graph_free(g);
     peft_context_close(ctx);
     return status;

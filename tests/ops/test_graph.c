@@ -9,6 +9,7 @@
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 static peft_tensor *f(peft_graph *g, peft_tensor *x)
 {
@@ -255,6 +256,19 @@ static void check_places(const peft_graph *g, size_t bytes)
     ck_assert_uint_eq((end + 63) / 64 * 64, bytes);
 }
 
+static void fill_with_nan(peft_context *ctx, size_t bytes)
+{
+    const peft_device *device = ctx->backend->device;
+    char *ones = malloc(bytes + 1);
+    ck_assert_ptr_nonnull(ones);
+    memset(ones, 0xFF, bytes);
+    if (device)
+        device->upload(ctx->state, PEFT_LEAF_FROZEN, ctx->buffer, ones, bytes);
+    else
+        memcpy(ctx->buffer, ones, bytes);
+    free(ones);
+}
+
 /* Runs in a buffer that is full of NaN, so that a value read before it is written, or after its place was given away,
  * shows. Returns the bytes of the plan. */
 static size_t run(describe_function *describe, uint64_t seed, arrangement how, outcome *o)
@@ -286,14 +300,16 @@ static size_t run(describe_function *describe, uint64_t seed, arrangement how, o
     size_t bytes;
     ck_assert(!peft_graph_plan(g, ctx, &bytes, &error) && !peft_context_reserve(ctx, bytes, &error));
     check_places(g, bytes);
-    memset(ctx->buffer, 0xFF, bytes);
+    fill_with_nan(ctx, bytes);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
     ck_assert_uint_eq(peft_context_bytes(ctx), bytes);
+    ck_assert_msg(!peft_graph_wait(g, &error), "%s", error.message);
 
-    memcpy(o->y, y->data, sizeof o->y);
+    memcpy(o->y, read_values(g, y), sizeof o->y);
     for (int i = 0; i < NUM_LEAVES && !how.parameters; i++)
         if (leaves[i]->grad)
-            memcpy(o->dleaves[i], leaves[i]->grad->data, (size_t)peft_shape_count(&leaves[i]->shape) * sizeof(float));
+            memcpy(o->dleaves[i], read_values(g, leaves[i]->grad),
+                   (size_t)peft_shape_count(&leaves[i]->shape) * sizeof(float));
     peft_graph_free(g);
     peft_context_close(ctx);
     return bytes;
@@ -413,8 +429,8 @@ START_TEST(a_cast_rounds_to_the_nearest)
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
     for (int k = 0; k < COUNT; k++) {
         uint32_t bits;
-        memcpy(&bits, (const float *)back->data + k, sizeof bits);
-        ck_assert_uint_eq(((const uint16_t *)rounded->data)[k], table[k].out);
+        memcpy(&bits, (const float *)read_values(g, back) + k, sizeof bits);
+        ck_assert_uint_eq(((const uint16_t *)read_values(g, rounded))[k], table[k].out);
         ck_assert_uint_eq(bits, (uint32_t)table[k].out << 16);
     }
     peft_graph_free(g);
@@ -633,7 +649,7 @@ START_TEST(runs_repeat)
         peft_context *ctx;
         peft_context_options options = {.threads = threads, .backend = threads == 2 ? "portable" : NULL};
         ck_assert(!peft_context_open(&ctx, &options, NULL) && !peft_graph_run(g, ctx, NULL));
-        ck_assert(*(float *)loss->data == 14 && dx[1] == (float)threads * 4);
+        ck_assert(*(const float *)read_values(g, loss) == 14 && dx[1] == (float)threads * 4);
         peft_context_close(ctx);
     }
     peft_graph_free(g);

@@ -3,6 +3,7 @@
 
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 static const int32_t starts[] = {0, 3, 4, 11};
 
@@ -131,7 +132,7 @@ static void compute(const int64_t size[NUM_SIZES], const char *backend, peft_dty
     peft_tensor *y = peft_graph_keep(g, peft_low_rank(g, in[Y0], in[X], in[A], in[B], NULL, NULL, 1));
     ck_assert_msg(!peft_graph_differentiate_from(g, y, values[DY], &error), "%s", error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    memcpy(results[DY], y->data, (size_t)peft_shape_count(&y->shape) * sizeof(float));
+    memcpy(results[DY], read_values(g, y), (size_t)peft_shape_count(&y->shape) * sizeof(float));
     peft_graph_free(g);
     peft_context_close(ctx);
     for (int k = 0; k < NUM_ARRAYS; k++) free(values[k]);

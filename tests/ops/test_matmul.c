@@ -1,5 +1,6 @@
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 static peft_tensor *plain(peft_graph *g, peft_tensor *const *in)
 {
@@ -70,7 +71,7 @@ START_TEST(matmul_agrees_with_linear)
                          peft_constant(g, PEFT_F32, peft_shape_2(3, 7), w, "w")};
     peft_tensor *difference = peft_graph_keep(g, minus_linear(g, in));
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    ck_assert_double_le((double)*(const float *)difference->data, 1e-12);
+    ck_assert_double_le((double)*(const float *)read_values(g, difference), 1e-12);
     peft_graph_free(g);
     peft_context_close(ctx);
 }
@@ -86,9 +87,9 @@ START_TEST(constants_are_what_they_say)
     peft_error error = {0};
     peft_graph *g;
     ck_assert(!peft_graph_create(&g, &error));
-    const double *ones = peft_ones(g, PEFT_F64, 2, 3)->data;
+    const double *ones = peft_ones(g, PEFT_F64, 2, 3)->host;
     for (int k = 0; k < 6; k++) ck_assert_double_eq(ones[k], 1);
-    const int32_t *numbers = peft_arange(g, 4, 12)->data;
+    const int32_t *numbers = peft_arange(g, 4, 12)->host;
     for (int k = 0; k < 4; k++) ck_assert_int_eq(numbers[k], 12 * k);
     ck_assert_int_eq(peft_arange(g, 0, 1)->shape.size[0], 0);
     ck_assert_ptr_null(peft_arange(g, 1 << 20, 1 << 11));
@@ -106,7 +107,7 @@ START_TEST(the_identity_changes_no_bit)
     peft_error error = {0};
     peft_graph *g;
     ck_assert(!peft_graph_create(&g, &error));
-    const float *one = peft_identity(g, PEFT_F32, 3)->data;
+    const float *one = peft_identity(g, PEFT_F32, 3)->host;
     for (int k = 0; k < 9; k++) ck_assert(one[k] == (k % 4 == 0 ? 1.0F : 0.0F));
     ck_assert_int_eq(peft_identity(g, PEFT_F64, 0)->shape.size[0], 0);
     ck_assert_ptr_null(peft_identity(g, PEFT_I32, 3));

@@ -1,6 +1,7 @@
 #include "ops/batch.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 static const int32_t starts[] = {0, 3, 4, 11}, short_of[] = {0, 3, 4, 10}, empty[] = {0, 3, 3, 11},
                      late[] = {1, 3, 4, 11};
@@ -107,7 +108,8 @@ START_TEST(a_pooled_batch_has_a_token_for_each_sequence)
     ck_assert(!peft_graph_run(g, ctx, NULL));
     const double side = 0.70710678; /* (1, 3) and (2, 1), centred and of length one */
     const double expected[] = {-side, side, side, -side};
-    for (int k = 0; k < 4; k++) ck_assert_double_eq_tol((double)((float *)means->data)[k], expected[k], 1e-6);
+    for (int k = 0; k < 4; k++)
+        ck_assert_double_eq_tol((double)((const float *)read_values(g, means))[k], expected[k], 1e-6);
     peft_graph_free(g);
     peft_context_close(ctx);
 }

@@ -5,6 +5,7 @@
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -168,7 +169,7 @@ static size_t compute(layer *l, peft_weight *weight, peft_context_options option
     peft_tensor *y = peft_graph_keep(g, peft_linear(g, x, peft_weight_leaf(g, weight), b));
     ck_assert_msg(!peft_graph_differentiate_from(g, y, l->dy, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    memcpy(l->y, y->data, (size_t)(l->tokens * l->out) * sizeof *l->y);
+    memcpy(l->y, read_values(g, y), (size_t)(l->tokens * l->out) * sizeof *l->y);
     peft_weight_unpack(weight);
     peft_graph_free(g);
     peft_context_close(ctx);
@@ -343,8 +344,8 @@ static void compute_others(const peft_weight *weight, const char *backend, other
     peft_tensor *y = peft_linear(g, peft_constant(g, PEFT_F32, peft_shape_2(2, 64), x, "x"), watched, NULL);
     ck_assert_msg(!peft_graph_differentiate_from(g, y, dy, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    memcpy(found->rows, rows->data, sizeof found->rows);
-    memcpy(found->sum, sum->data, sizeof found->sum);
+    memcpy(found->rows, read_values(g, rows), sizeof found->rows);
+    memcpy(found->sum, read_values(g, sum), sizeof found->sum);
     peft_graph_free(g);
     peft_context_close(ctx);
 }
@@ -383,7 +384,7 @@ static void compute_loss(const peft_weight *weight, const char *backend, float f
         peft_graph_keep(g, peft_linear_cross_entropy(g, input, peft_weight_leaf(g, weight), NULL, labels, 0, 0));
     ck_assert_msg(!peft_graph_differentiate(g, loss, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    *found = *(const float *)loss->data;
+    *found = *(const float *)read_values(g, loss);
     peft_graph_free(g);
     peft_context_close(ctx);
 }

@@ -16,6 +16,7 @@
 #include "tests/peft/tiny_bert.h"
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 
 static peft_error error;
 
@@ -177,7 +178,7 @@ static double loss_of(const examples *x, const peft_objective *objective, const 
     ck_assert(!objective->describe(objective->argument, g, &batch, &loss, &error));
     peft_graph_keep(g, loss);
     ck_assert_msg(!peft_graph_run(g, x->ctx, &error), "%s", error.message);
-    double value = (double)*(const float *)loss->data;
+    double value = (double)*(const float *)read_values(g, loss);
     peft_graph_free(g);
     return value;
 }
@@ -240,8 +241,8 @@ START_TEST(answers_that_are_not_there_get_nothing)
     ck_assert(!peft_answer_objective_logits(&answers, g, &batch, false, &logits, &error));
     p = peft_graph_keep(g, peft_softmax(g, logits));
     ck_assert(!peft_graph_run(g, x.ctx, &error));
-    ck_assert(((const float *)p->data)[MOST - 1] <= 0);
-    ck_assert(((const float *)p->data)[MOST + MOST - 1] > 0);
+    ck_assert(((const float *)read_values(g, p))[MOST - 1] <= 0);
+    ck_assert(((const float *)read_values(g, p))[MOST + MOST - 1] > 0);
     peft_graph_free(g);
     peft_answer_objective_free(&answers);
     close_examples(&x);

@@ -14,6 +14,7 @@
 #include "peft/parameters.h"
 #include "tests/peft/trained.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 
 static const double TOLERANCE = 1e-5;
 
@@ -108,9 +109,9 @@ static void run_model(golden *x, peft_model *model, peft_context *ctx, bool back
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
     char name[MAX_NAME];
     snprintf(name, sizeof name, "%s.logits", prefix);
-    check_equal(x, name, logits->data);
+    check_equal(x, name, read_values(g, logits));
     snprintf(name, sizeof name, "%s.loss", prefix);
-    check_equal(x, name, loss->data);
+    check_equal(x, name, read_values(g, loss));
     peft_graph_free(g);
 }
 
@@ -249,7 +250,7 @@ static double train_step(const golden *x, const int32_t *labels_of, peft_model *
     peft_tensor *loss = peft_cross_entropy(g, peft_model_logits(g, model, &run), labels, NULL, 0, 0);
     ck_assert(!peft_graph_differentiate(g, loss, &error));
     ck_assert(!peft_graph_run(g, ctx, &error));
-    double value = (double)*(const float *)loss->data;
+    double value = (double)*(const float *)read_values(g, loss);
     ck_assert(!peft_optimizer_clip(optimizer, 1, norm, &error));
     ck_assert(!peft_optimizer_step(optimizer, rate, &error));
     peft_graph_free(g);

@@ -14,6 +14,7 @@
 #include "tests/io/scratch.h"
 #include "tests/peft/trained.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 #include "variants/variant.h"
 
 enum { MAX_PATH = 1024, TOKENS = 40, SEQUENCES = 4 };
@@ -83,7 +84,7 @@ static double part(const example *x, int64_t first, int64_t count, peft_model *m
     ck_assert_msg(!peft_graph_status(g, &error), "%s", error.message);
     if (backward) ck_assert_msg(!peft_graph_differentiate(g, loss, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    double value = (double)*(const float *)loss->data;
+    double value = (double)*(const float *)read_values(g, loss);
     peft_graph_free(g);
     return value;
 }

@@ -10,6 +10,7 @@
 #include "peft/inject.h"
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 
 static const char *const goldens[] = {"lora-all", "rslora", "rank-pattern", "layers"};
 enum { NUM_GOLDENS = sizeof goldens / sizeof *goldens, TOKENS = 9, SEQUENCES = 2, LABELS = 3 };
@@ -55,7 +56,7 @@ static void compute_logits(float *logits)
     ck_assert(!peft_graph_create(&g, &error) && !peft_context_open(&ctx, NULL, &error));
     peft_tensor *y = peft_graph_keep(g, peft_model_logits(g, model, &(peft_model_run){&batch, &input, false}));
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    memcpy(logits, y->data, SEQUENCES * LABELS * sizeof(float));
+    memcpy(logits, read_values(g, y), SEQUENCES * LABELS * sizeof(float));
     peft_graph_free(g);
     peft_context_close(ctx);
 }

@@ -12,6 +12,7 @@
 #include "tests/io/scratch.h"
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 
 enum { TOKENS = 7, SEQUENCES = 2, LABELS = 3 };
 
@@ -38,7 +39,7 @@ static void compute_logits(const peft_model *model, float logits[SEQUENCES * LAB
     ck_assert(!peft_graph_create(&g, &error) && !peft_context_open(&ctx, NULL, &error));
     peft_tensor *y = peft_graph_keep(g, peft_model_logits(g, model, &run));
     ck_assert(!peft_graph_run(g, ctx, &error));
-    memcpy(logits, y->data, SEQUENCES * LABELS * sizeof *logits);
+    memcpy(logits, read_values(g, y), SEQUENCES * LABELS * sizeof *logits);
     peft_graph_free(g);
     peft_context_close(ctx);
 }

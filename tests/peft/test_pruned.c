@@ -10,6 +10,7 @@
 #include "peft/inject.h"
 #include "tests/io/scratch.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 
 enum { TOKENS = 5, LABELS = 3 };
 
@@ -72,7 +73,7 @@ static void compute_logits(float *logits)
     ck_assert(!peft_graph_create(&g, &error) && !peft_context_open(&ctx, NULL, &error));
     peft_tensor *y = peft_graph_keep(g, peft_model_logits(g, model, &(peft_model_run){&batch, &input, false}));
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    memcpy(logits, y->data, LABELS * sizeof *logits);
+    memcpy(logits, read_values(g, y), LABELS * sizeof *logits);
     peft_graph_free(g);
     peft_context_close(ctx);
 }

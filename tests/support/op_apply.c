@@ -1,4 +1,5 @@
 #include "tests/support/op_apply.h"
+#include "tests/support/read.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -32,8 +33,8 @@ void op_apply(const op_run *run, peft_shape shape, const void *x, void *y, void 
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
 
     size_t element = peft_dtype_bytes(run->dtype);
-    memcpy(y, out->data, (size_t)peft_shape_count(&out->shape) * element);
-    if (dx) memcpy(dx, in->grad->data, (size_t)peft_shape_count(&shape) * element);
+    memcpy(y, read_values(g, out), (size_t)peft_shape_count(&out->shape) * element);
+    if (dx) memcpy(dx, read_values(g, in->grad), (size_t)peft_shape_count(&shape) * element);
     free(dy);
     peft_graph_free(g);
     peft_context_close(ctx);

@@ -1,5 +1,8 @@
 #include "tests/support/op_check.h"
 
+#include "ops/cpu/cpu.h"
+#include "tests/support/read.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,13 +61,16 @@ static double dy_at(int64_t k)
     return op_noise(1000003 + (uint64_t)k);
 }
 
-/* Runs the case on tensors of `dtype`; gradients start at `initial`. */
-static void evaluate(evaluation *e, peft_dtype dtype, peft_context_options options, bool backward, double initial)
+/* Runs the case on tensors of `dtype`; gradients start at `initial`. `backend` NULL: that of the options. */
+static void evaluate_on(const peft_backend *backend, evaluation *e, peft_dtype dtype, peft_context_options options,
+                        bool backward, double initial)
 {
     peft_error error = {0};
     peft_context *ctx;
     options.seed = 7;
-    ck_assert_msg(!peft_context_open(&ctx, &options, &error), "%s", error.message);
+    peft_status status =
+        backend ? peft_context_open_on(&ctx, backend, &options, &error) : peft_context_open(&ctx, &options, &error);
+    ck_assert_msg(!status, "%s", error.message);
     peft_graph *g;
     ck_assert(!peft_graph_create(&g, &error));
 
@@ -94,7 +100,7 @@ static void evaluate(evaluation *e, peft_dtype dtype, peft_context_options optio
     if (backward) ck_assert_msg(!peft_graph_differentiate_from(g, y, dy, &error), "%s: %s", e->c->name, error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s: %s", e->c->name, error.message);
 
-    widen(y->data, e->y_count, dtype, e->y);
+    widen(read_values(g, y), e->y_count, dtype, e->y);
     for (int i = 0; i < e->num_inputs; i++) {
         if (grad[i]) widen(grad[i], e->count[i], dtype, e->grad[i]);
         free(data[i]);
@@ -103,6 +109,11 @@ static void evaluate(evaluation *e, peft_dtype dtype, peft_context_options optio
     free(dy);
     peft_graph_free(g);
     peft_context_close(ctx);
+}
+
+static void evaluate(evaluation *e, peft_dtype dtype, peft_context_options options, bool backward, double initial)
+{
+    evaluate_on(NULL, e, dtype, options, backward, initial);
 }
 
 static evaluation start(const op_case *c)
@@ -206,12 +217,12 @@ static double float_tolerance(const op_case *c)
     return c->tolerance > 0 ? c->tolerance : FLOAT_TOLERANCE;
 }
 
-static void check_same_bits(const evaluation *a, const evaluation *b, const char *kernels, int threads)
+static void check_same_bits(const evaluation *a, const evaluation *b, const char *kernels, const char *what)
 {
     bool same = memcmp(a->y, b->y, (size_t)a->y_count * sizeof *a->y) == 0;
     for (int i = 0; i < a->num_inputs; i++)
         same = same && memcmp(a->grad[i], b->grad[i], (size_t)a->count[i] * sizeof(double)) == 0;
-    ck_assert_msg(same, "%s, %s: %d threads give other bits than one", a->c->name, kernels, threads);
+    ck_assert_msg(same, "%s, %s: other bits than %s", a->c->name, kernels, what);
 }
 
 static void check_kernels(const evaluation *expected, const char *backend, peft_dtype dtype, double tolerance)
@@ -227,7 +238,7 @@ static void check_kernels(const evaluation *expected, const char *backend, peft_
     for (options.threads = 2; options.threads <= 3; options.threads++) {
         evaluation more = start(expected->c);
         evaluate(&more, PEFT_F32, options, true, 0);
-        check_same_bits(&one, &more, kernels, options.threads);
+        check_same_bits(&one, &more, kernels, "on one thread");
         finish(&more);
     }
     finish(&one);
@@ -247,6 +258,19 @@ static void check_accumulation(const evaluation *expected)
     finish(&added);
 }
 
+/* Programs of tests/mirror have the mirror for all their backends: it gives the bits of the portable one. */
+static void check_mirror(const op_case *c, peft_dtype dtype)
+{
+    const peft_context_options options = {.threads = 2, .backend = "mirror"};
+    if (!peft_backend_available("mirror")) return;
+    evaluation moved = start(c), portable = start(c);
+    evaluate(&moved, dtype, options, true, 0);
+    evaluate_on(&peft_backend_portable, &portable, dtype, options, true, 0);
+    check_same_bits(&moved, &portable, "mirror", "portable");
+    finish(&moved);
+    finish(&portable);
+}
+
 void op_check_rounded(const op_case *c, double bf16_tolerance)
 {
     evaluation e = start(c);
@@ -256,6 +280,8 @@ void op_check_rounded(const op_case *c, double bf16_tolerance)
     for (int k = 0; peft_backend_name(k); k++)
         if (peft_backend_available(peft_backend_name(k)))
             check_kernels(&e, peft_backend_name(k), PEFT_F32, float_tolerance(c));
+    check_mirror(c, PEFT_F32);
+    check_mirror(c, PEFT_F64);
     if (peft_dtype_available(PEFT_BF16)) check_kernels(&e, "onednn", PEFT_BF16, bf16_tolerance);
     finish(&e);
 }

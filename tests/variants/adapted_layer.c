@@ -6,6 +6,7 @@
 
 #include "ops/ops.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 enum { SEED = 5 };
 
@@ -197,7 +198,7 @@ static float *output_of(const adapted_layer *l, int threads,
     size_t bytes = (size_t)(l->sizes.tokens * l->sizes.out_features) * sizeof(float);
     float *output = malloc(bytes);
     ck_assert_ptr_nonnull(output);
-    memcpy(output, y->data, bytes);
+    memcpy(output, read_values(g, y), bytes);
     peft_graph_free(g);
     peft_context_close(ctx);
     return output;
@@ -305,7 +306,7 @@ static double evaluate(const adapted_layer *l, int64_t index, double step, doubl
     peft_error error = {0};
     if (gradient) ck_assert_msg(!peft_graph_differentiate(d.g, loss, &error), "%s: %s", layer_text(l), error.message);
     run(l, d.g, ctx);
-    double value = *(double *)loss->data;
+    double value = *(const double *)read_values(d.g, loss);
     if (gradient)
         *gradient = d.gradient;
     else

@@ -9,6 +9,7 @@
 #include "ops/ops.h"
 #include "ops/side.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 #include "variants/adapter.h"
 
 enum { SCALE, STEPS, NORM, LAYER_VALUES };
@@ -180,11 +181,12 @@ START_TEST(losses_and_observations_reach_the_caller)
     const peft_side_value *pull = peft_graph_loss_at(g, 0), *seen = peft_graph_observation_at(g, 0);
     ck_assert_str_eq(pull->where, "a.longer");
     ck_assert_str_eq(pull->name, "pull");
-    ck_assert(*(float *)pull->tensor->data == 1);
+    ck_assert(*(const float *)read_values(g, pull->tensor) == 1);
     ck_assert_double_eq(pull->weight, 0.5);
-    ck_assert(*(float *)total->data == *(float *)task->data + 0.25F); /* of half a batch */
+    ck_assert(*(const float *)read_values(g, total) ==
+              *(const float *)read_values(g, task) + 0.25F); /* of half a batch */
     ck_assert_str_eq(seen->name, "scale");
-    ck_assert(((float *)seen->tensor->data)[1] == 2);
+    ck_assert(((const float *)read_values(g, seen->tensor))[1] == 2);
     ck_assert_ptr_null(peft_graph_loss_at(g, 1));
     ck_assert_ptr_null(peft_graph_observation_at(g, 1));
     /* d/d centre of 0.25 (scale - centre)^2; only the second row differs */
@@ -221,14 +223,14 @@ START_TEST(bound_tensors_stand_in_until_reset)
     const peft_value *value = &longer->values[SCALE];
     ck_assert(!peft_graph_create(&g, &error));
     peft_tensor *bound = peft_constant(g, PEFT_F32, peft_shape_1(3), other, "other");
-    ck_assert_ptr_eq(peft_value_leaf(g, value, &batch)->data, value->data);
+    ck_assert_ptr_eq(peft_value_leaf(g, value, &batch)->host, value->data);
     peft_graph_bind(g, value, bound);
     ck_assert_ptr_eq(peft_value_leaf(g, value, &batch), bound);
     ck_assert_ptr_null(peft_value_starts(g, value, &batch));
     peft_graph_bind(g, value, peft_constant(g, PEFT_F32, peft_shape_2(1, 3), other, "a sequence's"));
     ck_assert_ptr_nonnull(peft_value_starts(g, value, &batch));
     peft_graph_reset(g);
-    ck_assert_ptr_eq(peft_value_leaf(g, value, &batch)->data, value->data);
+    ck_assert_ptr_eq(peft_value_leaf(g, value, &batch)->host, value->data);
     peft_graph_free(g);
 }
 END_TEST

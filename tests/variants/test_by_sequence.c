@@ -6,6 +6,7 @@
 
 #include "ops/ops.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 #include "tests/variants/adapted_layer.h"
 
 static const layer_case sizes = {.in_features = 8, .out_features = 6, .rank = 3, .tokens = 11, .alpha = 2.5};
@@ -142,8 +143,9 @@ static void run_alone(trial *t, int s)
     peft_graph_reset(t->g);
     const peft_tensor *y = describe(t, &own, first, &loss);
     run(t, loss);
-    memcpy(t->outputs + first * sizes.out_features, y->data, (size_t)(length * sizes.out_features) * sizeof(float));
-    t->loss += (double)*(const float *)loss->data;
+    memcpy(t->outputs + first * sizes.out_features, read_values(t->g, y),
+           (size_t)(length * sizes.out_features) * sizeof(float));
+    t->loss += (double)*(const float *)read_values(t->g, loss);
     t->gradients[s] = copy(set->gradients, set->num_trained);
 }
 
@@ -205,8 +207,8 @@ START_TEST(a_batch_is_as_good_as_a_run_for_each_sequence)
     const peft_tensor *y = describe(&t, &l->batch, 0, &loss);
     ck_assert_ptr_null(peft_adapter_weight(t.g, l->adapter, &l->base, &l->batch));
     run(&t, loss);
-    check_close(&t, "outputs", y->data, t.outputs, sizes.tokens * sizes.out_features);
-    ck_assert_double_eq_tol((double)*(const float *)loss->data, t.loss, 1e-5 * (1 + fabs(t.loss)));
+    check_close(&t, "outputs", read_values(t.g, y), t.outputs, sizes.tokens * sizes.out_features);
+    ck_assert_double_eq_tol((double)*(const float *)read_values(t.g, loss), t.loss, 1e-5 * (1 + fabs(t.loss)));
     check_gradients(&t, gradients);
     free(data);
     free(gradients);

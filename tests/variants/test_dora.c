@@ -5,6 +5,7 @@
 #include "ops/ops.h"
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 #include "tests/variants/adapted_layer.h"
 
 enum { IN = 7, OUT = 5, RANK = 3, TOKENS = 11, OUTPUTS = TOKENS * OUT };
@@ -196,7 +197,7 @@ START_TEST(dropout_leaves_the_base_alone)
     peft_tensor *dropped = peft_graph_keep(g, peft_adapter_dropout(g, l.adapter, x, &l.batch));
     peft_tensor *y = peft_graph_keep(g, peft_adapter_forward(g, l.adapter, &l.base, x, &l.batch));
     ck_assert(!peft_graph_run(g, ctx, NULL));
-    const float *mask = dropped->data;
+    const float *mask = read_values(g, dropped);
     for (int t = 0; t < TOKENS; t++)
         for (int k = 0; k < OUT; k++) {
             double ratio = (double)values_of(&l, M)[k] / d.N[k], expected = (double)l.bias_data[k];
@@ -204,7 +205,8 @@ START_TEST(dropout_leaves_the_base_alone)
                 double W = (double)l.weight_data[k * IN + i];
                 expected += W * (double)l.x[t * IN + i] + (ratio * d.V[k][i] - W) * (double)mask[t * IN + i];
             }
-            ck_assert_double_eq_tol((double)((float *)y->data)[t * OUT + k], expected, 1e-5 * (1 + fabs(expected)));
+            ck_assert_double_eq_tol((double)((const float *)read_values(g, y))[t * OUT + k], expected,
+                                    1e-5 * (1 + fabs(expected)));
         }
     peft_graph_free(g);
     peft_context_close(ctx);

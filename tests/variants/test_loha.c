@@ -5,6 +5,7 @@
 #include "ops/ops.h"
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 #include "tests/variants/adapted_layer.h"
 
 enum { IN = 7, OUT = 5, TOKENS = 11, OUTPUTS = TOKENS * OUT };
@@ -99,7 +100,7 @@ static void updates_of(adapted_layer *l, int64_t step, float *updates)
     peft_tensor *base = peft_adapter_forward(g, NULL, &l->base, x, &l->batch);
     peft_tensor *update = peft_graph_keep(g, peft_add(g, y, peft_scale(g, base, -1)));
     ck_assert(!peft_graph_run(g, ctx, NULL));
-    memcpy(updates, update->data, OUTPUTS * sizeof *updates);
+    memcpy(updates, read_values(g, update), OUTPUTS * sizeof *updates);
     peft_graph_free(g);
     peft_context_close(ctx);
 }

@@ -4,6 +4,7 @@
 
 #include "ops/ops.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 #include "tests/variants/adapted_layer.h"
 
 enum { A, B, ROUTER, BIAS };
@@ -255,8 +256,9 @@ START_TEST(each_sequence_may_have_its_own_experts)
     peft_tensor *x = peft_constant(g, PEFT_F32, peft_shape_2(TOKENS, IN), l.x, "x");
     peft_tensor *y = peft_graph_keep(g, peft_adapter_forward(g, l.adapter, &l.base, x, &l.batch));
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    ck_assert_double_le(largest_difference(y->data, alone[0], OUT), 2e-6);
-    ck_assert_double_le(largest_difference((float *)y->data + OUT, alone[1] + OUT, (TOKENS - 1) * OUT), 2e-6);
+    ck_assert_double_le(largest_difference(read_values(g, y), alone[0], OUT), 2e-6);
+    ck_assert_double_le(largest_difference((const float *)read_values(g, y) + OUT, alone[1] + OUT, (TOKENS - 1) * OUT),
+                        2e-6);
     peft_graph_free(g);
     peft_context_close(ctx);
     free(alone[0]);
@@ -287,15 +289,15 @@ static void look(const adapted_layer *l, seen *s)
     peft_graph_keep(g, peft_adapter_forward(g, l->adapter, &l->base, x, &l->batch));
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
     for (; (value = peft_graph_loss_at(g, s->num_losses)) != NULL; s->num_losses++) {
-        s->loss[s->num_losses] = (double)*(float *)value->tensor->data;
+        s->loss[s->num_losses] = (double)*(const float *)read_values(g, value->tensor);
         s->weight[s->num_losses] = value->weight;
     }
     if (l->batch.training) {
         ck_assert_str_eq(peft_graph_observation_at(g, 0)->name, "load");
         ck_assert_str_eq(peft_graph_observation_at(g, 1)->name, "router_entropy");
         for (int e = 0; e < EXPERTS; e++)
-            s->load[e] = (double)((float *)peft_graph_observation_at(g, 0)->tensor->data)[e];
-        s->entropy = (double)*(float *)peft_graph_observation_at(g, 1)->tensor->data;
+            s->load[e] = (double)((const float *)read_values(g, peft_graph_observation_at(g, 0)->tensor))[e];
+        s->entropy = (double)*(const float *)read_values(g, peft_graph_observation_at(g, 1)->tensor);
     } else {
         ck_assert_ptr_null(peft_graph_observation_at(g, 0));
     }

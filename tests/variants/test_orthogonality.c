@@ -8,6 +8,7 @@
 #include "ops/optimizer.h"
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 enum { ROWS = 4, COLUMNS = 7, COUNT = ROWS * COLUMNS };
 
@@ -30,7 +31,7 @@ static double penalty_of(penalty_function *penalty, float *M, int64_t rows, int6
     peft_tensor *loss = peft_graph_keep(g, penalty(g, leaf, gram));
     if (gradient) ck_assert_msg(!peft_graph_differentiate(g, loss, &error), "%s", error.message);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    double value = (double)*(const float *)loss->data;
+    double value = (double)*(const float *)read_values(g, loss);
     peft_graph_free(g);
     peft_context_close(ctx);
     return value;

@@ -4,6 +4,7 @@
 #include "ops/ops.h"
 #include "tests/support/failing_alloc.h"
 #include "tests/support/main.h"
+#include "tests/support/read.h"
 #include "tests/variants/layer_training.h"
 
 /* Two orders of summing a few dozen float products. */
@@ -208,8 +209,8 @@ static double first_outputs(const adapted_layer *l, bool alone, float *y)
     peft_graph_keep(g, losses);
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s: %s", layer_text(l), error.message);
     ck_assert_msg(!peft_graph_observation_at(g, 0), "%s: an observation of tokens", layer_text(l));
-    memcpy(y, out->data, (size_t)(l->batch.num_sequences * l->sizes.out_features) * sizeof *y);
-    double added = (double)*(const float *)losses->data;
+    memcpy(y, read_values(g, out), (size_t)(l->batch.num_sequences * l->sizes.out_features) * sizeof *y);
+    double added = (double)*(const float *)read_values(g, losses);
     peft_graph_free(g);
     peft_context_close(ctx);
     return added;

@@ -282,7 +282,7 @@ static inline void clear_key_gradient(const peft_node *node, const attention *a,
 /* Of the longest sequence. */
 static inline int64_t widest_scores(const peft_node *node)
 {
-    const int32_t *starts = node->in[KEY_STARTS]->data;
+    const int32_t *starts = node->in[KEY_STARTS]->planned;
     int64_t longest = 0;
     for (int64_t s = 0; s + 1 < node->in[KEY_STARTS]->shape.size[0]; s++)
         longest = starts[s + 1] - starts[s] > longest ? starts[s + 1] - starts[s] : longest;

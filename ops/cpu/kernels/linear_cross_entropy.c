@@ -28,20 +28,27 @@ typedef struct head {
     real *z;
 } head;
 
-static head read_node(const peft_node *node)
+/* What planning knows. */
+static head read_sizes(const peft_node *node)
 {
-    const peft_cross_entropy_attributes *attributes = node->attributes;
     head h = {.rows = peft_rows(node->in[X]),
               .classes = peft_rows(node->in[WEIGHT]),
               .features = peft_columns(node->in[X]),
-              .x = node->in[X]->data,
-              .weight = node->in[WEIGHT],
-              .bias = node->in[BIAS] ? node->in[BIAS]->data : NULL,
-              .labels = node->in[LABELS]->data,
-              .smoothing = attributes->label_smoothing,
-              .normalizer = attributes->normalizer,
-              .z = node->out[LOG_SUM_EXP]->data};
+              .weight = node->in[WEIGHT]};
     h.chunks = (h.classes + CLASSES - 1) / CLASSES;
+    return h;
+}
+
+static head read_node(const peft_node *node)
+{
+    const peft_cross_entropy_attributes *attributes = node->attributes;
+    head h = read_sizes(node);
+    h.x = node->in[X]->data;
+    h.bias = node->in[BIAS] ? node->in[BIAS]->data : NULL;
+    h.labels = node->in[LABELS]->data;
+    h.smoothing = attributes->label_smoothing;
+    h.normalizer = attributes->normalizer;
+    h.z = node->out[LOG_SUM_EXP]->data;
     for (int64_t n = 0; n < h.rows && attributes->normalizer == 0; n++) h.normalizer += h.labels[n] >= 0;
     return h;
 }
@@ -238,14 +245,14 @@ static void backward(const peft_node *node, peft_context *ctx)
 
 static size_t shared_bytes(const peft_node *node, bool backward)
 {
-    head h = read_node(node);
+    head h = read_sizes(node);
     return backward ? 0 : (size_t)(h.rows * (1 + 2 * h.chunks)) * sizeof(double);
 }
 
 static size_t thread_bytes(const peft_node *node, bool backward)
 {
     (void)backward;
-    head h = read_node(node);
+    head h = read_sizes(node);
     int64_t rows = lies_as_rows(h.weight) ? 0 : at_most(h.classes, CLASSES) * h.features;
     return (size_t)(tile_elements(&h) + rows) * sizeof(real);
 }
