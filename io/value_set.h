@@ -105,8 +105,9 @@ PEFT_API void peft_value_set_zero_gradients(const peft_value_set *set);
  */
 PEFT_API peft_tensor *peft_value_tensor(peft_graph *g, const peft_value *value, bool training);
 
-/* All but the states of schedules in one safetensors file, under their names; and back, in place. PEFT_ERR_FORMAT: one
- * is missing, unexpected or misshapen, PEFT_ERR_NUMERIC: not finite; nothing is changed then. */
+/* All but the states of schedules in one safetensors file with a checksum, under their names; and back, in place.
+ * PEFT_ERR_FORMAT: one is missing, unexpected or misshapen, or the file is damaged, PEFT_ERR_NUMERIC: not finite;
+ * nothing is changed then. */
 PEFT_API peft_status peft_value_set_save(const peft_value_set *set, const char *path, peft_error *error);
 PEFT_API peft_status peft_value_set_load(const peft_value_set *set, const char *path, peft_error *error);
 

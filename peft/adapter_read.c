@@ -16,8 +16,9 @@ typedef struct reading {
     const char *folder;
     peft_value_spec specs[PEFT_MAX_VALUES]; /* of a layer of the variant with IN_FEATURES and OUT_FEATURES */
     int32_t num_specs;
-    char **modules;     /* [num_layers] what the layers' names point to; NULL: into the model */
-    peft_layer *layers; /* [num_layers] */
+    const peft_layer *given; /* [num_layers] those of the caller, or NULL */
+    char **modules;          /* [num_layers] what the layers' names point to; NULL: into the model */
+    peft_layer *layers;      /* [num_layers] */
     int64_t num_layers;
     peft_file_layers of_model; /* those of a model, where there is one */
     json_t *report;            /* what the settings match in it */
@@ -204,11 +205,16 @@ static peft_status layers_of_model(reading *r, peft_model *model, peft_error *er
 static peft_status describe(reading *r, peft_model *model, peft_error *error)
 {
     peft_adapter_contents *c = r->contents;
-    peft_status status = model ? layers_of_model(r, model, error) : layers_of_file(r, error);
+    peft_status status = PEFT_OK;
+    if (model)
+        status = layers_of_model(r, model, error);
+    else if (!r->given)
+        status = layers_of_file(r, error);
     if (status) return status;
+    const peft_layer *own = r->given ? r->given : r->layers;
     peft_file_layers names = {.file = c->file, .left_out = ""};
     status = peft_adapters_describe(&c->adapters, c->config.variant, c->config.options,
-                                    model ? r->of_model.layers : r->layers, model ? r->of_model.count : r->num_layers,
+                                    model ? r->of_model.layers : own, model ? r->of_model.count : r->num_layers,
                                     &(peft_file_shapes){peft_file_layers_fit, &names}, error);
     return status == PEFT_OK ? PEFT_OK : peft_fail_in(error, status, r->folder);
 }
@@ -241,19 +247,31 @@ static peft_status read_all(reading *r, peft_model *model, const peft_load_optio
     return status == PEFT_OK ? list_others(r, error) : status;
 }
 
+static peft_status read_folder(reading *r, peft_model *model, const peft_load_options *options, peft_error *error)
+{
+    *r->contents = (peft_adapter_contents){0};
+    peft_status status = read_all(r, model, options, error);
+    for (int64_t k = 0; r->modules && k < r->num_layers; k++) free(r->modules[k]);
+    free(r->modules);
+    free(r->layers);
+    peft_file_layers_free(&r->of_model);
+    json_decref(r->report);
+    if (status != PEFT_OK) peft_adapter_contents_free(r->contents);
+    return status;
+}
+
 peft_status peft_adapter_read(peft_adapter_contents *contents, const char *folder, peft_model *model,
                               const peft_load_options *options, peft_error *error)
 {
-    *contents = (peft_adapter_contents){0};
     reading r = {.contents = contents, .folder = folder};
-    peft_status status = read_all(&r, model, options, error);
-    for (int64_t k = 0; r.modules && k < r.num_layers; k++) free(r.modules[k]);
-    free(r.modules);
-    free(r.layers);
-    peft_file_layers_free(&r.of_model);
-    json_decref(r.report);
-    if (status != PEFT_OK) peft_adapter_contents_free(contents);
-    return status;
+    return read_folder(&r, model, options, error);
+}
+
+peft_status peft_adapter_read_layers(peft_adapter_contents *contents, const char *folder, const peft_layer *layers,
+                                     int64_t num_layers, const peft_load_options *options, peft_error *error)
+{
+    reading r = {.contents = contents, .folder = folder, .given = layers, .num_layers = num_layers};
+    return read_folder(&r, NULL, options, error);
 }
 
 peft_status peft_adapter_read_tensors(peft_adapter_contents *contents, const char *folder,

@@ -33,6 +33,11 @@ PEFT_API peft_status peft_adapter_read_with(peft_adapter_contents *contents, con
 /* Reads both files without making layers of them: contents->adapters is NULL, and all tensors are among the others. */
 PEFT_API peft_status peft_adapter_read_tensors(peft_adapter_contents *contents, const char *folder,
                                                const peft_load_options *options, peft_error *error);
+
+/* The same for layers that are known: in their order, with their sizes. */
+PEFT_API peft_status peft_adapter_read_layers(peft_adapter_contents *contents, const char *folder,
+                                              const peft_layer *layers, int64_t num_layers,
+                                              const peft_load_options *options, peft_error *error);
 PEFT_API void peft_adapter_contents_free(peft_adapter_contents *contents); /* a struct of zeros is allowed */
 
 /* Do the shapes of its tensors say the sizes of the layers, so that the adapter can be read without its base? */

@@ -12,6 +12,11 @@
 #ifndef PEFT_PEFT_PEFT_H
 #define PEFT_PEFT_PEFT_H
 
+#include "generators/canonical.h"
+#include "generators/library.h"
+#include "generators/places.h"
+#include "generators/t2l/loss.h"
+#include "generators/t2l/t2l.h"
 #include "io/option.h"
 #include "io/value_set.h"
 #include "models/answers.h"
@@ -34,6 +39,7 @@
 #include "peft/checkpoint.h"
 #include "peft/config.h"
 #include "peft/convert.h"
+#include "peft/generator.h"
 #include "peft/inject.h"
 #include "peft/merge.h"
 #include "peft/model_folder.h"

@@ -115,12 +115,27 @@ static void set_frozen(const peft_t2l *t)
         }
 }
 
+/* The value of the network that is one of all layers, or NULL. */
+static const peft_value *of_model(const peft_t2l *t, int32_t index)
+{
+    return peft_t2l_value(t, "model.%s", t->places.adapters->values[index].spec.name);
+}
+
 static void set_model(const peft_t2l *t)
 {
     const peft_adapters *adapters = t->places.adapters;
     for (int32_t v = 0; v < adapters->num_values; v++) {
-        const peft_value *value = peft_t2l_value(t, "model.%s", adapters->values[v].spec.name);
+        const peft_value *value = of_model(t, v);
         if (value) memcpy(value->data, adapters->values[v].data, (size_t)peft_value_count(value) * sizeof(float));
+    }
+}
+
+void peft_t2l_get_model(const peft_t2l *t)
+{
+    const peft_adapters *adapters = t->places.adapters;
+    for (int32_t v = 0; v < adapters->num_values; v++) {
+        const peft_value *value = of_model(t, v);
+        if (value) memcpy(adapters->values[v].data, value->data, (size_t)peft_value_count(value) * sizeof(float));
     }
 }
 

@@ -97,6 +97,8 @@ PEFT_API peft_value *peft_t2l_value(const peft_t2l *t, const char *format, ...) 
 
 /* The adapters' values as they are now become the offset. */
 PEFT_API void peft_t2l_set_offset(const peft_t2l *t);
+/* What all layers share becomes the adapters', as it was trained. */
+PEFT_API void peft_t2l_get_model(const peft_t2l *t);
 
 #ifdef __cplusplus
 }
