@@ -28,6 +28,9 @@ typedef struct peft_generator_about {
     const peft_generator_task *tasks;
     int64_t num_tasks;
     const float *vectors; /* [num_tasks, vector_size] */
+    /* The adapter that was read, with the network's adapters in it: its settings, head and base are written, in place
+     * of those of a model. */
+    const struct peft_adapter_contents *like;
 } peft_generator_about;
 
 /* Writes the folder. The adapter in it is what net->places.adapters hold now, with the head and the base of `model`,

@@ -23,4 +23,7 @@ struct peft_generator {
     float *vectors;             /* [num_tasks, net.vector_size]; NULL: not known */
 };
 
+/* Adapters in a folder with settings, head and base of a folder that was read. */
+peft_status peft_adapter_write_like(const peft_adapter_contents *like, const char *folder, peft_error *error);
+
 #endif

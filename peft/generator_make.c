@@ -99,20 +99,24 @@ peft_status peft_generator_make(peft_generator *generator, peft_context *ctx, co
     return status;
 }
 
-peft_status peft_generator_write(peft_generator *generator, const char *folder, peft_error *error)
+peft_status peft_adapter_write_like(const peft_adapter_contents *like, const char *folder, peft_error *error)
 {
-    const peft_adapter_contents *start = &generator->start;
     peft_adapter_tensors tensors;
-    peft_status status = peft_adapter_tensors_list(&tensors, NULL, start->adapters, error);
+    peft_status status = peft_adapter_tensors_list(&tensors, NULL, like->adapters, error);
     if (status != PEFT_OK) return status;
-    const peft_adapter_files content = {.config = &start->config,
+    const peft_adapter_files content = {.config = &like->config,
                                         .tensors = &tensors,
-                                        .others = start->others,
-                                        .num_others = start->num_others,
-                                        .base = peft_safetensors_metadata(start->file, PEFT_BASE_KEY)};
+                                        .others = like->others,
+                                        .num_others = like->num_others,
+                                        .base = peft_safetensors_metadata(like->file, PEFT_BASE_KEY)};
     status = peft_adapter_write(folder, &content, error);
     peft_adapter_tensors_free(&tensors);
     return status;
+}
+
+peft_status peft_generator_write(peft_generator *generator, const char *folder, peft_error *error)
+{
+    return peft_adapter_write_like(&generator->start, folder, error);
 }
 
 static double dot(const float *a, const float *b, int64_t count)

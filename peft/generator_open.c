@@ -4,6 +4,7 @@
 
 #include "io/file.h"
 #include "io/json.h"
+#include "io/safetensors.h"
 #include "peft/generator_format.h"
 
 enum { MAX_LAYERS = 1 << 16, MAX_VECTOR = 1 << 20, MAX_FEATURES = 1 << 28 };
@@ -163,11 +164,30 @@ static peft_status check_kinds(const opening *o, peft_error *error)
     return status;
 }
 
+/* Numbers in generator.json cost nothing before the file bears them out. */
+static peft_status check_size(const opening *o, const char *path, peft_error *error)
+{
+    enum { OFF = 1 << 20 }; /* less than that, and the tensor that does not fit is named */
+    int64_t expected, found = 0;
+    peft_safetensors *file;
+    peft_status status = peft_t2l_measure(&o->options, o->generator->start.adapters, o->vector_size, &expected, error);
+    if (status == PEFT_OK) status = peft_safetensors_open(path, &file, error);
+    if (status != PEFT_OK) return status;
+    for (size_t k = 0; k < peft_safetensors_count(file); k++)
+        found += peft_shape_count(&peft_safetensors_at(file, k)->shape);
+    peft_safetensors_close(file);
+    if (expected <= found || expected - found < OFF) return PEFT_OK;
+    return peft_fail(error, PEFT_ERR_FORMAT,
+                     "%s: expected %lld numbers, as " PEFT_GENERATOR_DOCUMENT " says, found %lld", path,
+                     (long long)expected, (long long)found);
+}
+
 static peft_status read_values(opening *o, peft_error *error)
 {
     char *path = NULL;
     peft_generator *g = o->generator;
     peft_status status = peft_path_join(o->folder, PEFT_GENERATOR_VALUES, &path, error);
+    if (status == PEFT_OK) status = check_size(o, path, error);
     if (status == PEFT_OK) status = peft_t2l_create(&g->net, &o->options, g->start.adapters, o->vector_size, 0, error);
     if (status == PEFT_OK) status = check_kinds(o, error);
     if (status == PEFT_OK) status = peft_value_set_load(&g->net.set, path, error);

@@ -100,7 +100,9 @@ peft_status peft_generator_save(const char *folder, const peft_t2l *net, peft_mo
     peft_status status = check_whole(net->places.adapters, error);
     if (status == PEFT_OK) status = name_paths(&p, folder, error);
     if (status == PEFT_OK) status = peft_output_folder_prepare(folder, error);
-    if (status == PEFT_OK) status = peft_adapter_save(model, net->places.adapters, targets, p.adapter, error);
+    if (status == PEFT_OK)
+        status = about->like ? peft_adapter_write_like(about->like, p.adapter, error)
+                             : peft_adapter_save(model, net->places.adapters, targets, p.adapter, error);
     if (status == PEFT_OK && about->vectors) status = write_vectors(p.vectors, net, about, error);
     if (status == PEFT_OK) status = peft_value_set_save(&net->set, p.values, error);
     if (status == PEFT_OK) status = write_document(p.document, net, about, error);

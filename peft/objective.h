@@ -20,6 +20,7 @@ typedef struct peft_examples {
     int64_t count;
     int64_t first_example, first_token; /* how much of its step comes before it: where random numbers go on */
     double normaliser;                  /* of the whole step: the sum of what its examples count */
+    int64_t step;                       /* so many were done before: what else is drawn for it depends on this */
 } peft_examples;
 
 /* NULL marks an optional entry. `argument` is handed to each function; all is the caller's and outlives the trainer. */

@@ -107,7 +107,8 @@ static peft_examples batch_of(const peft_trainer *t, const uint32_t *rows, int64
     return (peft_examples){.rows = rows + first,
                            .count = left < size ? left : size,
                            .first_example = first,
-                           .normaliser = normaliser_of(t, rows, examples)};
+                           .normaliser = normaliser_of(t, rows, examples),
+                           .step = t->step};
 }
 
 /* ---- one step ---- */

@@ -18,6 +18,8 @@ bool peft_t2l_emits_sides(const peft_t2l *t); /* M, S: one tensor after another 
 
 /* The network's values: fills t->set. */
 peft_status peft_t2l_list_values(peft_t2l *t, uint64_t seed, peft_error *error);
+/* How many numbers they are; INT64_MAX: more than can be. */
+peft_status peft_t2l_count_values(peft_t2l *t, int64_t *numbers, peft_error *error);
 /* Start values that no table says. */
 void peft_t2l_draw(peft_t2l *t, uint64_t seed);
 peft_status peft_t2l_check_start(const peft_t2l *t, peft_error *error);

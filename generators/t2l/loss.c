@@ -11,11 +11,11 @@ peft_status peft_t2l_loss_check(const peft_t2l *t, peft_t2l_loss loss, peft_erro
     const char *variant = t->places.adapters->variant->name;
     if (loss == PEFT_T2L_FACTORS && t->output == PEFT_T2L_PRODUCT)
         return peft_fail(error, PEFT_ERR_ARGUMENT,
-                         "loss factors: with output product the factors' scale is open; take "
+                         "loss factors: with emits product the factors' scale is open; take "
                          "loss product or product-squared");
     if (loss != PEFT_T2L_FACTORS && t->output == PEFT_T2L_Z_SCORE)
         return peft_fail(error, PEFT_ERR_ARGUMENT,
-                         "loss %s: z-scores have no product; take loss factors, or output plain or product",
+                         "loss %s: z-scores have no product; take loss factors, or emits plain or product",
                          peft_t2l_loss_names[loss]);
     if (loss != PEFT_T2L_FACTORS && strcmp(variant, "lora") != 0 && strcmp(variant, "rslora") != 0)
         return peft_fail(error, PEFT_ERR_ARGUMENT,

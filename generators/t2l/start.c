@@ -23,14 +23,12 @@ static peft_status check_output(const peft_t2l *t, peft_error *error)
 {
     if (t->output == PEFT_T2L_PLAIN) return PEFT_OK;
     if (!starts(t, "random"))
-        return peft_fail(error, PEFT_ERR_ARGUMENT,
-                         "start %s: goes with output plain alone, found %s; take start random", t->options.start,
-                         t->options.output);
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "start %s: goes with emits plain alone, found %s; take start random",
+                         t->options.start, t->options.emits);
     const char *variant = t->places.adapters->variant->name;
     bool is_lora = strcmp(variant, "lora") == 0 || strcmp(variant, "rslora") == 0;
     if (t->output == PEFT_T2L_PRODUCT && !is_lora)
-        return peft_fail(error, PEFT_ERR_ARGUMENT, "output product: is about B A of lora and rslora; found %s",
-                         variant);
+        return peft_fail(error, PEFT_ERR_ARGUMENT, "emits product: is about B A of lora and rslora; found %s", variant);
     return PEFT_OK;
 }
 

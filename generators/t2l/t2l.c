@@ -33,9 +33,9 @@ const peft_option peft_t2l_option_table[] = {
          "zero: every description gives one adapter that changes nothing; hyperinit: that of the published program; "
          "random: for reconstruction"},
     {FIELD(bias), WORD(biases, "head"), .help = "of what is emitted: the head's, none, one of each tensor or place"},
-    {FIELD(output), WORD(outputs, "plain"), .help = "what is emitted: values, z-scores of a library, scaled factors"},
+    {FIELD(emits), WORD(outputs, "plain"), .help = "what is emitted: values, z-scores of a library, scaled factors"},
     {FIELD(product_scale), .type = PEFT_OPTION_FLOAT, .initial = "10000", .min = 1e-6, .max = 1e12, .placeholder = "X",
-     .help = "with --output product, so many times the update is emitted"},
+     .help = "with --emits product, so many times the update is emitted"},
     {FIELD(normalise), .type = PEFT_OPTION_BOOL, .help = "normalise what the heads read"},
     {FIELD(dropout), .type = PEFT_OPTION_FLOAT, .initial = "0.05", .max = 0.99, .placeholder = "X",
      .help = "in the network, while it trains"},
@@ -106,7 +106,7 @@ static void read_options(peft_t2l *t)
     const peft_t2l_options *o = &t->options;
     t->head = (peft_t2l_head)find(heads, o->head);
     t->bias = (peft_t2l_bias)find(biases, o->bias);
-    t->output = (peft_t2l_output)find(outputs, o->output);
+    t->output = (peft_t2l_output)find(outputs, o->emits);
     t->rotary = strcmp(o->rank_code, "rotary") == 0;
     t->width = peft_t2l_is_discrete(t) ? PEFT_T2L_CLASSES + t->places.num_depths + t->places.num_kinds : o->latent_size;
 }
@@ -130,20 +130,38 @@ static peft_status check(const peft_t2l *t, peft_error *error)
     return peft_t2l_check_start(t, error);
 }
 
-peft_status peft_t2l_create(peft_t2l *t, const peft_t2l_options *options, peft_adapters *adapters, int64_t vector_size,
-                            uint64_t seed, peft_error *error)
+/* All but its values. */
+static peft_status describe(peft_t2l *t, const peft_t2l_options *options, peft_adapters *adapters, int64_t vector_size,
+                            peft_error *error)
 {
     *t = (peft_t2l){.vector_size = vector_size};
     peft_status status = copy_options(t, options, error);
     if (status == PEFT_OK) status = peft_places_create(&t->places, adapters, error);
     if (status == PEFT_OK) read_options(t);
-    if (status == PEFT_OK) status = check(t, error);
+    return status == PEFT_OK ? check(t, error) : status;
+}
+
+peft_status peft_t2l_create(peft_t2l *t, const peft_t2l_options *options, peft_adapters *adapters, int64_t vector_size,
+                            uint64_t seed, peft_error *error)
+{
+    peft_status status = describe(t, options, adapters, vector_size, error);
     if (status == PEFT_OK) status = peft_t2l_list_values(t, seed, error);
     if (status == PEFT_OK && t->rotary && peft_t2l_emits_rows(t)) status = peft_t2l_make_rotations(t, error);
     if (status == PEFT_OK)
         peft_t2l_draw(t, seed);
     else
         peft_t2l_free(t);
+    return status;
+}
+
+peft_status peft_t2l_measure(const peft_t2l_options *options, peft_adapters *adapters, int64_t vector_size,
+                             int64_t *numbers, peft_error *error)
+{
+    peft_t2l t;
+    *numbers = 0;
+    peft_status status = describe(&t, options, adapters, vector_size, error);
+    if (status == PEFT_OK) status = peft_t2l_count_values(&t, numbers, error);
+    peft_t2l_free(&t);
     return status;
 }
 

@@ -32,8 +32,8 @@ typedef struct peft_t2l_options {
     int64_t head_size;    /* h */
     char *start;          /* zero, hyperinit, random */
     char *bias;           /* of what is emitted: head, none, tensor, place */
-    char *output;         /* plain, z-score, product */
-    double product_scale; /* of product: what is emitted is so many times the update */
+    char *emits;          /* plain, z-score, product */
+    double product_scale; /* with product: what is emitted is so many times the update */
     bool normalise;       /* h(v) to length sqrt(h) before the heads, as Doc-to-LoRA has it */
     double dropout;       /* in the network, while it trains */
 } peft_t2l_options;
@@ -70,6 +70,10 @@ typedef struct peft_t2l {
 PEFT_API peft_status peft_t2l_create(peft_t2l *t, const peft_t2l_options *options, peft_adapters *adapters,
                                      int64_t vector_size, uint64_t seed, peft_error *error);
 PEFT_API void peft_t2l_free(peft_t2l *t); /* a struct of zeros is allowed */
+
+/* How many numbers the values of such a network are, without making it. Errors as above. */
+PEFT_API peft_status peft_t2l_measure(const peft_t2l_options *options, peft_adapters *adapters, int64_t vector_size,
+                                      int64_t *numbers, peft_error *error);
 
 /* Of all descriptions the tensors of one kind, in the order of kind->tensors: [places x descriptions, count], depth by
  * depth, in each all descriptions, each in the layout of the variant. NULL for tensors that are not emitted. */

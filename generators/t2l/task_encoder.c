@@ -6,8 +6,8 @@
  *     vq                c = LN(q), q the column of T [z / 2, 32] that is nearest to z = W2 SiLU(W1 e); the gradient
  *                       passes by q to z
  *
- * As the published program: in vq the columns are averages of the z that they were nearest to (decay 0.99), and
- * 0.01 (q - z)^2 is added to the loss (van den Oord et al. 2017, arXiv 1711.00937). */
+ * In vq 0.01 (q - z)^2 is added to the loss (van den Oord et al. 2017, arXiv 1711.00937). The published program moves
+ * the columns to averages of the z that they were nearest to; here they stay where they are drawn. */
 #include <string.h>
 
 #include "generators/t2l/internal.h"

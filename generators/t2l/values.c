@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "generators/t2l/internal.h"
+#include "io/file_tensor.h"
 
 enum { MAX_NAME = 256 };
 
@@ -192,22 +193,40 @@ static void add_heads(list *l, const peft_t2l *t)
     if (t->bias >= PEFT_T2L_BIAS_TENSOR) add_biases(l, t);
 }
 
+static peft_status list_all(list *l, const peft_t2l *t, peft_error *error)
+{
+    add_for_places(l, t, "AB_offset", PEFT_START_ZERO);
+    if (t->output == PEFT_T2L_Z_SCORE) {
+        add_for_places(l, t, "mean_recon_target", PEFT_START_ZERO);
+        add_for_places(l, t, "std_recon_target", PEFT_START_ONE);
+    }
+    add_model(l, t->places.adapters);
+    add_task_encoder(l, t);
+    add_address(l, t);
+    add_trunk(l, t);
+    add_codes(l, t);
+    add_heads(l, t);
+    return l->failed ? peft_fail(error, PEFT_ERR_MEMORY, "generator: out of memory for its values") : PEFT_OK;
+}
+
 peft_status peft_t2l_list_values(peft_t2l *t, uint64_t seed, peft_error *error)
 {
     list l = {.names = &t->memory};
-    add_for_places(&l, t, "AB_offset", PEFT_START_ZERO);
-    if (t->output == PEFT_T2L_Z_SCORE) {
-        add_for_places(&l, t, "mean_recon_target", PEFT_START_ZERO);
-        add_for_places(&l, t, "std_recon_target", PEFT_START_ONE);
+    peft_status status = list_all(&l, t, error);
+    if (status == PEFT_OK) status = peft_value_set_create(&t->set, "", l.specs, l.count, seed, error);
+    free(l.specs);
+    return status;
+}
+
+peft_status peft_t2l_count_values(peft_t2l *t, int64_t *numbers, peft_error *error)
+{
+    list l = {.names = &t->memory};
+    peft_status status = list_all(&l, t, error);
+    *numbers = 0;
+    for (int64_t k = 0; k < l.count; k++) {
+        int64_t count = peft_shape_checked_count(&l.specs[k].shape, PEFT_F32);
+        *numbers = count < 0 || count > INT64_MAX - *numbers ? INT64_MAX : *numbers + count;
     }
-    add_model(&l, t->places.adapters);
-    add_task_encoder(&l, t);
-    add_address(&l, t);
-    add_trunk(&l, t);
-    add_codes(&l, t);
-    add_heads(&l, t);
-    peft_status status = l.failed ? peft_fail(error, PEFT_ERR_MEMORY, "generator: out of memory for its values")
-                                  : peft_value_set_create(&t->set, "", l.specs, l.count, seed, error);
     free(l.specs);
     return status;
 }

@@ -37,6 +37,16 @@ setup() {
     works inspect adapter
 }
 
+@test "Text-to-LoRA: a library, a generator, the adapter of an unseen description" {
+    run --separate-stderr "$EXAMPLE_TEXT_TO_LORA" out
+    [ "$status" -eq 0 ] || { echo "$output $stderr"; return 1; }
+    [[ "$output" == *"unseen     error 0.0"* ]]
+    works inspect out/adapter
+    jq -n '{embeddings: [[0.5, -0.6, 1]]}' > d.json
+    works generate --generator out/generator --vectors d.json --output again
+    cmp out/adapter/adapter_model.safetensors again/adapter_model.safetensors
+}
+
 # Lines of C that the docs show stand in an example, in this order, whatever their indentation.
 @test "docs quote the examples as they are" {
     root=$BATS_TEST_DIRNAME/../..

@@ -128,7 +128,7 @@ START_TEST(statistics_are_those_of_each_element)
 {
     peft_library library;
     generated_model m;
-    open_library(&library, &m, "lora", "start=random;output=z-score");
+    open_library(&library, &m, "lora", "start=random;emits=z-score");
     for (int task = 0; task < TASKS; task++) library.values[task * library.num_values] = 2; /* does not vary */
     peft_error error = {0};
     ck_assert_msg(!peft_library_statistics(&library, &m.net, &error), "%s", error.message);
@@ -221,8 +221,8 @@ static const struct {
     double scale; /* of the target */
 } losses[] = {{"start=random;dropout=0", PEFT_T2L_PRODUCT_L1, 1},
               {"start=random;dropout=0;head=M", PEFT_T2L_PRODUCT_SQUARED, 1},
-              {"start=random;dropout=0;output=product;product_scale=7", PEFT_T2L_PRODUCT_L1, 7},
-              {"start=random;dropout=0;output=product;product_scale=7;head=S", PEFT_T2L_PRODUCT_SQUARED, 7}};
+              {"start=random;dropout=0;emits=product;product_scale=7", PEFT_T2L_PRODUCT_L1, 7},
+              {"start=random;dropout=0;emits=product;product_scale=7;head=S", PEFT_T2L_PRODUCT_SQUARED, 7}};
 
 /* The same in double, from the matrices themselves. */
 static double expected_loss(const peft_library *library, const generated_model *m, int loss)
@@ -280,8 +280,8 @@ END_TEST
 static const struct {
     const char *variant, *network, *message;
     peft_t2l_loss loss;
-} refused[] = {{"lora", "start=random;output=product", "loss factors: with output product", PEFT_T2L_FACTORS},
-               {"lora", "start=random;output=z-score", "loss product: z-scores have no product", PEFT_T2L_PRODUCT_L1},
+} refused[] = {{"lora", "start=random;emits=product", "loss factors: with emits product", PEFT_T2L_FACTORS},
+               {"lora", "start=random;emits=z-score", "loss product: z-scores have no product", PEFT_T2L_PRODUCT_L1},
                {"loha", "start=random", "loss product-squared: is about B A of lora and rslora, found loha",
                 PEFT_T2L_PRODUCT_SQUARED}};
 
@@ -300,7 +300,7 @@ START_TEST(every_allocation_may_fail)
 {
     peft_library library;
     generated_model m;
-    open_library(&library, &m, "lora", "start=random;output=z-score");
+    open_library(&library, &m, "lora", "start=random;emits=z-score");
     bool failed = true;
     for (int64_t call = 0; failed; call++) {
         peft_library other = {0};

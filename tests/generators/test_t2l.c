@@ -195,8 +195,8 @@ static const struct {
                {"lora", "head=M;start=hyperinit", "start hyperinit: up: head M needs 18 numbers of A's start"},
                {"lora", "start=hyperinit;bias=none", "expected bias head, found none"},
                {"loha", "start=hyperinit", "start hyperinit: is made for lora, found loha"},
-               {"lora", "start=zero;output=z-score", "start zero: goes with output plain alone"},
-               {"loha", "start=random;output=product", "output product: is about B A of lora and rslora; found loha"},
+               {"lora", "start=zero;emits=z-score", "start zero: goes with emits plain alone"},
+               {"loha", "start=random;emits=product", "emits product: is about B A of lora and rslora; found loha"},
                {"lora", "task_encoder=discrete;head=S;rank_code=rotary;start=random", NULL}};
 
 START_TEST(settings_that_do_not_go_together_are_refused)

@@ -89,7 +89,7 @@ static void open_net(golden *x)
                                  {"task_encoder", text_of(x, "encoder")},
                                  {"start", hyper ? "hyperinit" : "random"},
                                  {"bias", json_is_true(json_object_get(x->config, "head_bias")) ? "head" : "none"},
-                                 {"output", output_of(x)},
+                                 {"emits", output_of(x)},
                                  {"dropout", "0"}};
     for (size_t k = 0; k < sizeof settings / sizeof *settings; k++)
         ck_assert_msg(!peft_options_set_text(peft_t2l_option_table, &options, settings[k][0], settings[k][1], &error),

@@ -83,7 +83,8 @@ static void close_made(made *m)
 static void save(const made *m, const char *folder)
 {
     peft_error error = {0};
-    const peft_generator_about about = {"minilm", m->tasks, TASKS, m->vectors};
+    const peft_generator_about about = {
+        .encoder = "minilm", .tasks = m->tasks, .num_tasks = TASKS, .vectors = m->vectors};
     ck_assert_msg(!peft_generator_save(folder, &m->net, m->model, NULL, &about, &error), "%s", error.message);
 }
 
@@ -277,7 +278,8 @@ START_TEST(the_same_bits_for_any_number_of_threads_and_after_saving_again)
         snprintf(folder, sizeof folder, "threads-%d", threads);
         make(generator, m.vectors, TASKS, scratch(folder), threads);
     }
-    const peft_generator_about about = {"minilm", m.tasks, TASKS, m.vectors};
+    const peft_generator_about about = {
+        .encoder = "minilm", .tasks = m.tasks, .num_tasks = TASKS, .vectors = m.vectors};
     ck_assert(!peft_generator_save(scratch("again"), peft_generator_network(generator), NULL, NULL, &about, NULL));
     check_same_file(scratch("generator"), scratch("again"), "generator.safetensors");
     check_same_file(scratch("generator"), scratch("again"), "generator.json");
@@ -352,6 +354,9 @@ static const struct {
              {"layers", "[]", "layers: expected a list of 1 to", PEFT_ERR_FORMAT},
              {"layers", "[{\"module\": \"a\"}]", "layers[0]: expected an object with module", PEFT_ERR_FORMAT},
              {"layers", "[{\"module\": \"a\", \"in_features\": 3, \"out_features\": 3}]", "a", PEFT_ERR_FORMAT},
+             {"network", "{\"latent_size\": 65536, \"head_size\": 65536}", "numbers, as generator.json says, found",
+              PEFT_ERR_FORMAT},
+             {"vector_size", "1048576", "numbers, as generator.json says, found", PEFT_ERR_FORMAT},
              {"tasks", "[]", "expected a tensor vectors [0, 6]", PEFT_ERR_FORMAT}};
 
 START_TEST(what_does_not_fit_together_is_refused)
