@@ -44,8 +44,53 @@ PEFT_API peft_tensor *peft_embedding(peft_graph *g, peft_tensor *weight, peft_te
 PEFT_API peft_tensor *peft_layer_norm(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *bias,
                                       double eps);
 
-/* y = f(x) for each element. gelu is x Phi(x) with erf; gelu_tanh its approximation; silu is x sigmoid(x). */
-#define PEFT_ACTIVATION_MAP(X) X(gelu) X(gelu_tanh) X(relu) X(silu) X(tanh) X(sigmoid)
+/* The same around 0: y = x / sqrt(mean x^2 + eps) * weight; weight [columns] or NULL */
+PEFT_API peft_tensor *peft_rms_norm(peft_graph *g, peft_tensor *x, peft_tensor *weight, double eps);
+
+/* Mean and variance of each column over all rows, [columns] each. */
+typedef struct peft_moments {
+    peft_tensor *mean, *variance;
+} peft_moments;
+
+/* y = (x - mean) / sqrt(variance + eps) * weight + bias for each column, over all rows of x; weight, bias [columns].
+ * The variance is that of n rows, not n - 1. *moments, unless NULL, is kept for averages that its owner runs. And the
+ * same with given moments, for a net that is not trained. */
+PEFT_API peft_tensor *peft_batch_norm(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, double eps,
+                                      peft_moments *moments);
+PEFT_API peft_tensor *peft_batch_norm_by(peft_graph *g, peft_tensor *x, peft_moments moments, peft_tensor *weight,
+                                         peft_tensor *bias, double eps);
+
+/* Each sample's columns in `groups` groups of neighbours, each normalised over its columns and the sample's length:
+ * x [samples, length, columns], weight, bias [columns] */
+PEFT_API peft_tensor *peft_group_norm(peft_graph *g, peft_tensor *x, int64_t groups, peft_tensor *weight,
+                                      peft_tensor *bias, double eps);
+
+/* Each channel by itself, along its sequence: y_t = bias + sum_k weight_k x_{t-K+1+k}, and what lies before the
+ * sequence is 0. x [T, channels], weight [channels, K], bias [channels] or NULL, starts [S + 1] -> [T, channels] */
+PEFT_API peft_tensor *peft_causal_conv(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *bias,
+                                       peft_tensor *starts);
+
+/* y_p = bias + sum_k weight_k x_{p+k-(K-1)/2}, K odd, and what lies outside of the sample is 0. Channels come last:
+ * x [samples, length, in], weight [out, in, K], bias [out] or NULL -> [samples, length, out] */
+PEFT_API peft_tensor *peft_conv(peft_graph *g, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);
+
+/* The recurrence of Mamba (Gu and Dao 2023) for each channel along its sequence, with a state h of J numbers:
+ *
+ *     h_t = exp(delta_t A) h_{t-1} + delta_t x_t B_t        y_t = sum_j h_t C_t + skip x_t
+ *
+ *   x, delta [T, channels], A [channels, J], B, C [T, J], skip [channels] or NULL, starts [S + 1] -> [T, channels] */
+PEFT_API peft_tensor *peft_selective_scan(peft_graph *g, peft_tensor *x, peft_tensor *delta, peft_tensor *A,
+                                          peft_tensor *B, peft_tensor *C, peft_tensor *skip, peft_tensor *starts);
+
+/* The same with one A, delta and skip for all channels of a head (Mamba-2, Dao and Gu 2024): their state-space duality,
+ * in which `chunk` tokens at a time are matrix products. A number from 16 to 128 is fast; 1 is the plain recurrence.
+ *   x [T, heads * P], delta [T, heads], A [heads], B, C [T, J], skip [heads] or NULL -> [T, heads * P] */
+PEFT_API peft_tensor *peft_ssd(peft_graph *g, peft_tensor *x, peft_tensor *delta, peft_tensor *A, peft_tensor *B,
+                               peft_tensor *C, peft_tensor *skip, peft_tensor *starts, int64_t chunk);
+
+/* y = f(x) for each element. gelu is x Phi(x) with erf; gelu_tanh its approximation; silu is x sigmoid(x); elu is
+ * e^x - 1 below 0, else x; softplus is log(1 + e^x). */
+#define PEFT_ACTIVATION_MAP(X) X(gelu) X(gelu_tanh) X(relu) X(silu) X(tanh) X(sigmoid) X(elu) X(softplus)
 typedef enum peft_activation_kind {
 #define X(name) PEFT_ACTIVATION_##name,
     PEFT_ACTIVATION_MAP(X)

@@ -5,6 +5,7 @@
 #include "ops/backend.h"
 #include "ops/describe/low_rank.h"
 #include "ops/describe/matmul.h"
+#include "ops/describe/scan.h"
 #include "ops/ops.h"
 
 static double elements(const peft_tensor *t)
@@ -22,10 +23,10 @@ static double wanted(const peft_node *node, int first, int last)
     return count;
 }
 
-static double linear_flops(const peft_node *node, bool backward)
+/* Of inputs x, weight, bias. */
+static double weighted_flops(const peft_node *node, bool backward, double product)
 {
     enum { X, WEIGHT, BIAS };
-    double product = 2 * (double)peft_rows(node->in[X]) * elements(node->in[WEIGHT]);
     if (!backward) return product + (node->in[BIAS] ? elements(node->out[0]) : 0);
     return product * wanted(node, X, WEIGHT) + (node->din[BIAS] ? elements(node->dout) : 0);
 }
@@ -39,6 +40,17 @@ static double linear_cross_entropy_flops(const peft_node *node, bool backward)
     if (!backward) return product + loss;
     bool of_weight = node->din[WEIGHT] || node->din[BIAS];
     return product * wanted(node, X, WEIGHT) + (product + loss) * ((node->din[X] ? 1 : 0) + (of_weight ? 1 : 0));
+}
+
+/* Also of convolutions along samples: a row of x meets each number of the weight. */
+static double linear_flops(const peft_node *node, bool backward)
+{
+    return weighted_flops(node, backward, 2 * (double)peft_rows(node->in[0]) * elements(node->in[1]));
+}
+
+static double causal_conv_flops(const peft_node *node, bool backward)
+{
+    return weighted_flops(node, backward, 2 * elements(node->out[0]) * (double)peft_columns(node->in[1]));
 }
 
 static double matmul_flops(const peft_node *node, bool backward)
@@ -90,6 +102,23 @@ static double activation_flops(const peft_node *node, bool backward)
     return elements(node->in[0]) * ((backward ? 1 : value) + (computes_slope ? slope : 0));
 }
 
+/* Of each number of the states: an exponential and the update; backward does that again, and has all gradients. */
+static double selective_scan_flops(const peft_node *node, bool backward)
+{
+    const double exponential = 12, update = 6, gradients = 16;
+    double states = elements(node->out[0]) * (double)peft_columns(node->in[SCAN_B]);
+    return states * (backward ? 2 * exponential + update + gradients : exponential + update);
+}
+
+/* Products of the tokens of a chunk with each other, and of tokens with states: two of each forward, five backward. */
+static double ssd_flops(const peft_node *node, bool backward)
+{
+    const peft_scan_attributes *a = node->attributes;
+    double tokens = (double)peft_rows(node->in[SCAN_X]), J = (double)peft_columns(node->in[SCAN_B]);
+    double pairs = tokens * (double)a->chunk * (J + (double)peft_columns(node->in[SCAN_X]));
+    return 2 * (pairs + 2 * elements(node->out[0]) * J) * (backward ? 2.5 : 1);
+}
+
 /* ---- all ops ---- */
 
 /* Products are counted by a function; other ops do so many operations for each element of their first input or their
@@ -109,6 +138,11 @@ static const struct rule {
     [PEFT_OP_slice] = {.part = PEFT_IN(0)},
     [PEFT_OP_first_pool] = {.part = PEFT_IN(0)},
     [PEFT_OP_layer_norm] = {.forward = 8, .backward = 11},
+    [PEFT_OP_batch_norm] = {.forward = 7, .backward = 10},
+    [PEFT_OP_causal_conv] = {.flops = causal_conv_flops},
+    [PEFT_OP_conv] = {.flops = linear_flops},
+    [PEFT_OP_selective_scan] = {.flops = selective_scan_flops},
+    [PEFT_OP_ssd] = {.flops = ssd_flops},
     [PEFT_OP_activation] = {.flops = activation_flops},
     [PEFT_OP_softmax] = {.forward = 4, .backward = 4},
     [PEFT_OP_log_sum_exp] = {.forward = 3, .backward = 3},

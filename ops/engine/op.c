@@ -1,5 +1,13 @@
 #include "ops/engine/op.h"
 
+/* Of a scan: x, delta, A, B, C, skip, starts, and the states that it keeps. */
+#define SCAN_READS                                                                                                     \
+    (PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(2) | PEFT_IN(3) | PEFT_IN(4) | PEFT_IN(5) | PEFT_IN(6) | PEFT_OUT(1))
+#define SCAN_ROW(name_)                                                                                                \
+    {                                                                                                                  \
+        .name = name_, .gradient_reads = { SCAN_READS, SCAN_READS, SCAN_READS, SCAN_READS, SCAN_READS, SCAN_READS }    \
+    }
+
 /* What backward reads, op by op, and which memory may be shared. See peft_op. */
 const peft_op peft_ops[PEFT_NUM_OPS] = {
     [PEFT_OP_linear] = {.name = "linear", /* x, weight, bias */
@@ -22,6 +30,14 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
                             .in_place = PEFT_IN(0),
                             .gradient_in_place = PEFT_IN(0),
                             .cheap = true},
+    [PEFT_OP_batch_norm] = {.name = "batch_norm", /* x, weight, bias -> y, mean, variance */
+                            .gradient_reads = {PEFT_IN(0) | PEFT_IN(1) | PEFT_OUT(1) | PEFT_OUT(2),
+                                               PEFT_IN(0) | PEFT_OUT(1) | PEFT_OUT(2), PEFT_IN(0) | PEFT_OUT(1)}},
+    [PEFT_OP_causal_conv] = {.name = "causal_conv", /* x, weight, bias, starts */
+                             .gradient_reads = {PEFT_IN(1) | PEFT_IN(3), PEFT_IN(0) | PEFT_IN(1) | PEFT_IN(3), 0}},
+    [PEFT_OP_conv] = {.name = "conv", /* x, weight, bias */ .gradient_reads = {PEFT_IN(1), PEFT_IN(0), 0}},
+    [PEFT_OP_selective_scan] = SCAN_ROW("selective_scan"),
+    [PEFT_OP_ssd] = SCAN_ROW("ssd"),
     [PEFT_OP_activation] = {.name = "activation", /* x -> y, and y' where differentiation asks for it */
                             .gradient_reads = {PEFT_IN(0)},
                             .in_place = PEFT_IN(0),

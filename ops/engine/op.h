@@ -14,7 +14,12 @@
     X(matmul)                                                                                                          \
     X(embedding)                                                                                                       \
     X(layer_norm)                                                                                                      \
+    X(batch_norm)                                                                                                      \
     X(activation)                                                                                                      \
+    X(causal_conv)                                                                                                     \
+    X(conv)                                                                                                            \
+    X(selective_scan)                                                                                                  \
+    X(ssd)                                                                                                             \
     X(softmax)                                                                                                         \
     X(log_sum_exp)                                                                                                     \
     X(entropy)                                                                                                         \

@@ -56,6 +56,10 @@ static double expected_value(peft_activation_kind kind, double x)
         return tanh(x);
     case PEFT_ACTIVATION_sigmoid:
         return 1 / (1 + exp(-x));
+    case PEFT_ACTIVATION_elu:
+        return x < 0 ? expm1(x) : x;
+    case PEFT_ACTIVATION_softplus:
+        return fmax(x, 0) + log1p(exp(-fabs(x)));
     case PEFT_NUM_ACTIVATIONS:
         break;
     }

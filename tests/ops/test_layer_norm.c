@@ -16,6 +16,11 @@ static peft_tensor *only_bias(peft_graph *g, peft_tensor *const *in)
     return peft_layer_norm(g, in[0], NULL, in[1], EPS);
 }
 
+static peft_tensor *rms_norm(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_rms_norm(g, in[0], in[1], EPS);
+}
+
 /* Written over its input in forward, and over dy in backward. */
 static peft_tensor *between(peft_graph *g, peft_tensor *const *in)
 {
@@ -36,6 +41,9 @@ static const op_case cases[] = {
      {{.shape = {2, {5, 19}}, .constant = true}, {.shape = {1, {19}}, .constant = true}, SHAPE1(19)},
      0},
     {"in place", between, {SHAPE2(7, 33), SHAPE1(33), SHAPE1(33)}, 0},
+    {"rms", rms_norm, {SHAPE3(2, 3, 19), SHAPE1(19)}, 0},
+    {"rms without a weight", rms_norm, {SHAPE2(1, 5)}, 0},
+    {"rms of several pieces", rms_norm, {SHAPE2(301, 130), SHAPE1(130)}, 0},
     {"several pieces", layer_norm, {SHAPE2(301, 130), SHAPE1(130), SHAPE1(130)}, 0},
 };
 
@@ -67,6 +75,24 @@ START_TEST(rows_get_mean_zero_and_variance_one)
 }
 END_TEST
 
+static peft_tensor *apply_rms_norm(peft_graph *g, peft_tensor *x, const void *options)
+{
+    (void)options;
+    return peft_rms_norm(g, x, NULL, 0);
+}
+
+START_TEST(around_zero_the_mean_square_is_one)
+{
+    const float x[] = {3, 4, 0, 0};
+    float y[4];
+    op_run run = {.build = apply_rms_norm};
+    op_apply(&run, peft_shape_1(4), x, y, NULL);
+    ck_assert_double_eq_tol((double)y[0], 1.2, 1e-6); /* 3 / sqrt(25 / 4) */
+    ck_assert_double_eq_tol((double)y[1], 1.6, 1e-6);
+    ck_assert_double_eq((double)y[2], 0);
+}
+END_TEST
+
 static peft_tensor *negative_eps(peft_graph *g, peft_tensor *const *in)
 {
     return peft_layer_norm(g, in[0], NULL, NULL, -1);
@@ -84,4 +110,5 @@ START_TEST(wrong_arguments_are_refused)
 END_TEST
 
 TEST_MAIN("layer_norm", tcase_add_loop_test(tc, layer_norm_is_right, 0, sizeof cases / sizeof *cases);
+          tcase_add_test(tc, around_zero_the_mean_square_is_one);
           tcase_add_test(tc, rows_get_mean_zero_and_variance_one); tcase_add_test(tc, wrong_arguments_are_refused))

@@ -57,6 +57,22 @@ static inline vec of_tanh(vec x, vec *slope)
     return t;
 }
 
+/* e^x - 1 for x < 0, else x */
+static inline vec of_elu(vec x, vec *slope)
+{
+    vec below = vec_exp_less_one(x);
+    *slope = choose(x < 0, below + 1, broadcast(1));
+    return choose(x < 0, below, x);
+}
+
+/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|); slope s(x) */
+static inline vec of_softplus(vec x, vec *slope)
+{
+    vec e = vec_exp(choose(x < 0, x, -x)), s = 1 / (1 + e);
+    *slope = choose(x < 0, e * s, s);
+    return choose(x < 0, broadcast(0), x) + vec_log_one_more(e);
+}
+
 /* One of the functions above: a constant wherever the loops below are inlined. */
 typedef vec function_of(vec x, vec *slope);
 

@@ -4,14 +4,21 @@
  *     dw_c (+)= sum_t dy_tc z_tc           db_c (+)= sum_t dy_tc                              (2)
  *     dx_tc (+)= rstd_t (h_tc - mean_c h_tc - z_tc mean_c (h_tc z_tc)),  h_tc = dy_tc w_c     (3)
  *
- * mean and rstd = 1 / sqrt(var + eps) of each row are saved. The variance is taken around the mean, in a second pass
+ * mean and rstd = 1 / sqrt(var + eps) of each row are saved. RMS norm is the same around 0: mean_t = 0 in (1), and the
+ * mean of h is left out in (3). The variance is taken around the mean, in a second pass
  * over a row that lies in the first cache: sums of float in as many lanes as a vector has lose no more than the data.
  */
 #include "ops/cpu/kernels/elementwise.h"
 #include "ops/cpu/kernels/sums.h"
+#include "ops/describe/norm.h"
 
 enum { X, WEIGHT, BIAS };
 enum { Y, MEAN, RSTD };
+
+static const peft_norm_attributes *attributes_of(const peft_node *node)
+{
+    return node->attributes;
+}
 
 static const real *vector_or_null(const peft_tensor *t)
 {
@@ -46,12 +53,14 @@ static void forward_rows(const peft_node *node, peft_context *ctx, int64_t begin
 {
     (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[X]);
-    real eps = (real) * (const double *)node->attributes;
+    const bool centred = attributes_of(node)->centred;
+    real eps = (real)attributes_of(node)->eps;
     const real *weight = vector_or_null(node->in[WEIGHT]), *bias = vector_or_null(node->in[BIAS]);
     for (int64_t t = begin; t < end; t++) {
         const real *x = row_of(node->in[X], t);
         real *y = row_of(node->out[Y], t);
-        real mean = mean_of(x, columns), rstd = 1 / (real)sqrt((double)(variance_of(x, columns, mean) + eps));
+        real mean = centred ? mean_of(x, columns) : 0;
+        real rstd = 1 / (real)sqrt((double)(variance_of(x, columns, mean) + eps));
         *(real *)row_of(node->out[MEAN], t) = mean;
         *(real *)row_of(node->out[RSTD], t) = rstd;
         for (int64_t c = 0; c < columns; c += LANES) {
@@ -92,7 +101,7 @@ static void input_rows(const peft_node *node, peft_context *ctx, int64_t begin, 
     (void)ctx, (void)thread;
     int64_t columns = peft_columns(node->in[X]);
     const real *weight = vector_or_null(node->in[WEIGHT]);
-    bool add = peft_accumulates(node, X);
+    bool add = peft_accumulates(node, X), centred = attributes_of(node)->centred;
     for (int64_t t = begin; t < end; t++) {
         const real *x = row_of(node->in[X], t), *dy = row_of(node->dout, t);
         real *dx = row_of(node->din[X], t);
@@ -103,7 +112,7 @@ static void input_rows(const peft_node *node, peft_context *ctx, int64_t begin, 
             sum_h += h;
             sum_hz += h * (load_some(x + c, columns - c, mean) - mean) * rstd;
         }
-        real mean_h = sum_lanes(sum_h) / (real)columns, mean_hz = sum_lanes(sum_hz) / (real)columns;
+        real mean_h = centred ? sum_lanes(sum_h) / (real)columns : 0, mean_hz = sum_lanes(sum_hz) / (real)columns;
         for (int64_t c = 0; c < columns; c += LANES) {
             vec h = load_some(dy + c, columns - c, 0) * scale_at(weight, c, columns);
             vec z = (load_some(x + c, columns - c, mean) - mean) * rstd;

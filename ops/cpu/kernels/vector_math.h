@@ -1,4 +1,4 @@
-/* ops/cpu/kernels/vector_math.h - functions of every lane of a vector: exp, tanh, the normal distribution.
+/* ops/cpu/kernels/vector_math.h - functions of every lane of a vector: exp, log(1 + x), tanh, the normal distribution.
  *
  * float: own approximations; tests/ops/test_vector_math.c shows their largest errors. Infinities and NaN come out as
  * from libm. double: libm, lane by lane.
@@ -71,6 +71,18 @@ static inline vec vec_exp(vec x)
     return x;
 }
 
+static inline vec vec_exp_less_one(vec x)
+{
+    for (int i = 0; i < LANES; i++) x[i] = expm1(x[i]);
+    return x;
+}
+
+static inline vec vec_log_one_more(vec x)
+{
+    for (int i = 0; i < LANES; i++) x[i] = log1p(x[i]);
+    return x;
+}
+
 static inline vec vec_tanh(vec x)
 {
     for (int i = 0; i < LANES; i++) x[i] = tanh(x[i]);
@@ -133,6 +145,23 @@ static inline vec vec_exp(vec x)
     vec shifted, inside = smaller_lanes(broadcast(89), larger_lanes(broadcast(-104), x));
     vec e = exp_reduced(inside, &shifted) + 1;
     return times_power_of_two(e, shifted);
+}
+
+/* e^x - 1 for x <= 88 */
+static inline vec vec_exp_less_one(vec x)
+{
+    vec shifted, inside = smaller_lanes(broadcast(88), larger_lanes(broadcast(-104), x));
+    vec e = exp_reduced(inside, &shifted), scale = times_power_of_two(broadcast(1), shifted);
+    return scale * e + (scale - 1);
+}
+
+/* log(1 + x) for 0 <= x <= 1: 2 artanh s = 2 (s + s^3 / 3 + s^5 / 5 ...), s = x / (2 + x) <= 1 / 3; what is left out is
+ * below 1.5e-9 of it. */
+static inline vec vec_log_one_more(vec x)
+{
+    vec s = x / (2 + x), q = s * s, sum = broadcast(1.0F / 15);
+    for (int odd = 13; odd > 0; odd -= 2) sum = sum * q + 1.0F / (float)odd;
+    return 2 * s * sum;
 }
 
 /* tanh |x| = m / (m + 2), m = e^(2 |x|) - 1; it is 1 from 9.02 on. */
