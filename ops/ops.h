@@ -89,8 +89,8 @@ PEFT_API peft_tensor *peft_ssd(peft_graph *g, peft_tensor *x, peft_tensor *delta
                                peft_tensor *C, peft_tensor *skip, peft_tensor *starts, int64_t chunk);
 
 /* y = f(x) for each element. gelu is x Phi(x) with erf; gelu_tanh its approximation; silu is x sigmoid(x); elu is
- * e^x - 1 below 0, else x; softplus is log(1 + e^x). */
-#define PEFT_ACTIVATION_MAP(X) X(gelu) X(gelu_tanh) X(relu) X(silu) X(tanh) X(sigmoid) X(elu) X(softplus)
+ * e^x - 1 below 0, else x; softplus is log(1 + e^x); exp is e^x. */
+#define PEFT_ACTIVATION_MAP(X) X(gelu) X(gelu_tanh) X(relu) X(silu) X(tanh) X(sigmoid) X(elu) X(softplus) X(exp)
 typedef enum peft_activation_kind {
 #define X(name) PEFT_ACTIVATION_##name,
     PEFT_ACTIVATION_MAP(X)
@@ -166,6 +166,8 @@ PEFT_API peft_tensor *peft_jitter(peft_graph *g, peft_tensor *x, double spread, 
  * one element. */
 PEFT_API peft_tensor *peft_add(peft_graph *g, peft_tensor *a, peft_tensor *b);
 PEFT_API peft_tensor *peft_mul(peft_graph *g, peft_tensor *a, peft_tensor *b);
+/* y = (x + shift) * factor, both of which have a number for each row of x: x [..., columns], shift, factor [rows] */
+PEFT_API peft_tensor *peft_modulate(peft_graph *g, peft_tensor *x, peft_tensor *shift, peft_tensor *factor);
 PEFT_API peft_tensor *peft_scale(peft_graph *g, peft_tensor *x, double factor);
 PEFT_API peft_tensor *peft_shift(peft_graph *g, peft_tensor *x, double offset); /* x + offset */
 /* y = x^exponent, as pow has it. For an exponent below 1 the gradient at 0 is taken as 0, as that of a norm is. */

@@ -35,6 +35,19 @@ peft_tensor *peft_mul(peft_graph *g, peft_tensor *a, peft_tensor *b)
     return elementwise(g, PEFT_OP_mul, a, b);
 }
 
+peft_tensor *peft_modulate(peft_graph *g, peft_tensor *x, peft_tensor *shift, peft_tensor *factor)
+{
+    const char *op = "modulate";
+    if (!peft_check_real(g, op, "x", x) || !peft_check_dtype(g, op, "shift", shift, x->dtype) ||
+        !peft_check_vector(g, op, "shift", shift, peft_rows(x)) ||
+        !peft_check_dtype(g, op, "factor", factor, x->dtype) ||
+        !peft_check_vector(g, op, "factor", factor, peft_rows(x)))
+        return NULL;
+    peft_tensor *inputs[] = {x, shift, factor};
+    peft_node *node = peft_graph_append(g, PEFT_OP_modulate, 3, inputs, NULL, 0);
+    return peft_node_output(g, node, x->dtype, x->shape);
+}
+
 peft_tensor *peft_scale(peft_graph *g, peft_tensor *x, double factor)
 {
     if (!peft_check_real(g, "scale", "x", x)) return NULL;

@@ -153,6 +153,7 @@ static const struct rule {
     [PEFT_OP_jitter] = {.forward = 1, .backward = 1},
     [PEFT_OP_add] = {.forward = 1, .backward = 1},
     [PEFT_OP_mul] = {.forward = 1, .backward = 2},
+    [PEFT_OP_modulate] = {.forward = 2, .backward = 5},
     [PEFT_OP_scale] = {.forward = 1, .backward = 1},
     [PEFT_OP_shift] = {.forward = 1},
     [PEFT_OP_power] = {.forward = 1, .backward = 3},

@@ -63,6 +63,10 @@ const peft_op peft_ops[PEFT_NUM_OPS] = {
     [PEFT_OP_jitter] = {.name = "jitter", .in_place = PEFT_IN(0), .gradient_in_place = PEFT_IN(0)},
     [PEFT_OP_add] = {.name = "add", .passes_gradient = PEFT_IN(0) | PEFT_IN(1), .in_place = PEFT_IN(0) | PEFT_IN(1)},
     [PEFT_OP_mul] = {.name = "mul", .gradient_reads = {PEFT_IN(1), PEFT_IN(0)}, .in_place = PEFT_IN(0)},
+    [PEFT_OP_modulate] = {.name = "modulate", /* x, shift, factor */
+                          .gradient_reads = {PEFT_IN(2), PEFT_IN(2), PEFT_IN(0) | PEFT_IN(1)},
+                          .in_place = PEFT_IN(0),
+                          .cheap = true},
     [PEFT_OP_scale] = {.name = "scale", .in_place = PEFT_IN(0), .gradient_in_place = PEFT_IN(0)},
     [PEFT_OP_power] = {.name = "power",
                        .gradient_reads = {PEFT_IN(0)},

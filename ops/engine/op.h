@@ -32,6 +32,7 @@
     X(jitter)                                                                                                          \
     X(add)                                                                                                             \
     X(mul)                                                                                                             \
+    X(modulate)                                                                                                        \
     X(scale)                                                                                                           \
     X(shift)                                                                                                           \
     X(power)                                                                                                           \

@@ -52,6 +52,16 @@ static peft_tensor *cube(peft_graph *g, peft_tensor *const *in)
     return peft_power(g, in[0], 3);
 }
 
+static peft_tensor *modulate(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_modulate(g, in[0], in[1], in[2]);
+}
+
+static peft_tensor *modulate_between(peft_graph *g, peft_tensor *const *in)
+{
+    return peft_scale(g, peft_modulate(g, peft_scale(g, in[0], 1.5), in[1], in[2]), -2);
+}
+
 /* 2 x (x + b) c, everything written in place where that can be */
 static peft_tensor *several(peft_graph *g, peft_tensor *const *in)
 {
@@ -60,6 +70,13 @@ static peft_tensor *several(peft_graph *g, peft_tensor *const *in)
 }
 
 static const op_case cases[] = {
+    {"(x + a) b", modulate, {SHAPE3(3, 5, 19), SHAPE1(15), SHAPE1(15)}, 0},
+    {"(x + a) b, one column", modulate, {SHAPE2(7, 1), SHAPE1(7), SHAPE1(7)}, 0},
+    {"(x + a) b, no rows", modulate, {SHAPE2(0, 5), SHAPE1(0), SHAPE1(0)}, 0},
+    {"(x + a) b, in place", modulate_between, {SHAPE2(7, 33), SHAPE1(7), SHAPE1(7)}, 0},
+    {"(x + a) b, x frozen", modulate, {{.shape = {2, {7, 5}}, .constant = true}, SHAPE1(7), SHAPE1(7)}, 0},
+    {"(x + a) b, b frozen", modulate, {SHAPE2(7, 5), SHAPE1(7), {.shape = {1, {7}}, .constant = true}}, 0},
+    {"(x + a) b, several pieces", modulate, {SHAPE2(301, 130), SHAPE1(301), SHAPE1(301)}, 0},
     {"a + b, one element", add, {SHAPE1(1), SHAPE1(1)}, 0},
     {"a + b, no elements", add, {SHAPE2(0, 5), SHAPE2(0, 5)}, 0},
     {"a + b", add, {SHAPE3(3, 5, 7), SHAPE3(3, 5, 7)}, 0},

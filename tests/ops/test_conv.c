@@ -60,27 +60,20 @@ START_TEST(convolutions_are_right)
 }
 END_TEST
 
-static void run(peft_graph *g, peft_tensor *y)
-{
-    peft_error error = {0};
-    peft_context *ctx;
-    const peft_context_options options = {.threads = 1};
-    ck_assert_ptr_nonnull(peft_graph_keep(g, y));
-    ck_assert(!peft_context_open(&ctx, &options, &error) && !peft_graph_run(g, ctx, &error));
-    peft_context_close(ctx);
-}
-
 /* As torch.nn.functional.conv1d(padding=1) of two channels has it. */
 START_TEST(values_are_those_of_the_definition)
 {
     peft_error error = {0};
     peft_graph *g;
-    ck_assert(!peft_graph_create(&g, &error));
+    peft_context *ctx;
+    const peft_context_options options = {.threads = 1};
+    ck_assert(!peft_graph_create(&g, &error) && !peft_context_open(&ctx, &options, &error));
     const float x[] = {1, 10, 2, 20, 3, 30}, w[] = {1, 2, 3, 0.1F, 0.2F, 0.3F}, bias[] = {100};
     peft_tensor *y = peft_conv(g, peft_constant(g, PEFT_F32, peft_shape_3(1, 3, 2), x, "x"),
                                peft_constant(g, PEFT_F32, peft_shape_3(1, 2, 3), w, "w"),
                                peft_constant(g, PEFT_F32, peft_shape_1(1), bias, "b"));
-    run(g, y);
+    ck_assert_ptr_nonnull(peft_graph_keep(g, y));
+    ck_assert(!peft_graph_run(g, ctx, &error));
     const double expected[] = {116, 128, 116};
     for (int p = 0; p < 3; p++) ck_assert_double_eq_tol((double)((float *)y->data)[p], expected[p], 1e-4);
 
@@ -90,10 +83,12 @@ START_TEST(values_are_those_of_the_definition)
     y = peft_causal_conv(g, peft_constant(g, PEFT_F32, peft_shape_2(3, 2), x, "x"),
                          peft_constant(g, PEFT_F32, peft_shape_2(2, 2), taps, "w"), NULL,
                          peft_constant(g, PEFT_I32, peft_shape_1(3), starts, "starts"));
-    run(g, y);
+    ck_assert_ptr_nonnull(peft_graph_keep(g, y));
+    ck_assert(!peft_graph_run(g, ctx, &error));
     const float causal_expected[] = {1, 10, 12, 120, 3, 30};
     ck_assert_mem_eq(y->data, causal_expected, sizeof causal_expected);
     peft_graph_free(g);
+    peft_context_close(ctx);
 }
 END_TEST
 

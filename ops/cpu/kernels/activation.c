@@ -73,6 +73,11 @@ static inline vec of_softplus(vec x, vec *slope)
     return choose(x < 0, broadcast(0), x) + vec_log_one_more(e);
 }
 
+static inline vec of_exp(vec x, vec *slope)
+{
+    return *slope = vec_exp(x);
+}
+
 /* One of the functions above: a constant wherever the loops below are inlined. */
 typedef vec function_of(vec x, vec *slope);
 
