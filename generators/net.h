@@ -4,6 +4,10 @@
 
 #include "io/value_set.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct peft_net {
     peft_graph *g;
     const peft_value_set *set;
@@ -18,4 +22,7 @@ peft_tensor *peft_net_leaf(const peft_net *net, const char *format, ...) PEFT_PR
 /* x W^T + b, of NAME.weight and NAME.bias */
 peft_tensor *peft_net_linear(const peft_net *net, peft_tensor *x, const char *name);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -5,6 +5,10 @@
 #include "io/value_set.h"
 #include "ops/arena.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Start with {.names = ...}, an arena that outlives the set. */
 typedef struct peft_value_list {
     peft_value_spec *specs;
@@ -24,4 +28,7 @@ void peft_value_list_norm(peft_value_list *l, int64_t size, const char *name);
 /* The set of all, drawn from `seed`; gives the list back, whatever comes out. */
 peft_status peft_value_list_finish(peft_value_list *l, peft_value_set *set, uint64_t seed, peft_error *error);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -15,6 +15,10 @@
 #include "generators/value_list.h"
 #include "ops/ops.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { PEFT_DENOISER_LAYERS = 6, PEFT_TIME_FEATURES = 256 };
 
 typedef enum peft_denoiser_norm {
@@ -52,7 +56,10 @@ peft_tensor *peft_denoiser_estimate(const peft_net *net, const peft_denoiser *d,
                                     peft_denoiser_moments *moments);
 
 /* After a run: the averages that run are moved a tenth of the way to these moments, those of tokens * D rows. */
-void peft_denoiser_average(const peft_denoiser *d, const peft_value_set *set, const char *prefix,
-                           const peft_denoiser_moments *moments, int64_t tokens);
+PEFT_API void peft_denoiser_average(const peft_denoiser *d, const peft_value_set *set, const char *prefix,
+                                    const peft_denoiser_moments *moments, int64_t tokens);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

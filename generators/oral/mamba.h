@@ -18,6 +18,10 @@
 #include "generators/net.h"
 #include "generators/value_list.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct peft_mamba {
     int version;    /* 1 or 2 */
     int64_t width;  /* d */
@@ -41,4 +45,7 @@ void peft_mamba_draw(const peft_mamba *m, const peft_value_set *set, const char 
 peft_tensor *peft_mamba_block(const peft_net *net, const peft_mamba *m, const char *prefix, peft_tensor *x,
                               peft_tensor *starts);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

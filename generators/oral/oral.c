@@ -70,6 +70,7 @@ peft_status peft_oral_create(peft_oral *oral, const peft_oral_sizes *sizes, uint
     oral->sizes.denoiser.condition = sizes->own_condition ? sizes->condition : 0;
     peft_status status = check(&oral->sizes, error);
     if (status != PEFT_OK) return status;
+    peft_denoiser_frequencies(oral->frequencies);
     peft_value_list list = {.names = &oral->names};
     list_values(oral, &list);
     status = peft_value_list_finish(&list, &oral->set, seed, error);

@@ -36,31 +36,33 @@ typedef struct peft_oral_sizes {
 } peft_oral_sizes;
 
 /* Those that the published program starts from, for tokens of D numbers: Mamba-2, two blocks, width D. */
-peft_oral_sizes peft_oral_default_sizes(int64_t tokens, int64_t width, int64_t condition);
+PEFT_API peft_oral_sizes peft_oral_default_sizes(int64_t tokens, int64_t width, int64_t condition);
 
 typedef struct peft_oral {
     peft_oral_sizes sizes;
     peft_value_set set;
+    float frequencies[PEFT_TIME_FEATURES / 2]; /* of the denoiser's time steps */
     peft_arena names;
 } peft_oral;
 
 /* The network, its values drawn from `seed`. PEFT_ERR_ARGUMENT: sizes that do not go together. Release with
  * peft_oral_free. */
-peft_status peft_oral_create(peft_oral *oral, const peft_oral_sizes *sizes, uint64_t seed, peft_error *error);
-void peft_oral_free(peft_oral *oral); /* a struct of zeros is allowed */
+PEFT_API peft_status peft_oral_create(peft_oral *oral, const peft_oral_sizes *sizes, uint64_t seed, peft_error *error);
+PEFT_API void peft_oral_free(peft_oral *oral); /* a struct of zeros is allowed */
 
 /* (1) for some adapters, one behind another: conditions [adapters, C], addresses [N, d] (of trained ones NULL), starts
  * [adapters + 1], every N tokens, members [adapters] (PEFT_I32) or NULL -> [adapters * N, d] */
-peft_tensor *peft_oral_prototypes(const peft_net *net, const peft_oral *oral, peft_tensor *conditions,
-                                  peft_tensor *addresses, peft_tensor *starts, peft_tensor *members);
+PEFT_API peft_tensor *peft_oral_prototypes(const peft_net *net, const peft_oral *oral, peft_tensor *conditions,
+                                           peft_tensor *addresses, peft_tensor *starts, peft_tensor *members);
 
 /* (2): x [tokens, D], prototypes [tokens, d], conditions [tokens, C], time [tokens, PEFT_TIME_FEATURES] */
-peft_tensor *peft_oral_estimate(const peft_net *net, const peft_oral *oral, peft_tensor *x, peft_tensor *prototypes,
-                                peft_tensor *conditions, peft_tensor *time, peft_denoiser_moments *moments);
+PEFT_API peft_tensor *peft_oral_estimate(const peft_net *net, const peft_oral *oral, peft_tensor *x,
+                                         peft_tensor *prototypes, peft_tensor *conditions, peft_tensor *time,
+                                         peft_denoiser_moments *moments);
 
 /* (3), for a target [tokens, D] and mask [tokens, D], whose sum is `normaliser` */
-peft_tensor *peft_oral_loss(const peft_net *net, peft_tensor *estimate, peft_tensor *target, peft_tensor *mask,
-                            double normaliser);
+PEFT_API peft_tensor *peft_oral_loss(const peft_net *net, peft_tensor *estimate, peft_tensor *target, peft_tensor *mask,
+                                     double normaliser);
 
 #ifdef __cplusplus
 }
