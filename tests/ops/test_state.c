@@ -105,8 +105,8 @@ START_TEST(wrong_states_are_refused)
     ck_assert(!peft_graph_create(&g, &error));
     static const char *const messages[] = {
         "running_average: state: expected a state's leaf", "running_average: share: expected 0 ... 1, found 2",
-        "running_average: in a checkpointed segment, which runs twice, a state would "
-        "be written twice",
+        ("running_average: in a checkpointed segment, which runs twice, a state would "
+         "be written twice"),
         "running_average: state mean: expected [1], found [2]"};
     for (int k = 0; k < 4; k++) {
         peft_graph_reset(g);
