@@ -91,11 +91,15 @@ static void find_named(peft_file_layers *l, const peft_model *model, const peft_
 static void take_layers(peft_file_layers *l, const peft_linear_layer *linears, int64_t count, const bool *named,
                         const bool *selected)
 {
+    bool any = false;
     for (int64_t k = 0; k < count; k++) {
         bool expected = selected[k] && peft_module_layer(linears[k].module) >= 0;
         if (named[k] || expected)
             l->layers[l->count++] = (peft_layer){linears[k].module, linears[k].in_features, linears[k].out_features};
+        if (named[k] && !selected[k]) l->unselected = linears[k].module;
+        any |= selected[k];
     }
+    if (!any) l->unselected = NULL;
 }
 
 peft_status peft_file_layers_find(peft_file_layers *found, const peft_safetensors *file, peft_model *model,

@@ -10,7 +10,8 @@ typedef struct peft_file_layers {
     const peft_safetensors *file;
     peft_layer *layers; /* [count] in the order of the model, with its names */
     int64_t count;
-    const char *left_out; /* what the file's names lack at their beginning: "bert.", or "" */
+    const char *unselected; /* one of them that the settings leave out while they select others, or NULL */
+    const char *left_out;   /* what the file's names lack at their beginning: "bert.", or "" */
 } peft_file_layers;
 
 /* The layers of the model that tensors of the file name, and those that the settings select and that have none, which

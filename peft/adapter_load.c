@@ -272,10 +272,9 @@ static peft_status describe(loading *l, const char *folder, peft_error *error)
     if (status == PEFT_OK && !is_of_head_alone(l))
         status = peft_adapters_describe(&l->adapters, c->variant, c->options, l->layers.layers, l->layers.count,
                                         &(peft_file_shapes){peft_file_layers_fit, &l->layers}, error);
-    if (status == PEFT_OK)
-        status = peft_note_settings(&(peft_settings_case){folder, c, l->adapters, l->model, report}, l->options, error);
-    else
-        status = peft_fail_in(error, status, folder);
+    const peft_settings_case settings = {folder, c, l->adapters, l->model, report, l->layers.unselected};
+    status =
+        status == PEFT_OK ? peft_note_settings(&settings, l->options, error) : peft_fail_in_file(error, status, folder);
     json_decref(report);
     return status;
 }

@@ -195,7 +195,7 @@ static peft_status layers_of_model(reading *r, peft_model *model, peft_error *er
     peft_file_layers *l = &r->of_model;
     peft_status status =
         peft_file_layers_find(l, r->contents->file, model, &r->contents->config.targets, &r->report, error);
-    if (status) return peft_fail_in(error, status, r->folder);
+    if (status) return peft_fail_in_file(error, status, r->folder);
     size_t left_out = strlen(l->left_out);
     for (int64_t k = 0; k < l->count; k++)
         if (strncmp(l->layers[k].module, l->left_out, left_out) == 0) l->layers[k].module += left_out;
@@ -216,7 +216,7 @@ static peft_status describe(reading *r, peft_model *model, peft_error *error)
     status = peft_adapters_describe(&c->adapters, c->config.variant, c->config.options,
                                     model ? r->of_model.layers : own, model ? r->of_model.count : r->num_layers,
                                     &(peft_file_shapes){peft_file_layers_fit, &names}, error);
-    return status == PEFT_OK ? PEFT_OK : peft_fail_in(error, status, r->folder);
+    return status == PEFT_OK ? PEFT_OK : peft_fail_in_file(error, status, r->folder);
 }
 
 static peft_status read_adapters(reading *r, peft_model *model, const peft_load_options *options, peft_error *error)
@@ -224,8 +224,9 @@ static peft_status read_adapters(reading *r, peft_model *model, const peft_load_
     peft_adapter_contents *c = r->contents;
     peft_status status = describe(r, model, error);
     if (status == PEFT_OK)
-        status = peft_note_settings(&(peft_settings_case){r->folder, &c->config, c->adapters, model, r->report},
-                                    options, error);
+        status = peft_note_settings(
+            &(peft_settings_case){r->folder, &c->config, c->adapters, model, r->report, r->of_model.unselected},
+            options, error);
     if (status == PEFT_OK) status = peft_adapters_each_value(c->adapters, check_value, c->file, error);
     if (status == PEFT_OK && model) status = peft_base_check(model, c->adapters, c->file, r->folder, options, error);
     if (status == PEFT_OK) status = peft_adapters_allocate(c->adapters, 0, error);

@@ -42,6 +42,16 @@ static peft_status note_unsaved(const peft_settings_case *s, const peft_load_opt
     return status;
 }
 
+static peft_status note_unselected(const peft_settings_case *s, const peft_load_options *options, peft_error *error)
+{
+    if (!s->unselected) return PEFT_OK;
+    return peft_note(
+        options, error,
+        "%s: the settings leave out %s, but its tensors are in the file and are used; PEFT would pass them "
+        "over",
+        s->folder, s->unselected);
+}
+
 /* ---- patterns ---- */
 
 typedef struct pattern_field {
@@ -119,6 +129,7 @@ static peft_status note_patterns(const peft_settings_case *s, int field, const p
 peft_status peft_note_settings(const peft_settings_case *s, const peft_load_options *options, peft_error *error)
 {
     peft_status status = note_unmatched(s, options, error);
+    if (status == PEFT_OK) status = note_unselected(s, options, error);
     if (status == PEFT_OK) status = note_unsaved(s, options, error);
     for (int field = 0; field < NUM_FIELDS && s->adapters && status == PEFT_OK; field++)
         status = note_patterns(s, field, options, error);

@@ -162,22 +162,27 @@ static peft_status read_field(const reader *r, const char *key, const json_t *va
 {
     if (strcmp(key, "peft_type") == 0) return PEFT_OK;
     if (peft_variant_lacks(r->config->variant, key)) return read_unknown(r, key, value, error);
+    if (peft_options_find(common_table, key) && json_is_null(value)) return PEFT_OK;
     if (peft_options_find(common_table, key)) return peft_options_set_json(common_table, r->config, key, value, error);
     if (strcmp(key, not_a_field) != 0 && peft_options_find(peft_target_option_table, key))
         return peft_options_set_json(peft_target_option_table, &r->config->targets, key, value, error);
     return r->config->variant ? read_variant_field(r, key, value, error) : read_unknown(r, key, value, error);
 }
 
-/* Wrong values are the file's fault here, not the caller's. */
-static peft_status fail_field(const reader *r, const char *key, peft_status status, peft_error *error)
+peft_status peft_fail_in_file(peft_error *error, peft_status status, const char *where)
 {
     if (status == PEFT_ERR_ARGUMENT) {
         status = PEFT_ERR_FORMAT;
         if (error) error->status = status;
     }
+    return peft_fail_in(error, status, where);
+}
+
+static peft_status fail_field(const reader *r, const char *key, peft_status status, peft_error *error)
+{
     char where[PEFT_MESSAGE_BYTES];
     snprintf(where, sizeof where, "%s: %s", r->path, key);
-    return peft_fail_in(error, status, where);
+    return peft_fail_in_file(error, status, where);
 }
 
 static peft_status read_fields(const reader *r, json_t *root, peft_error *error)

@@ -52,6 +52,9 @@ PEFT_API peft_status peft_adapter_config_load(peft_adapter_config *config, const
 /* Writes all known fields, keys and lists of names sorted. */
 PEFT_API peft_status peft_adapter_config_save(const peft_adapter_config *config, const char *path, peft_error *error);
 
+/* peft_fail_in, where a wrong value is the file's fault, not the caller's: PEFT_ERR_FORMAT for PEFT_ERR_ARGUMENT. */
+peft_status peft_fail_in_file(peft_error *error, peft_status status, const char *where);
+
 /* Adds a formatted note, or fails with PEFT_ERR_UNSUPPORTED under `strict`. `options` may be NULL. */
 peft_status peft_note(const peft_load_options *options, peft_error *error, const char *format, ...) PEFT_PRINTF(3, 4);
 

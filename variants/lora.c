@@ -24,6 +24,7 @@
 const struct peft_json_value peft_lora_init_json_values[] = {{"kaiming", "true"},
                                                              {"gaussian", "\"gaussian\""},
                                                              {"kaiming", "false"},
+                                                             {"kaiming", "null"},
                                                              {"orthogonal", "\"orthogonal\""},
                                                              {"eva", "\"eva\""},
                                                              {"kaiming", "\"mica\""},

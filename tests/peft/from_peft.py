@@ -424,6 +424,8 @@ class Program:
         result = self(verb, "--input", self.texts, "--json", *words)
         if result.returncode:
             raise RuntimeError(result.stderr.strip())
+        if "the settings leave out" in result.stderr:  # of nothing that PEFT writes
+            raise RuntimeError(result.stderr.strip())
         document = json.loads(result.stdout)
         rows = document["embeddings"] if verb == "embed" else [list(row["probabilities"].values()) for row in document]
         return torch.tensor(rows, dtype=torch.float64)

@@ -668,10 +668,16 @@ START_TEST(full_weights_beyond_the_list_are_taken_and_noted)
 END_TEST
 
 /* The tensors say what is adapted: settings that do not change it are noted. */
+static void exclude_an_adapted_module(void)
+{
+    json_object_set_new(copied.config, "exclude_modules", json_pack("[s]", "query"));
+}
+
 static const struct {
     void (*change)(void);
     const char *notes[2];
 } passed_over[] = {
+    {exclude_an_adapted_module, {"the settings leave out bert.encoder.layer.1.attention.self.query, but its tensors"}},
     {ask_for_other_targets, {"target_modules: \"q_proj\" matches no linear", "target_modules: \"v_proj\""}},
     {exclude_another_module, {"exclude_modules: \"keyy\" matches no linear layer"}},
     {ask_for_another_layer, {"layers_to_transform: \"7\" matches no linear layer"}},

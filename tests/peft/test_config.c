@@ -194,6 +194,7 @@ static const char *const harmless[] = {
     "{\"peft_type\": \"LORA\", \"new_flag\": false, \"new_map\": {}, \"new_list\": [], \"new\": null}",
     "{\"peft_type\": \"LORA\", \"loftq_config\": {\"loftq_bits\": 4}, \"megatron_core\": \"other\"}",
     "{\"peft_type\": \"LORA\", \"init_lora_weights\": false}",
+    "{\"peft_type\": \"LORA\", \"init_lora_weights\": null, \"inference_mode\": null, \"revision\": null}",
     "{\"peft_type\": \"LORA\", \"lora_dropout\": 1.0}",
     "{\"peft_type\": \"LOHA\", \"rank_dropout\": 1, \"module_dropout\": 1.0}",
     "{\"peft_type\": \"VERA\", \"bias\": \"vera_only\", \"vera_dropout\": 1}",
