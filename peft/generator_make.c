@@ -46,9 +46,11 @@ static peft_status take(const block *b, const peft_generator *generator, int64_t
         for (int32_t v = 0; v < places->kinds[k].num_tensors; v++) {
             const peft_place_kind *kind = &places->kinds[k];
             const peft_place_tensor *tensor = &kind->tensors[v];
-            const float *all = b->outputs[k].tensors[v]->data;
+            const void *all;
+            peft_status status = peft_graph_read(b->g, b->outputs[k].tensors[v], &all, error);
+            if (status != PEFT_OK) return status;
             for (int64_t p = 0; p < kind->num_places; p++) {
-                const float *from = all + (p * b->count + n) * tensor->count;
+                const float *from = (const float *)all + (p * b->count + n) * tensor->count;
                 for (int64_t i = 0; i < tensor->count; i++)
                     if (!isfinite(from[i]))
                         return peft_fail(error, PEFT_ERR_NUMERIC, "generator: %s of %s: element %" PRId64 " is %g",

@@ -133,23 +133,30 @@ peft_tensor *peft_denoiser_estimate(const peft_net *net, const peft_denoiser *d,
 
 /* ---- averages that run ---- */
 
-static void move(const peft_value *average, const peft_tensor *to, double factor)
+static peft_status move(const peft_value *average, peft_graph *g, peft_tensor *to, double factor, peft_error *error)
 {
     const double share = 0.1;
-    const float *values = to->data;
+    const void *read;
+    peft_status status = peft_graph_read(g, to, &read, error);
+    if (status != PEFT_OK) return status;
+    const float *values = read;
     for (int64_t c = 0; c < peft_value_count(average); c++)
         average->data[c] = (float)((1 - share) * (double)average->data[c] + share * factor * (double)values[c]);
+    return PEFT_OK;
 }
 
 /* torch takes the variance of n - 1 rows. */
-void peft_denoiser_average(const peft_denoiser *d, const peft_value_set *set, const char *prefix,
-                           const peft_denoiser_moments *moments, int64_t tokens)
+peft_status peft_denoiser_average(const peft_denoiser *d, const peft_value_set *set, const char *prefix, peft_graph *g,
+                                  const peft_denoiser_moments *moments, int64_t tokens, peft_error *error)
 {
-    if (d->norm != PEFT_DENOISER_BATCH) return;
-    const double rows = (double)(tokens * d->width);
-    for (int k = 0; k < LAST; k++) {
-        move(peft_net_value(set, "%s.%s.running_mean", prefix, layers[k].norm), moments->layers[k].mean, 1);
-        move(peft_net_value(set, "%s.%s.running_var", prefix, layers[k].norm), moments->layers[k].variance,
-             rows > 1 ? rows / (rows - 1) : 1);
+    if (d->norm != PEFT_DENOISER_BATCH) return PEFT_OK;
+    const double rows = (double)(tokens * d->width), unbiased = rows > 1 ? rows / (rows - 1) : 1;
+    peft_status status = PEFT_OK;
+    for (int k = 0; k < LAST && status == PEFT_OK; k++) {
+        const peft_value *mean = peft_net_value(set, "%s.%s.running_mean", prefix, layers[k].norm),
+                         *variance = peft_net_value(set, "%s.%s.running_var", prefix, layers[k].norm);
+        status = move(mean, g, moments->layers[k].mean, 1, error);
+        if (status == PEFT_OK) status = move(variance, g, moments->layers[k].variance, unbiased, error);
     }
+    return status;
 }

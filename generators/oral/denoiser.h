@@ -55,9 +55,11 @@ peft_tensor *peft_denoiser_estimate(const peft_net *net, const peft_denoiser *d,
                                     peft_tensor *prototypes, peft_tensor *conditions, peft_tensor *time,
                                     peft_denoiser_moments *moments);
 
-/* After a run: the averages that run are moved a tenth of the way to these moments, those of tokens * D rows. */
-PEFT_API void peft_denoiser_average(const peft_denoiser *d, const peft_value_set *set, const char *prefix,
-                                    const peft_denoiser_moments *moments, int64_t tokens);
+/* After a run of `g`: the averages that run are moved a tenth of the way to these moments, those of tokens * D rows.
+ * Errors are those of the run. */
+PEFT_API peft_status peft_denoiser_average(const peft_denoiser *d, const peft_value_set *set, const char *prefix,
+                                           peft_graph *g, const peft_denoiser_moments *moments, int64_t tokens,
+                                           peft_error *error);
 
 #ifdef __cplusplus
 }

@@ -69,7 +69,9 @@ static peft_status make_prototypes(sampler *s, const float *addresses, int32_t m
     peft_graph_keep(s->g, prototypes);
     peft_status status = peft_graph_status(s->g, error);
     if (status == PEFT_OK) status = peft_graph_run(s->g, s->ctx, error);
-    if (status == PEFT_OK) memcpy(s->prototypes, prototypes->data, (size_t)(s->rows * s->d) * sizeof(float));
+    const void *values = NULL;
+    if (status == PEFT_OK) status = peft_graph_read(s->g, prototypes, &values, error);
+    if (status == PEFT_OK) memcpy(s->prototypes, values, (size_t)(s->rows * s->d) * sizeof(float));
     peft_graph_reset(s->g);
     return status;
 }
@@ -97,9 +99,11 @@ static peft_status find_noise(sampler *s, int64_t t, peft_error *error)
     for (int64_t n = 0; n < s->rows; n++)
         peft_denoiser_time(s->oral->frequencies, &step, 1, s->time + n * PEFT_TIME_FEATURES);
     if (s->copies > 1) memcpy(s->x + count, s->x, (size_t)count * sizeof *s->x);
+    const void *estimate = NULL;
     peft_status status = peft_graph_run(s->g, s->ctx, error);
+    if (status == PEFT_OK) status = peft_graph_read(s->g, s->estimate, &estimate, error);
     if (status != PEFT_OK) return status;
-    const float *with = s->estimate->data, *without = with + (s->copies - 1) * count;
+    const float *with = estimate, *without = with + (s->copies - 1) * count;
     const float w = (float)s->options->guidance;
     for (int64_t k = 0; k < count; k++) s->noise[k] = s->copies > 1 ? without[k] + w * (with[k] - without[k]) : with[k];
     if (s->options->predicts_numbers) peft_diffusion_noise_in(s->diffusion, t, s->x, s->noise, count, s->noise);

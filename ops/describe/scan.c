@@ -21,7 +21,7 @@ static bool check_scan(peft_graph *g, const char *op, peft_tensor *const in[SCAN
 
 static int64_t longest(const peft_tensor *starts)
 {
-    const int32_t *start = starts->data;
+    const int32_t *start = starts->host;
     int64_t most = 1;
     for (int64_t s = 0; s + 1 < starts->shape.size[0]; s++)
         if (start[s + 1] - start[s] > most) most = start[s + 1] - start[s];
@@ -30,7 +30,7 @@ static int64_t longest(const peft_tensor *starts)
 
 static int64_t num_chunks(const peft_tensor *starts, int64_t chunk)
 {
-    return peft_scan_chunks_before(starts->data, starts->shape.size[0] - 1, chunk);
+    return peft_scan_chunks_before(starts->host, starts->shape.size[0] - 1, chunk);
 }
 
 peft_tensor *peft_selective_scan(peft_graph *g, peft_tensor *x, peft_tensor *delta, peft_tensor *A, peft_tensor *B,

@@ -47,14 +47,14 @@ setup() {
     cmp out/adapter/adapter_model.safetensors again/adapter_model.safetensors
 }
 
-# Lines of C that the docs show stand in an example, in this order, whatever their indentation.
-@test "docs quote the examples as they are" {
+# Lines of C that the docs show stand in an example or a variant, whatever their indentation.
+@test "docs quote code as it is" {
     root=$BATS_TEST_DIRNAME/../..
     for page in "$root"/README.md "$root"/docs/*.md; do
         [ -e "$page" ] || continue
         awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on { sub(/^ +/, ""); if ($0 != "") print }' "$page" |
             while IFS= read -r line; do
-                sed 's/^ *//' "$root"/examples/*.c | grep -qxF -- "$line" || { echo "$page quotes: $line"; return 1; }
+                sed 's/^ *//' "$root"/examples/*.c "$root"/variants/*.c | grep -qxF -- "$line" || { echo "$page quotes: $line"; return 1; }
             done
     done
 }

@@ -2,6 +2,7 @@
 
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 static const double EPS = 1e-5;
 
@@ -72,19 +73,21 @@ START_TEST(columns_and_groups_are_normalised)
     ck_assert(!peft_graph_run(g, ctx, &error));
     for (int c = 1; c < COLUMNS; c++) {
         double mean = 0, variance = 0, of_x = 0;
-        for (int r = 0; r < ROWS; r++) mean += (double)((float *)columns->data)[r * COLUMNS + c] / ROWS;
-        for (int r = 0; r < ROWS; r++) variance += pow((double)((float *)columns->data)[r * COLUMNS + c], 2) / ROWS;
+        for (int r = 0; r < ROWS; r++) mean += (double)((const float *)read_values(g, columns))[r * COLUMNS + c] / ROWS;
+        for (int r = 0; r < ROWS; r++)
+            variance += pow((double)((const float *)read_values(g, columns))[r * COLUMNS + c], 2) / ROWS;
         for (int r = 0; r < ROWS; r++) of_x += (double)x[r * COLUMNS + c] / ROWS;
         ck_assert_double_eq_tol(mean, 0, 1e-5);
         ck_assert_double_eq_tol(variance, 1, 1e-5);
-        ck_assert_double_eq_tol((double)((float *)moments.mean->data)[c], of_x, 1e-4);
+        ck_assert_double_eq_tol((double)((const float *)read_values(g, moments.mean))[c], of_x, 1e-4);
     }
     for (int s = 0; s < SAMPLES; s++)
         for (int group = 0; group < 2; group++) {
             double mean = 0, square = 0;
             for (int p = 0; p < LENGTH; p++)
                 for (int c = 0; c < 3; c++) {
-                    double y = (double)((float *)groups->data)[(s * LENGTH + p) * COLUMNS + 3 * group + c];
+                    double y =
+                        (double)((const float *)read_values(g, groups))[(s * LENGTH + p) * COLUMNS + 3 * group + c];
                     mean += y / (3 * LENGTH);
                     square += y * y / (3 * LENGTH);
                 }

@@ -3,6 +3,7 @@
 
 #include "tests/support/main.h"
 #include "tests/support/op_check.h"
+#include "tests/support/read.h"
 
 static peft_tensor *scan(peft_graph *g, peft_tensor *const *in)
 {
@@ -158,7 +159,7 @@ static void check_values(peft_graph *g, peft_tensor *y, const double *expected)
     ck_assert(!peft_context_open(&ctx, &options, &error));
     ck_assert_ptr_nonnull(peft_graph_keep(g, y));
     ck_assert_msg(!peft_graph_run(g, ctx, &error), "%s", error.message);
-    for (int k = 0; k < T * I; k++) ck_assert_double_eq_tol(((double *)y->data)[k], expected[k], 1e-13);
+    for (int k = 0; k < T * I; k++) ck_assert_double_eq_tol(((const double *)read_values(g, y))[k], expected[k], 1e-13);
     peft_graph_reset(g);
     peft_context_close(ctx);
 }

@@ -37,9 +37,9 @@ static sizes sizes_of(const peft_node *node)
                .J = peft_columns(node->in[SCAN_B]),
                .Q = a->chunk,
                .sequences = node->in[SCAN_STARTS]->shape.size[0] - 1,
+               .chunks = node->out[1]->shape.size[0],
                .starts = node->in[SCAN_STARTS]->data};
     s.P = s.columns / s.heads;
-    s.chunks = peft_scan_chunks_before(s.starts, s.sequences, s.Q);
     return s;
 }
 
