@@ -1,11 +1,13 @@
 /* generators/t2l/start.c - from which adapter training starts.
  *
- * zero       head weights and biases are zero, and the offset is an adapter with the variant's start values: whatever
- * the head, the shapes and the variant, every description gives this adapter, which changes nothing. hyperinit
- * Bias-HyperInit as the published program has it (after Beck et al. 2022, arXiv 2210.11348): head weights are zero,
- * their biases are made from a start a0 ~ U(+-1/sqrt(in)) of A, so that every description gives the same LoRA. With M,
- * S and LR that is not a zero update: A and B come from the same bias. random     every layer as torch has it, for
- * reconstruction. */
+ * zero: head weights and biases are zero, and the offset is an adapter with the variant's start values. Whatever the
+ * head, the shapes and the variant, every description gives this adapter, which changes nothing.
+ *
+ * hyperinit: Bias-HyperInit as the published program has it (after Beck et al. 2022, arXiv 2210.11348). Head weights
+ * are zero, their biases are made from a start a0 ~ U(+-1/sqrt(in)) of A, so that every description gives the same
+ * LoRA. With M, S and LR that is not a zero update: A and B come from the same bias.
+ *
+ * random: every layer as torch has it, for reconstruction. */
 #include <math.h>
 #include <string.h>
 
