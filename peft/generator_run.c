@@ -46,7 +46,7 @@ peft_status peft_generator_run_steps(peft_generator_run *r, peft_error *error)
 
 peft_status peft_generator_run_open(peft_generator_run *r, peft_error *error)
 {
-    r->loss = NAN;
+    r->loss = (double)NAN;
     r->saved_step = -1;
     peft_status status = peft_run_folder_open(&r->folder, &r->place, error);
     if (status == PEFT_OK && r->place.resume && r->folder.has_checkpoint)
