@@ -134,7 +134,7 @@ END_TEST
 
 START_TEST(the_first_element_that_is_not_finite_is_named)
 {
-    const double values[3] = {1, 1e300, NAN}; /* the second is infinite as a float */
+    const double values[3] = {1, 1e300, (double)NAN}; /* the second is infinite as a float */
     float read[3];
     peft_file_tensor tensor = {
         .name = "t", .dtype = PEFT_F64, .shape = peft_shape_1(3), .data = values, .bytes = sizeof values, .path = "m"};
