@@ -103,7 +103,7 @@ int64_t peft_intuition_fit_size(const peft_adapters *all);
 
 /* The gate [T, n] for x [T, in]; `values` are the layer's of the specs above. While training it observes "gate", the
  * mean over tokens [n], and "omega" and "main" [1]. */
-peft_tensor *peft_intuition_gate(peft_graph *g, const peft_adapter *adapter, const peft_value *values,
-                                 peft_tensor *x, const peft_batch *batch);
+peft_tensor *peft_intuition_gate(peft_graph *g, const peft_adapter *adapter, const peft_value *values, peft_tensor *x,
+                                 const peft_batch *batch);
 
 #endif

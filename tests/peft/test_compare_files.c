@@ -1,4 +1,5 @@
-/* Tests of item.c and csv.c in peft/cli/compare, and run_log.c in peft/cli/runner: what a comparison reads and writes. */
+/* Tests of item.c and csv.c in peft/cli/compare, and run_log.c in peft/cli/runner: what a comparison reads and writes.
+ */
 #include "peft/cli/compare/csv.h"
 #include "peft/cli/compare/item.h"
 #include "peft/cli/runner/run_log.h"
