@@ -130,6 +130,13 @@ static int64_t open_scratch(const sizes *s, real *memory, scratch *m)
     return used;
 }
 
+/* The first and the last chunk of a sequence. */
+static void chunks_of(const sizes *s, int64_t sequence, int64_t *first, int64_t *last)
+{
+    *first = peft_scan_chunks_before(s->starts, sequence, s->Q);
+    *last = *first + peft_scan_chunks_of(s->starts, sequence, s->Q) - 1;
+}
+
 /* (2), for a head of a sequence */
 static void state_pieces(const peft_node *node, peft_context *ctx, int64_t begin, int64_t end,
                          const peft_thread *thread)
@@ -140,8 +147,9 @@ static void state_pieces(const peft_node *node, peft_context *ctx, int64_t begin
     scratch m;
     open_scratch(&s, thread->scratch, &m);
     for (int64_t k = begin; k < end; k++) {
-        const int64_t q = k / s.heads, head = k % s.heads, first = peft_scan_chunks_before(s.starts, q, s.Q);
-        const int64_t last = first + peft_scan_chunks_of(s.starts, q, s.Q) - 1;
+        const int64_t head = k % s.heads;
+        int64_t first, last;
+        chunks_of(&s, k / s.heads, &first, &last);
         real *h = (real *)node->out[1]->data + (first * s.heads + head) * each, *next;
         memset(h, 0, (size_t)each * sizeof *h);
         for (int64_t c = first; c < last; c++, h = next) {
@@ -221,8 +229,9 @@ static void carry_pieces(const peft_node *node, peft_context *ctx, int64_t begin
     scratch m;
     open_scratch(&s, thread->scratch, &m);
     for (int64_t k = begin; k < end; k++) {
-        const int64_t q = k / s.heads, head = k % s.heads, first = peft_scan_chunks_before(s.starts, q, s.Q);
-        int64_t c = first + peft_scan_chunks_of(s.starts, q, s.Q) - 1;
+        const int64_t head = k % s.heads;
+        int64_t first, c;
+        chunks_of(&s, k / s.heads, &first, &c);
         memset(carry_of(node, &s, c, head), 0, (size_t)each * sizeof(real));
         for (; c > first; c--) {
             const piece p = piece_of(node, &s, c, head, m.sum);
