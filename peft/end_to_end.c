@@ -43,16 +43,16 @@ static void choose(peft_end_to_end *x, const peft_examples *examples)
     }
 }
 
-/* A row for each place and sequence, from one for each place and description. */
-static peft_tensor *spread(peft_graph *g, const peft_end_to_end *x, const peft_place_kind *kind, int64_t sequences,
-                           peft_tensor *made)
+/* The rows of one for each place and description that make one for each place and sequence. */
+static peft_tensor *rows_of_sequences(peft_graph *g, const peft_end_to_end *x, const peft_place_kind *kind,
+                                      int64_t sequences)
 {
     int32_t *lines = NULL;
     peft_tensor *ids = peft_integers(g, kind->num_places * sequences, &lines);
     for (int64_t p = 0; ids && p < kind->num_places; p++)
         for (int64_t s = 0; s < sequences; s++)
             lines[p * sequences + s] = (int32_t)(p * x->num_descriptions) + x->places[s];
-    return peft_embedding(g, made, ids);
+    return ids;
 }
 
 static peft_status bind(void *argument, peft_graph *g, const peft_examples *examples, peft_batch *batch,
@@ -71,9 +71,11 @@ static peft_status bind(void *argument, peft_graph *g, const peft_examples *exam
     peft_t2l_finish(g, net, x->num_descriptions, outputs);
     if (x->regulariser > 0 && batch->training)
         peft_graph_add_loss(g, "generator", "size", peft_t2l_mean_squares(g, net, outputs), x->regulariser);
-    for (int64_t k = 0; k < net->places.num_kinds; k++)
+    for (int64_t k = 0; k < net->places.num_kinds; k++) {
+        peft_tensor *rows = rows_of_sequences(g, x, &net->places.kinds[k], examples->count);
         for (int32_t v = 0; v < net->places.kinds[k].num_tensors; v++)
-            outputs[k].tensors[v] = spread(g, x, &net->places.kinds[k], examples->count, outputs[k].tensors[v]);
+            outputs[k].tensors[v] = peft_embedding(g, outputs[k].tensors[v], rows);
+    }
     peft_t2l_bind(g, net, examples->count, outputs, batch->training);
     free(outputs);
     return PEFT_OK;
