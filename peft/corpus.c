@@ -110,23 +110,30 @@ peft_status peft_data_options_check(const peft_data_options *o, peft_error *erro
     return PEFT_OK;
 }
 
-peft_status peft_corpus_path(const peft_data_options *o, const char *split_name, char **path, peft_error *error)
+/* `task`: NULL for own files. */
+static peft_status path_of(const peft_data_options *o, const peft_task *task, const char *split_name, char **path,
+                           peft_error *error)
 {
     *path = NULL;
-    if (o->task) {
-        peft_task_list list;
-        const peft_task *task;
-        peft_status status = peft_task_open(o->task, &list, &task, error);
-        if (status != PEFT_OK) return status;
+    if (task) {
         const peft_split *split = peft_task_split(task, split_name, error);
-        status = split ? peft_task_path(task, o->data, split, path, error) : PEFT_ERR_ARGUMENT;
-        peft_task_list_free(&list);
-        return status;
+        return split ? peft_task_path(task, o->data, split, path, error) : PEFT_ERR_ARGUMENT;
     }
     const char *own = strcmp(split_name, "train") == 0 ? o->train : o->dev;
     if (!own) return PEFT_OK;
     *path = strdup(own);
     return *path ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "%s: out of memory", own);
+}
+
+peft_status peft_corpus_path(const peft_data_options *o, const char *split, char **path, peft_error *error)
+{
+    peft_task_list list = {0};
+    const peft_task *task = NULL;
+    *path = NULL;
+    peft_status status = o->task ? peft_task_open(o->task, &list, &task, error) : PEFT_OK;
+    if (status == PEFT_OK) status = path_of(o, task, split, path, error);
+    peft_task_list_free(&list);
+    return status;
 }
 
 /* Two classes are scored as GLUE scores its binary tasks, more by accuracy. */
@@ -152,9 +159,10 @@ static const peft_dataset *any_part(const peft_corpus *c)
     return c->train ? c->train : c->dev;
 }
 
-static peft_status open_task(peft_corpus *c, const peft_data_options *o, peft_error *error)
+static peft_status open_task(peft_corpus *c, const peft_data_options *o, const peft_task *known, peft_error *error)
 {
-    peft_status status = peft_task_open(o->task, &c->tasks, &c->task, error);
+    c->task = known;
+    peft_status status = known ? PEFT_OK : peft_task_open(o->task, &c->tasks, &c->task, error);
     if (status != PEFT_OK) return status;
     c->name = c->task->name;
     c->regression = peft_task_is_regression(c->task);
@@ -202,7 +210,7 @@ static peft_status open_part(peft_corpus *c, const peft_data_options *o, const p
     peft_dataset_columns columns;
     peft_dataset *dataset = NULL;
     peft_status status = columns_of(c, o, wanted, split, &columns, error);
-    if (status == PEFT_OK) status = peft_corpus_path(o, split, path, error);
+    if (status == PEFT_OK) status = path_of(o, c->task, split, path, error);
     if (status == PEFT_OK) status = peft_dataset_load_file(*path, &columns, &dataset, error);
     if (status == PEFT_OK && c->knows_classes) status = peft_dataset_adopt_names(dataset, &wanted->of_model, error);
     *part = dataset;
@@ -332,9 +340,9 @@ peft_status peft_corpus_open(peft_corpus *c, const peft_data_options *o, const p
                              peft_error *error)
 {
     *c = (peft_corpus){0};
-    peft_status status = peft_data_options_check(o, error);
+    peft_status status = wanted->task ? PEFT_OK : peft_data_options_check(o, error);
     if (status != PEFT_OK) return status;
-    status = o->task ? open_task(c, o, error) : open_own(c, o, wanted, error);
+    status = wanted->task || o->task ? open_task(c, o, wanted->task, error) : open_own(c, o, wanted, error);
     if (status == PEFT_OK) status = open_parts(c, o, wanted, error);
     if (status == PEFT_OK) status = choose_positive(c, o, wanted, error);
     if (status == PEFT_OK) status = hold_out(c, o->max_train, wanted, error);

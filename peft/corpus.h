@@ -52,6 +52,7 @@ enum { PEFT_HOLD_OUT_TENTH = -1 }; /* at most 1000 */
 
 /* Which splits are needed. Of own files `split` names --train or --dev. */
 typedef struct peft_corpus_wanted {
+    const peft_task *task; /* one that is open already, in the place of the options'; it outlives the corpus. Or NULL */
     bool train;
     const char *dev;  /* split of a task to evaluate on: "dev"; NULL: none */
     uint64_t seed;    /* of what is drawn and held out */

@@ -1,6 +1,5 @@
 #include "peft/task_mixture.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@ typedef struct opening {
     peft_model *model;
     peft_context *ctx;
     const peft_tokenizer *tokenizer;
+    peft_data_options data;
 } opening;
 
 static peft_status no_memory(peft_error *error)
@@ -88,17 +88,12 @@ static peft_status add_task(const opening *o, int64_t index, peft_error *error)
 {
     peft_task_mixture *m = o->mixture;
     const peft_task *task = m->list.tasks[index];
-    char word[4096];
-    bool is_one = peft_task_is_file(o->options->task) && m->num_tasks > 1;
-    snprintf(word, sizeof word, is_one ? "%s:%s" : "%s", o->options->task, task->name);
-    const peft_data_options data = {
-        .task = word, .data = (char *)(uintptr_t)o->options->data, .max_train = o->options->max_train};
-    const peft_corpus_wanted wanted = {.train = true, .seed = (uint64_t)o->options->seed};
+    const peft_corpus_wanted wanted = {.task = task, .train = true, .seed = (uint64_t)o->options->seed};
     peft_corpus corpus = {0};
     if (!task->descriptions || !task->descriptions[0])
         return peft_fail(error, PEFT_ERR_ARGUMENT, "task %s: has no descriptions, from which a generator learns",
                          task->name);
-    peft_status status = peft_corpus_open(&corpus, &data, &wanted, error);
+    peft_status status = peft_corpus_open(&corpus, &o->data, &wanted, error);
     if (status == PEFT_OK && (corpus.regression || !corpus.train->classes))
         status = peft_fail(error, PEFT_ERR_ARGUMENT,
                            "task %s: its labels are numbers; end to end, tasks have classes, "
@@ -129,9 +124,13 @@ static peft_status list_answers(peft_task_mixture *m, peft_error *error)
 peft_status peft_task_mixture_open(peft_task_mixture *mixture, const peft_mixture_options *options, peft_model *model,
                                    peft_context *ctx, const peft_tokenizer *tokenizer, peft_error *error)
 {
-    const opening o = {mixture, options, model, ctx, tokenizer};
+    const peft_data_options data = {.task = (char *)(uintptr_t)options->task,
+                                    .data = (char *)(uintptr_t)options->data,
+                                    .max_train = options->max_train};
+    const opening o = {mixture, options, model, ctx, tokenizer, data};
     *mixture = (peft_task_mixture){0};
-    peft_status status = peft_task_list_open(options->task, &mixture->list, error);
+    peft_status status = peft_data_options_check(&data, error);
+    if (status == PEFT_OK) status = peft_task_list_open(options->task, &mixture->list, error);
     mixture->num_tasks = (int64_t)mixture->list.count;
     mixture->first_answer = calloc((size_t)mixture->num_tasks + 1, sizeof *mixture->first_answer);
     if (status == PEFT_OK && !mixture->first_answer) status = no_memory(error);
