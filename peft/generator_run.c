@@ -1,7 +1,11 @@
 #include "peft/generator_run.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <xxhash.h>
+
+#include "io/json.h"
 
 static peft_status save_checkpoint(peft_generator_run *r, peft_error *error)
 {
@@ -60,4 +64,19 @@ void peft_generator_run_close(peft_generator_run *r)
 {
     peft_log_close(r->log);
     peft_run_folder_close(&r->folder);
+}
+
+json_t *peft_generator_run_training(const peft_train_options *o)
+{
+    return json_pack("{s:f, s:I, s:I, s:f, s:s, s:f, s:f, s:f, s:I}", "epochs", o->epochs, "steps",
+                     (json_int_t)o->steps, "batch_size", (json_int_t)o->batch_size, "learning_rate", o->learning_rate,
+                     "schedule", o->schedule, "warmup", o->warmup, "weight_decay", o->weight_decay, "max_grad_norm",
+                     o->max_grad_norm, "seed", (json_int_t)o->seed);
+}
+
+json_t *peft_generator_run_hash(const void *data, size_t bytes)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH3_64bits(data, bytes));
+    return json_string(text);
 }

@@ -6,6 +6,7 @@
 #include "peft/log.h"
 #include "peft/progress.h"
 #include "peft/run_folder.h"
+#include "peft/train_options.h"
 #include "peft/trainer.h"
 
 typedef struct peft_generator_run {
@@ -21,6 +22,10 @@ typedef struct peft_generator_run {
     double loss; /* of the last step; NaN before it */
     int64_t saved_step;
 } peft_generator_run;
+
+/* For the settings, new objects that the caller owns: what the steps depend on, and XXH3 of the data. */
+json_t *peft_generator_run_training(const peft_train_options *options);
+json_t *peft_generator_run_hash(const void *data, size_t bytes);
 
 /* Opens the folder and goes on from its checkpoint where that is asked for. Release with peft_generator_run_close. */
 peft_status peft_generator_run_open(peft_generator_run *run, peft_error *error);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "io/json.h"
 #include "ops/ops.h"
@@ -27,31 +26,18 @@ typedef struct run {
 
 /* ---- what is trained ---- */
 
-static json_t *hash_of(const void *data, size_t bytes)
-{
-    char text[24];
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH3_64bits(data, bytes));
-    return json_string(text);
-}
-
-static json_t *describe_training(const peft_train_options *o)
-{
-    return json_pack("{s:f, s:I, s:I, s:f, s:s, s:f, s:f, s:f, s:I}", "epochs", o->epochs, "steps",
-                     (json_int_t)o->steps, "batch_size", (json_int_t)o->batch_size, "learning_rate", o->learning_rate,
-                     "schedule", o->schedule, "warmup", o->warmup, "weight_decay", o->weight_decay, "max_grad_norm",
-                     o->max_grad_norm, "seed", (json_int_t)o->seed);
-}
-
 static peft_status describe_settings(run *r, peft_error *error)
 {
     const peft_generator_job *job = r->job;
     const peft_library *library = &job->library->library;
     r->settings = json_pack(
         "{s:o, s:o, s:s, s:b, s:I, s:o, s:o}", "network", peft_options_to_json(peft_t2l_option_table, job->network),
-        "training", describe_training(job->train), "loss", peft_t2l_loss_names[job->loss], "canonical", job->canonical,
-        "vector_size", (json_int_t)job->vector_size, "library",
-        hash_of(library->values, (size_t)(library->num_tasks * library->num_values) * sizeof(float)), "vectors",
-        hash_of(job->vectors, (size_t)(job->library->num_descriptions * job->vector_size) * sizeof(float)));
+        "training", peft_generator_run_training(job->train), "loss", peft_t2l_loss_names[job->loss], "canonical",
+        job->canonical, "vector_size", (json_int_t)job->vector_size, "library",
+        peft_generator_run_hash(library->values, (size_t)(library->num_tasks * library->num_values) * sizeof(float)),
+        "vectors",
+        peft_generator_run_hash(job->vectors,
+                                (size_t)(job->library->num_descriptions * job->vector_size) * sizeof(float)));
     r->text = r->settings ? json_dumps(r->settings, JSON_COMPACT) : NULL;
     return r->text ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "train-generator: out of memory");
 }

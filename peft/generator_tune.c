@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "io/json.h"
 #include "peft/answers.h"
@@ -64,27 +63,22 @@ static peft_status open_generator(run *r, peft_error *error)
     return status == PEFT_OK ? peft_attach(r->model, start->adapters, error) : status;
 }
 
-static json_t *hash_of(const void *data, size_t bytes)
-{
-    char text[24];
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH3_64bits(data, bytes));
-    return json_string(text);
-}
-
 static peft_status describe_settings(run *r, peft_error *error)
 {
     const peft_train_options *o = r->job->train;
     const peft_task_mixture *m = &r->mixture;
     const peft_value_set *set = &r->generator->net.set;
-    r->settings = json_pack(
-        "{s:f, s:I, s:I, s:f, s:s, s:f, s:f, s:f, s:I, s:f, s:f, s:o, s:o, s:o}", "epochs", o->epochs, "steps",
-        (json_int_t)o->steps, "batch_size", (json_int_t)o->batch_size, "learning_rate", o->learning_rate, "schedule",
-        o->schedule, "warmup", o->warmup, "weight_decay", o->weight_decay, "max_grad_norm", o->max_grad_norm, "seed",
-        (json_int_t)o->seed, "label_smoothing", o->label_smoothing, "regulariser", r->job->regulariser, "from",
-        hash_of(set->memory, (size_t)set->num_trained * sizeof(float)), "vectors",
-        hash_of(r->job->vectors, (size_t)(r->job->first[r->job->num_tasks] * r->job->vector_size) * sizeof(float)),
-        "examples", hash_of(m->tokens.input_ids, (size_t)m->tokens.offsets[m->tokens.count] * sizeof(int32_t)));
-    r->text = r->settings ? json_dumps(r->settings, JSON_COMPACT) : NULL;
+    json_t *others = json_pack(
+        "{s:f, s:f, s:o, s:o, s:o}", "label_smoothing", o->label_smoothing, "regulariser", r->job->regulariser, "from",
+        peft_generator_run_hash(set->memory, (size_t)set->num_trained * sizeof(float)), "vectors",
+        peft_generator_run_hash(r->job->vectors,
+                                (size_t)(r->job->first[r->job->num_tasks] * r->job->vector_size) * sizeof(float)),
+        "examples",
+        peft_generator_run_hash(m->tokens.input_ids, (size_t)m->tokens.offsets[m->tokens.count] * sizeof(int32_t)));
+    r->settings = peft_generator_run_training(o);
+    const bool whole = others && r->settings && json_object_update(r->settings, others) == 0;
+    json_decref(others);
+    r->text = whole ? json_dumps(r->settings, JSON_COMPACT) : NULL;
     return r->text ? PEFT_OK : peft_fail(error, PEFT_ERR_MEMORY, "train-generator: out of memory");
 }
 
