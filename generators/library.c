@@ -1,4 +1,5 @@
 #include "generators/library.h"
+#include "generators/net.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -141,8 +142,8 @@ peft_status peft_library_statistics(const peft_library *library, const peft_t2l 
         for (int32_t v = 0; v < t->places.kinds[k].num_tensors; v++) {
             const peft_place_kind *kind = &t->places.kinds[k];
             const peft_place_tensor *tensor = &kind->tensors[v];
-            const peft_value *mean = peft_t2l_value(t, "mean_recon_target.%s.%s", tensor->name, kind->name);
-            const peft_value *sd = peft_t2l_value(t, "std_recon_target.%s.%s", tensor->name, kind->name);
+            const peft_value *mean = peft_net_value(&t->set, "mean_recon_target.%s.%s", tensor->name, kind->name);
+            const peft_value *sd = peft_net_value(&t->set, "std_recon_target.%s.%s", tensor->name, kind->name);
             if (!mean || !sd || !tensor->emitted) continue;
             take(library, m.mean, -HUGE_VAL, kind, tensor, mean->data);
             take(library, m.deviation, floor * m.mean_deviation, kind, tensor, sd->data);

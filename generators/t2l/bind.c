@@ -8,8 +8,8 @@
 peft_tensor *peft_t2l_for_all_rows(peft_t2l_scope *s, peft_tensor *values, const peft_place_kind *kind,
                                    const peft_place_tensor *tensor, int64_t N)
 {
-    peft_tensor *each = peft_reshape(s->g, values, peft_shape_2(kind->num_places, tensor->count));
-    return N == 1 ? each : peft_spread(s->g, each, peft_arange(s->g, kind->num_places + 1, N));
+    peft_tensor *each = peft_reshape(s->net.g, values, peft_shape_2(kind->num_places, tensor->count));
+    return N == 1 ? each : peft_spread(s->net.g, each, peft_arange(s->net.g, kind->num_places + 1, N));
 }
 
 static peft_tensor *finish(peft_t2l_scope *s, peft_tensor *y, const peft_place_kind *kind,
@@ -19,23 +19,23 @@ static peft_tensor *finish(peft_t2l_scope *s, peft_tensor *y, const peft_place_k
     peft_tensor *values[3] = {0};
     static const char *const names[] = {"AB_offset", "mean_recon_target", "std_recon_target"};
     for (int k = 0; k < (t->output == PEFT_T2L_Z_SCORE ? 3 : 1); k++)
-        values[k] =
-            peft_t2l_for_all_rows(s, peft_t2l_leaf(s, "%s.%s.%s", names[k], tensor->name, kind->name), kind, tensor, N);
+        values[k] = peft_t2l_for_all_rows(s, peft_net_leaf(&s->net, "%s.%s.%s", names[k], tensor->name, kind->name),
+                                          kind, tensor, N);
     if (!tensor->emitted) return values[0];
     switch (t->output) {
     case PEFT_T2L_PLAIN:
-        return peft_add(s->g, y, values[0]);
+        return peft_add(s->net.g, y, values[0]);
     case PEFT_T2L_Z_SCORE:
-        return peft_add(s->g, peft_mul(s->g, y, values[2]), values[1]);
+        return peft_add(s->net.g, peft_mul(s->net.g, y, values[2]), values[1]);
     case PEFT_T2L_PRODUCT:
-        return peft_scale(s->g, y, 1 / sqrt(t->options.product_scale));
+        return peft_scale(s->net.g, y, 1 / sqrt(t->options.product_scale));
     }
     return NULL;
 }
 
 void peft_t2l_finish(peft_graph *g, const peft_t2l *t, int64_t descriptions, peft_t2l_kind_output *outputs)
 {
-    peft_t2l_scope s = {.g = g, .t = t};
+    peft_t2l_scope s = {.net = {g, &t->set, false}, .t = t};
     for (int64_t k = 0; k < t->places.num_kinds; k++)
         for (int32_t v = 0; v < t->places.kinds[k].num_tensors; v++) {
             const peft_place_kind *kind = &t->places.kinds[k];
@@ -66,7 +66,7 @@ void peft_t2l_bind(peft_graph *g, const peft_t2l *t, int64_t descriptions, const
     }
     const peft_adapters *adapters = t->places.adapters;
     for (int32_t v = 0; v < adapters->num_values; v++) {
-        const peft_value *value = peft_t2l_value(t, "model.%s", adapters->values[v].spec.name);
+        const peft_value *value = peft_net_value(&t->set, "model.%s", adapters->values[v].spec.name);
         if (value) peft_graph_bind(g, &adapters->values[v], peft_value_tensor(g, value, training));
     }
 }

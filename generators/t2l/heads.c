@@ -83,13 +83,14 @@ static void add_part(parts *p, peft_tensor *part)
 static peft_tensor *side_table(peft_t2l_scope *s)
 {
     const peft_places *places = &s->t->places;
-    parts all = {.g = s->g};
+    parts all = {.g = s->net.g};
     for (const peft_place_kind *kind = places->kinds; kind < places->kinds + places->num_kinds; kind++)
         for (int32_t v = 0; v < kind->num_tensors; v++)
             if (kind->tensors[v].emitted)
-                add_part(&all, peft_reshape(s->g, peft_t2l_leaf(s, "out_emb.%s.%s", kind->name, kind->tensors[v].name),
+                add_part(&all, peft_reshape(s->net.g,
+                                            peft_net_leaf(&s->net, "out_emb.%s.%s", kind->name, kind->tensors[v].name),
                                             peft_shape_2(1, s->t->width)));
-    return peft_t2l_norm(s, peft_concat(s->g, 0, all.list, all.count), "out_emb_norm");
+    return peft_t2l_norm(s, peft_concat(s->net.g, 0, all.list, all.count), "out_emb_norm");
 }
 
 /* u + LN(o_{m,X}), a row for each tensor of each place and description */
@@ -99,24 +100,24 @@ static peft_tensor *add_sides(peft_t2l_scope *s, peft_tensor *u, int64_t N)
     lines l = {.N = N};
     for (const peft_place_kind *kind = places->kinds; kind < places->kinds + places->num_kinds; kind++)
         for (int32_t v = 0; v < kind->num_tensors; v++) l.rows += kind->tensors[v].emitted ? kind->num_places * N : 0;
-    l.trunk = peft_t2l_open_lines(s->g, l.rows);
-    l.side = peft_t2l_open_lines(s->g, l.rows);
+    l.trunk = peft_t2l_open_lines(s->net.g, l.rows);
+    l.side = peft_t2l_open_lines(s->net.g, l.rows);
     each_segment(s->t, fill_sides, &l);
-    peft_tensor *sides = peft_embedding(s->g, side_table(s), l.side.tensor);
-    return peft_add(s->g, peft_embedding(s->g, u, l.trunk.tensor), sides);
+    peft_tensor *sides = peft_embedding(s->net.g, side_table(s), l.side.tensor);
+    return peft_add(s->net.g, peft_embedding(s->net.g, u, l.trunk.tensor), sides);
 }
 
 /* The rank codes' table LN(P) [most rows, d] */
 static peft_tensor *rank_table(peft_t2l_scope *s)
 {
-    return peft_t2l_norm(s, peft_t2l_leaf(s, "pos_emb.0.weight"), "pos_emb.1");
+    return peft_t2l_norm(s, peft_net_leaf(&s->net, "pos_emb.0.weight"), "pos_emb.1");
 }
 
 /* What mlp3 reads: v of (4), with a row for each line that the heads emit. */
 static peft_tensor *rows_of_heads(peft_t2l_scope *s, peft_tensor *u, int64_t N)
 {
     const peft_t2l *t = s->t;
-    peft_graph *g = s->g;
+    peft_graph *g = s->net.g;
     if (t->head == PEFT_T2L_L) return peft_t2l_mlp2(s, u);
     if (t->head == PEFT_T2L_M) return peft_t2l_mlp2(s, add_sides(s, u, N));
     peft_tensor *v = t->head == PEFT_T2L_S ? peft_t2l_mlp2(s, add_sides(s, u, N)) : u;
@@ -165,9 +166,10 @@ static peft_tensor *add_bias(peft_t2l_scope *s, peft_tensor *y, const peft_place
                              const peft_place_tensor *tensor, int64_t N)
 {
     if (s->t->bias < PEFT_T2L_BIAS_TENSOR) return y;
-    peft_tensor *bias = peft_t2l_leaf(s, "bias.%s.%s", tensor->name, kind->name);
-    if (s->t->bias == PEFT_T2L_BIAS_PLACE) return peft_add(s->g, y, peft_t2l_for_all_rows(s, bias, kind, tensor, N));
-    return peft_add(s->g, y, peft_reshape(s->g, bias, peft_shape_1(tensor->count)));
+    peft_tensor *bias = peft_net_leaf(&s->net, "bias.%s.%s", tensor->name, kind->name);
+    if (s->t->bias == PEFT_T2L_BIAS_PLACE)
+        return peft_add(s->net.g, y, peft_t2l_for_all_rows(s, bias, kind, tensor, N));
+    return peft_add(s->net.g, y, peft_reshape(s->net.g, bias, peft_shape_1(tensor->count)));
 }
 
 typedef struct emission {
@@ -183,14 +185,14 @@ static void emit_segment(void *argument, const segment *part)
     peft_t2l_scope *s = e->s;
     const peft_place_kind *kind = part->kind;
     const int64_t rows = kind->num_places * e->N * part->each;
-    peft_tensor *weight = peft_t2l_leaf(s, "heads.%s.weight", kind->name);
-    peft_tensor *bias = s->t->bias == PEFT_T2L_BIAS_HEAD ? peft_t2l_leaf(s, "heads.%s.bias", kind->name) : NULL;
-    peft_tensor *y = peft_linear(s->g, peft_slice(s->g, e->h, 0, e->row, rows), weight, bias);
+    peft_tensor *weight = peft_net_leaf(&s->net, "heads.%s.weight", kind->name);
+    peft_tensor *bias = s->t->bias == PEFT_T2L_BIAS_HEAD ? peft_net_leaf(&s->net, "heads.%s.bias", kind->name) : NULL;
+    peft_tensor *y = peft_linear(s->net.g, peft_slice(s->net.g, e->h, 0, e->row, rows), weight, bias);
     int64_t at = 0;
     for (int32_t v = 0; v < kind->num_tensors; v++) {
         const peft_place_tensor *tensor = &kind->tensors[v];
         if (!tensor->emitted || (part->tensor >= 0 && v != part->tensor)) continue;
-        peft_tensor *taken = take_tensor(s->g, s->t, part, y, at, tensor);
+        peft_tensor *taken = take_tensor(s->net.g, s->t, part, y, at, tensor);
         e->outputs[kind - s->t->places.kinds].tensors[v] = add_bias(s, taken, kind, tensor, e->N);
         at += peft_t2l_emits_rows(s->t) ? tensor->columns : tensor->count;
     }
@@ -200,7 +202,7 @@ static void emit_segment(void *argument, const segment *part)
 void peft_t2l_emit(peft_graph *g, const peft_t2l *t, peft_tensor *vectors, bool training, int64_t first,
                    peft_t2l_kind_output *outputs)
 {
-    peft_t2l_scope s = {.g = g, .t = t, .training = training, .first_row = first * t->places.num_places};
+    peft_t2l_scope s = {.net = {g, &t->set, training}, .t = t, .first_row = first * t->places.num_places};
     memset(outputs, 0, (size_t)t->places.num_kinds * sizeof *outputs);
     peft_tensor *u = peft_t2l_trunk(&s, vectors);
     if (!u) return;

@@ -2,6 +2,7 @@
 #ifndef PEFT_GENERATORS_T2L_INTERNAL_H
 #define PEFT_GENERATORS_T2L_INTERNAL_H
 
+#include "generators/net.h"
 #include "generators/t2l/t2l.h"
 #include "ops/ops.h"
 
@@ -28,15 +29,12 @@ void peft_t2l_hyper_bias(const peft_t2l *t, const peft_place_kind *kind, const f
 
 /* A graph, and the network in it. */
 typedef struct peft_t2l_scope {
-    peft_graph *g;
+    peft_net net;
     const peft_t2l *t;
-    bool training;
     int64_t first_row; /* where the rows of this batch begin in their step */
     int64_t uses;      /* of dropout so far */
 } peft_t2l_scope;
 
-peft_tensor *peft_t2l_leaf(peft_t2l_scope *s, const char *format, ...) PEFT_PRINTF(2, 3);
-peft_tensor *peft_t2l_linear(peft_t2l_scope *s, peft_tensor *x, const char *name);
 peft_tensor *peft_t2l_norm(peft_t2l_scope *s, peft_tensor *x, const char *name);
 peft_tensor *peft_t2l_silu(peft_t2l_scope *s, peft_tensor *x);
 peft_tensor *peft_t2l_dropout(peft_t2l_scope *s, peft_tensor *x);

@@ -54,9 +54,9 @@ static peft_tensor *z_score(peft_t2l_scope *s, peft_tensor *x, const peft_place_
                             const peft_place_tensor *tensor, int64_t N)
 {
     if (s->t->output != PEFT_T2L_Z_SCORE) return x;
-    peft_graph *g = s->g;
-    peft_tensor *mean = peft_t2l_leaf(s, "mean_recon_target.%s.%s", tensor->name, kind->name);
-    peft_tensor *sd = peft_t2l_leaf(s, "std_recon_target.%s.%s", tensor->name, kind->name);
+    peft_graph *g = s->net.g;
+    peft_tensor *mean = peft_net_leaf(&s->net, "mean_recon_target.%s.%s", tensor->name, kind->name);
+    peft_tensor *sd = peft_net_leaf(&s->net, "std_recon_target.%s.%s", tensor->name, kind->name);
     peft_tensor *factor = peft_power(g, peft_shift(g, sd, 1e-10), -1);
     x = difference(g, x, peft_t2l_for_all_rows(s, mean, kind, tensor, N));
     return peft_mul(g, x, peft_t2l_for_all_rows(s, factor, kind, tensor, N));
@@ -70,11 +70,11 @@ static peft_tensor *factor_loss(peft_t2l_scope *s, const peft_place_kind *kind, 
     for (int32_t v = 0; v < kind->num_tensors; v++) {
         if (!kind->tensors[v].emitted) continue;
         peft_tensor *off =
-            difference(s->g, made->tensors[v], z_score(s, wanted->tensors[v], kind, &kind->tensors[v], N));
-        sum = add_to(s->g, sum, peft_scale(s->g, sum_of_sizes(s->g, off), 1 / elements(off)));
+            difference(s->net.g, made->tensors[v], z_score(s, wanted->tensors[v], kind, &kind->tensors[v], N));
+        sum = add_to(s->net.g, sum, peft_scale(s->net.g, sum_of_sizes(s->net.g, off), 1 / elements(off)));
         count++;
     }
-    return peft_scale(s->g, sum, 1 / (double)count);
+    return peft_scale(s->net.g, sum, 1 / (double)count);
 }
 
 /* ---- products ---- */
@@ -120,10 +120,11 @@ static peft_tensor *product_loss(peft_t2l_scope *s, const peft_place_kind *kind,
                                  const peft_t2l_kind_output *made, const peft_t2l_kind_output *wanted)
 {
     peft_tensor *C, *D;
-    stack(s->g, s->t->output == PEFT_T2L_PRODUCT ? s->t->options.product_scale : 1, kind, made, wanted, &C, &D);
-    peft_tensor *sum = loss == PEFT_T2L_PRODUCT_L1 ? sum_by_tiles(s->g, kind, C, D) : sum_of_squares(s->g, C, D);
+    stack(s->net.g, s->t->output == PEFT_T2L_PRODUCT ? s->t->options.product_scale : 1, kind, made, wanted, &C, &D);
+    peft_tensor *sum =
+        loss == PEFT_T2L_PRODUCT_L1 ? sum_by_tiles(s->net.g, kind, C, D) : sum_of_squares(s->net.g, C, D);
     double count = (double)(C ? C->shape.size[0] : 1) * (double)kind->in_features * (double)kind->out_features;
-    return peft_scale(s->g, sum, 1 / count);
+    return peft_scale(s->net.g, sum, 1 / count);
 }
 
 /* ---- all kinds ---- */
@@ -131,7 +132,7 @@ static peft_tensor *product_loss(peft_t2l_scope *s, const peft_place_kind *kind,
 peft_tensor *peft_t2l_reconstruction_loss(peft_graph *g, const peft_t2l *t, peft_t2l_loss loss, int64_t descriptions,
                                           const peft_t2l_kind_output *outputs, const peft_t2l_kind_output *targets)
 {
-    peft_t2l_scope s = {.g = g, .t = t};
+    peft_t2l_scope s = {.net = {g, &t->set, false}, .t = t};
     peft_tensor *sum = NULL;
     int64_t count = 0;
     for (int64_t k = 0; k < t->places.num_kinds; k++) {

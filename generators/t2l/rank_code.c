@@ -31,13 +31,13 @@ static peft_tensor *angles(peft_t2l_scope *s, peft_dtype dtype, int which, peft_
     const int64_t rows = t->places.most_rows, d = t->width;
     const void *data = dtype == PEFT_F64 ? (const void *)(t->rotations + which * rows * d)
                                          : (const void *)(t->rotations_f32 + which * rows * d);
-    return peft_embedding(s->g, peft_constant(s->g, dtype, peft_shape_2(rows, d), data, "rotations"), ranks);
+    return peft_embedding(s->net.g, peft_constant(s->net.g, dtype, peft_shape_2(rows, d), data, "rotations"), ranks);
 }
 
 peft_tensor *peft_t2l_rotate(peft_t2l_scope *s, peft_tensor *v, peft_tensor *ranks)
 {
-    if (peft_graph_failed(s->g)) return NULL;
-    peft_graph *g = s->g;
+    if (peft_graph_failed(s->net.g)) return NULL;
+    peft_graph *g = s->net.g;
     const int64_t half = s->t->width / 2;
     peft_tensor *swapped =
         peft_concat(g, 1, (peft_tensor *[]){peft_slice(g, v, 1, half, half), peft_slice(g, v, 1, 0, half)}, 2);

@@ -83,7 +83,7 @@ void peft_t2l_hyper_bias(const peft_t2l *t, const peft_place_kind *kind, const f
 
 static void draw_hyper(const peft_t2l *t, const peft_place_kind *kind, uint64_t seed)
 {
-    const peft_value *bias = peft_t2l_value(t, "heads.%s.bias", kind->name);
+    const peft_value *bias = peft_net_value(&t->set, "heads.%s.bias", kind->name);
     const double bound = 1 / sqrt((double)kind->in_features);
     /* The bias takes no more of a0 than it has elements itself. */
     peft_random_uniform(bias->data, (size_t)taken(t, kind), -bound, bound, seed,
@@ -96,7 +96,7 @@ void peft_t2l_set_offset(const peft_t2l *t)
     for (const peft_place_kind *kind = t->places.kinds; kind < t->places.kinds + t->places.num_kinds; kind++)
         for (int32_t v = 0; v < kind->num_tensors; v++) {
             const peft_place_tensor *tensor = &kind->tensors[v];
-            float *offset = peft_t2l_value(t, "AB_offset.%s.%s", tensor->name, kind->name)->data;
+            float *offset = peft_net_value(&t->set, "AB_offset.%s.%s", tensor->name, kind->name)->data;
             for (int64_t p = 0; p < kind->num_places; p++)
                 memcpy(offset + p * tensor->count, peft_place_value(&t->places, kind, p, tensor)->data,
                        (size_t)tensor->count * sizeof *offset);
@@ -110,7 +110,7 @@ static void set_frozen(const peft_t2l *t)
         for (int32_t v = 0; v < kind->num_tensors; v++) {
             const peft_place_tensor *tensor = &kind->tensors[v];
             if (!tensor->emitted) continue;
-            const peft_value *offset = peft_t2l_value(t, "AB_offset.%s.%s", tensor->name, kind->name);
+            const peft_value *offset = peft_net_value(&t->set, "AB_offset.%s.%s", tensor->name, kind->name);
             memset(offset->data, 0, (size_t)peft_value_count(offset) * sizeof(float));
         }
 }
@@ -118,7 +118,7 @@ static void set_frozen(const peft_t2l *t)
 /* The value of the network that is one of all layers, or NULL. */
 static const peft_value *of_model(const peft_t2l *t, int32_t index)
 {
-    return peft_t2l_value(t, "model.%s", t->places.adapters->values[index].spec.name);
+    return peft_net_value(&t->set, "model.%s", t->places.adapters->values[index].spec.name);
 }
 
 static void set_model(const peft_t2l *t)

@@ -1,7 +1,5 @@
 #include "generators/t2l/t2l.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,14 +172,4 @@ void peft_t2l_free(peft_t2l *t)
     free(t->rotations);
     free(t->rotations_f32);
     *t = (peft_t2l){0};
-}
-
-peft_value *peft_t2l_value(const peft_t2l *t, const char *format, ...)
-{
-    char name[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(name, sizeof name, format, arguments);
-    va_end(arguments);
-    return peft_value_set_find(&t->set, name);
 }

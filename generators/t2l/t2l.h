@@ -58,8 +58,9 @@ typedef struct peft_t2l {
     int64_t vector_size; /* of a description, E; for one-hot the number of tasks */
     int64_t width;       /* d */
     peft_places places;
-    peft_value_set set; /* all that it is: what trains, and frozen offsets and statistics */
-    double *rotations;  /* cos and sin for each row to emit: [2, most rows, d]; NULL: not needed */
+    /* All that it is: what trains, and frozen offsets and statistics. "heads.query.weight", "AB_offset.A.query" */
+    peft_value_set set;
+    double *rotations; /* cos and sin for each row to emit: [2, most rows, d]; NULL: not needed */
     float *rotations_f32;
     peft_arena memory; /* of the names */
 } peft_t2l;
@@ -95,9 +96,6 @@ PEFT_API void peft_t2l_finish(peft_graph *g, const peft_t2l *t, int64_t descript
  * are the descriptions' in turn; for a single description as one for all sequences. */
 PEFT_API void peft_t2l_bind(peft_graph *g, const peft_t2l *t, int64_t descriptions, const peft_t2l_kind_output *outputs,
                             bool training);
-
-/* Names of values: "heads.query.weight", "AB_offset.A.query". NULL: it has none. */
-PEFT_API peft_value *peft_t2l_value(const peft_t2l *t, const char *format, ...) PEFT_PRINTF(2, 3);
 
 /* The adapters' values as they are now become the offset. */
 PEFT_API void peft_t2l_set_offset(const peft_t2l *t);

@@ -19,32 +19,32 @@ typedef peft_tensor *encode_function(peft_t2l_scope *s, peft_tensor *e);
 
 static peft_tensor *linear(peft_t2l_scope *s, peft_tensor *e)
 {
-    return peft_t2l_norm(s, peft_t2l_linear(s, e, "task_encoder.mlp.0"), "task_encoder.mlp.1");
+    return peft_t2l_norm(s, peft_net_linear(&s->net, e, "task_encoder.mlp.0"), "task_encoder.mlp.1");
 }
 
 /* W2 SiLU(W1 e) */
 static peft_tensor *scores(peft_t2l_scope *s, peft_tensor *e)
 {
-    peft_tensor *hidden = peft_t2l_silu(s, peft_t2l_linear(s, e, "task_encoder.mlp.0"));
-    return peft_t2l_linear(s, peft_t2l_dropout(s, hidden), "task_encoder.mlp.3");
+    peft_tensor *hidden = peft_t2l_silu(s, peft_net_linear(&s->net, e, "task_encoder.mlp.0"));
+    return peft_net_linear(&s->net, peft_t2l_dropout(s, hidden), "task_encoder.mlp.3");
 }
 
 static peft_tensor *discrete(peft_t2l_scope *s, peft_tensor *e)
 {
-    return peft_top_k(s->g, scores(s, e), 1, 1, 0);
+    return peft_top_k(s->net.g, scores(s, e), 1, 1, 0);
 }
 
 static peft_tensor *softmax(peft_t2l_scope *s, peft_tensor *e)
 {
-    peft_tensor *table = peft_t2l_leaf(s, "task_encoder.embed");
-    peft_tensor *mixed = peft_matmul(s->g, peft_softmax(s->g, scores(s, e)), false, table, false);
+    peft_tensor *table = peft_net_leaf(&s->net, "task_encoder.embed");
+    peft_tensor *mixed = peft_matmul(s->net.g, peft_softmax(s->net.g, scores(s, e)), false, table, false);
     return peft_t2l_norm(s, mixed, "task_encoder.ln");
 }
 
 /* One-hot of the nearest column: the largest of 2 z t - t^2. */
 static peft_tensor *nearest(peft_t2l_scope *s, peft_tensor *z, peft_tensor *table)
 {
-    peft_graph *g = s->g;
+    peft_graph *g = s->net.g;
     peft_tensor *products = peft_scale(g, peft_matmul(g, z, false, table, false), 2);
     peft_tensor *squares = peft_sum(g, peft_mul(g, table, table), 0);
     return peft_top_k(g, peft_add(g, products, peft_scale(g, squares, -1)), 1, 1, 0);
@@ -52,11 +52,11 @@ static peft_tensor *nearest(peft_t2l_scope *s, peft_tensor *z, peft_tensor *tabl
 
 static peft_tensor *vq(peft_t2l_scope *s, peft_tensor *e)
 {
-    peft_graph *g = s->g;
-    peft_tensor *z = scores(s, e), *table = peft_t2l_leaf(s, "task_encoder.embed");
+    peft_graph *g = s->net.g;
+    peft_tensor *z = scores(s, e), *table = peft_net_leaf(&s->net, "task_encoder.embed");
     peft_tensor *q = peft_matmul(g, nearest(s, z, table), false, table, true);
     peft_tensor *off = peft_add(g, q, peft_scale(g, z, -1));
-    if (s->training)
+    if (s->net.training)
         peft_graph_add_loss(g, "task_encoder", "commitment", peft_mean(g, peft_mul(g, off, off), PEFT_ALL_DIMS),
                             COMMITMENT);
     /* q, with the gradient of z */

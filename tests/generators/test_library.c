@@ -5,6 +5,7 @@
 
 #include "generators/canonical.h"
 #include "generators/library.h"
+#include "generators/net.h"
 #include "generators/t2l/loss.h"
 #include "ops/ops.h"
 #include "tests/generators/generated_model.h"
@@ -133,8 +134,8 @@ START_TEST(statistics_are_those_of_each_element)
     peft_error error = {0};
     ck_assert_msg(!peft_library_statistics(&library, &m.net, &error), "%s", error.message);
     const peft_place_kind *kind = &m.net.places.kinds[0];
-    const float *mean = peft_t2l_value(&m.net, "mean_recon_target.A.query")->data;
-    const float *sd = peft_t2l_value(&m.net, "std_recon_target.A.query")->data;
+    const float *mean = peft_net_value(&m.net.set, "mean_recon_target.A.query")->data;
+    const float *sd = peft_net_value(&m.net.set, "std_recon_target.A.query")->data;
     int64_t at = peft_place_value(&m.net.places, kind, 1, &kind->tensors[0])->data - m.adapters->set.memory;
     double sum = 0, squares = 0;
     for (int task = 0; task < TASKS; task++) {

@@ -93,7 +93,7 @@ static void open_part(peft_t2l *part, peft_adapters **adapters, const generated_
     ck_assert_msg(!net_open(part, *adapters, text, MODEL_VECTOR, &error), "%s", error.message);
     for (int64_t i = 0; i < part->set.count; i++) {
         const char *name = part->set.items[i].name;
-        const peft_value *from = peft_t2l_value(&m->net, "%s", name);
+        const peft_value *from = peft_net_value(&m->net.set, "%s", name);
         const int64_t count = peft_value_count(part->set.items[i].value);
         const bool by_depth = strcmp(name, "layer_depth_encoder.0.weight") == 0;
         const bool by_kind = strcmp(name, "layer_type_encoder.0.weight") == 0;
@@ -180,7 +180,7 @@ START_TEST(the_gradient_of_vq_passes_by_its_table)
     model_loss_at(&m, 0, 1, &derivative);
     ck_assert_double_gt(fabs(derivative), 1e-9);
     float *bits = step_bits(&m, 1);
-    const peft_value *first = peft_t2l_value(&m.net, "task_encoder.mlp.0.weight");
+    const peft_value *first = peft_net_value(&m.net.set, "task_encoder.mlp.0.weight");
     double size = 0;
     for (int64_t i = 0; i < peft_value_count(first); i++) size += fabs((double)first->gradient[i]);
     ck_assert_double_gt(size, 0);

@@ -108,7 +108,7 @@ static void load_weights(golden *x)
     for (size_t k = 0; k < peft_safetensors_count(x->file); k++) {
         const peft_file_tensor *tensor = peft_safetensors_at(x->file, k);
         if (strncmp(tensor->name, "w.", 2) != 0) continue;
-        const peft_value *value = peft_t2l_value(&x->net, "%s", tensor->name + 2);
+        const peft_value *value = peft_net_value(&x->net.set, "%s", tensor->name + 2);
         if (!value) { /* statistics that are not used */
             ck_assert_msg(strstr(tensor->name, "_recon_target"), "%s: the network has no such tensor", tensor->name);
             continue;
